@@ -1,0 +1,78 @@
+"""What a pipeline file compiles to: Stages of Steps, complete and ready for a runner.
+
+`ci.pipeline.compile` makes these; runners take them as they are, without the file, the matrix or the event.
+Everything is a plain value, so that a StageSpec can be stored, sent and compared.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class OnFailure(StrEnum):
+    """What a step's failure does to its Stage."""
+
+    FAIL = "fail"
+    IGNORE = "ignore"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VolumeMount:
+    """`name` of a Stage's volume, or an absolute host path in `host` (trusted only), at `target` in the step."""
+
+    name: str = ""
+    host: str = ""
+    target: str
+    read_only: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepSpec:
+    """One container of a Stage: a step, or a service (detached, named in the network, ended with the Stage).
+
+    `commands` empty: the image's own entrypoint and command run. `depends_on` names steps of the same Stage, already complete
+    (serial pipelines are compiled to a chain), so a scheduler needs nothing else. `run_on_success`/`run_on_failure`
+    are the two halves of `when.status`. `secrets` maps an environment variable to the secret's name.
+    """
+
+    name: str
+    image: str
+    commands: tuple[str, ...] = ()
+    entrypoint: tuple[str, ...] = ()
+    shell: str = "/bin/sh"
+    environment: Mapping[str, str] = field(default_factory=dict)
+    secrets: Mapping[str, str] = field(default_factory=dict)
+    depends_on: tuple[str, ...] = ()
+    run_on_success: bool = True
+    run_on_failure: bool = False
+    failure: OnFailure = OnFailure.FAIL
+    timeout: float | None = None  # seconds
+    working_dir: str = ""  # empty: the workspace
+    user: str = ""
+    privileged: bool = False
+    volumes: tuple[VolumeMount, ...] = ()
+    memory: int | None = None  # bytes
+    cpus: float | None = None
+    ports: tuple[int, ...] = ()  # services: waited for until they accept
+    line: int = 0  # of the step in the pipeline file, from 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageSpec:
+    """One pipeline document × one matrix cell. Steps are in file order; `skipped` are those whose `when` did not hold."""
+
+    name: str
+    number: int
+    matrix: Mapping[str, str] = field(default_factory=dict)
+    steps: tuple[StepSpec, ...]
+    services: tuple[StepSpec, ...] = ()
+    skipped: tuple[str, ...] = ()
+    volumes: tuple[str, ...] = ()  # temporary volumes shared by the Stage's steps
+    workspace: str = "/hako/src"
+    timeout: float | None = None  # seconds, the whole Stage
+    depends_on: tuple[str, ...] = ()  # names of other Stages of the build

@@ -1,0 +1,1 @@
+"""Containers: specification → plan → supervisor and init; their life cycle, output and state."""

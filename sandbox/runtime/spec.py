@@ -1,0 +1,116 @@
+"""What a container is asked to be: the records that callers fill in and `config.json` keeps.
+
+The CLI, the runner and the Remote API all make a `ContainerSpec`; `plan` turns it, with facts about the host, into operations.
+Values are as a person gives them (the image's defaults are not merged yet), names follow the Docker Engine API.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class MountKind(StrEnum):
+    BIND = "bind"
+    VOLUME = "volume"
+    TMPFS = "tmpfs"
+
+
+class LogDriver(StrEnum):
+    LOCAL = "local"  # chunks with times, in the container's folder
+    NONE = "none"  # output goes to the attached descriptors only
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mount:
+    """`source` is a host path (bind), a volume's name (volume) or empty (tmpfs); `target` is absolute in the container."""
+
+    kind: MountKind
+    source: str = ""
+    target: str
+    read_only: bool = False
+    size: int | None = None  # bytes, tmpfs only
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resources:
+    """Limits; `None` is no limit. `memory` in bytes, `cpus` in processors, `pids` a number of tasks."""
+
+    memory: int | None = None
+    cpus: float | None = None
+    pids: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Security:
+    """What is taken away; the defaults are Docker's, with no_new_privs on top."""
+
+    privileged: bool = False
+    capabilities_add: tuple[str, ...] = ()
+    capabilities_drop: tuple[str, ...] = ()
+    no_new_privileges: bool = True
+    seccomp: str = "default"  # default | unconfined | the text of a profile in Docker's JSON
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContainerSpec:
+    """One container. `entrypoint`/`command` of `None` mean the image's; an empty tuple clears it."""
+
+    image: str
+    name: str = ""  # empty: one is chosen
+    entrypoint: tuple[str, ...] | None = None
+    command: tuple[str, ...] | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
+    working_dir: str = ""
+    user: str = ""  # user[:group], names or numbers
+    hostname: str = ""
+    terminal: bool = False  # -t
+    open_stdin: bool = False  # -i
+    auto_remove: bool = False  # --rm
+    network: str = "bridge"  # bridge | none | host | the name of a network
+    aliases: tuple[str, ...] = ()  # further names in that network
+    extra_hosts: tuple[tuple[str, str], ...] = ()  # (name, address)
+    mounts: tuple[Mount, ...] = ()
+    read_only: bool = False
+    shm_size: int = 64 << 20
+    labels: Mapping[str, str] = field(default_factory=dict)
+    resources: Resources = field(default_factory=Resources)
+    security: Security = field(default_factory=Security)
+    stop_signal: str = ""
+    stop_timeout: int = 10  # seconds
+    log_driver: LogDriver = LogDriver.LOCAL
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecSpec:
+    """A further process in a running container; empty fields are the container's own."""
+
+    command: tuple[str, ...]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    working_dir: str = ""
+    user: str = ""
+    terminal: bool = False
+    open_stdin: bool = False
+    privileged: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stdio:
+    """Descriptors that the engine duplicates for the container's supervisor; the caller closes its own. `None`: not attached."""
+
+    stdin: int | None = None
+    stdout: int | None = None
+    stderr: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExitStatus:
+    """How a container ended: `code` as docker reports it (128+n for signal n), `oom` when the kernel's OOM killer struck it."""
+
+    code: int
+    oom: bool = False
+    error: str = ""

@@ -1,0 +1,1 @@
+"""Hako on the web: webhooks, REST API, runners' RPC and pages."""

@@ -1,0 +1,105 @@
+"""What a process sets on itself (prctl, close_range) and what tells one process from a later one with the same number.
+
+Called by the runtime's init and supervisor between clone and exec, and by everything that records a pid in a file: a
+pid alone is no identity, `(boot_id, pid, start_time)` is. Source: prctl(2), close_range(2), proc_pid_stat(5).
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from sandbox.kernel.syscalls import syscall
+
+if TYPE_CHECKING:
+    from sandbox.kernel.namespaces import Flags
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_DUMPABLE = 4
+_PR_SET_KEEPCAPS = 8
+_PR_SET_NAME = 15
+_PR_SET_CHILD_SUBREAPER = 36
+_PR_SET_NO_NEW_PRIVS = 38
+_CLOSE_RANGE_CLOEXEC = 4
+_NAME_SIZE = 15  # TASK_COMM_LEN less the closing NUL
+_START_TIME_FIELD = 22  # counted from 1, proc_pid_stat(5)
+_FIELDS_BEFORE_STATE = 2  # pid and (comm)
+
+LAST_DESCRIPTOR = 0xFFFF_FFFF  # "to the end" for close_range
+
+
+def prctl(option: int, argument: int | bytes = 0) -> int:
+    """One prctl(2) with the unused arguments zero, as newer options demand."""
+    return syscall("prctl", option, argument, 0, 0, 0)
+
+
+def set_no_new_privs() -> None:
+    """No later exec gains privileges by set-user-id bits or file capabilities. Cannot be undone."""
+    prctl(_PR_SET_NO_NEW_PRIVS, 1)
+
+
+def set_dumpable(dumpable: bool) -> None:
+    """Whether others of the same user may look into this process (/proc/PID/exe, mem, fd; ptrace). Exec sets it
+    again.
+    """
+    prctl(_PR_SET_DUMPABLE, int(dumpable))
+
+
+def set_parent_death_signal(signal: int) -> None:
+    """Get `signal` when the *thread* that made this process ends; 0 clears it.
+
+    The parent may be gone already: compare `os.getppid()` with the expected pid after the call. Exec of a set-user-id
+    program and changes of the user clear it.
+    """
+    prctl(_PR_SET_PDEATHSIG, signal)
+
+
+def set_keep_capabilities(keep: bool) -> None:
+    """Keep the permitted capabilities over a change from root to another user; exec clears the flag."""
+    prctl(_PR_SET_KEEPCAPS, int(keep))
+
+
+def set_name(name: str) -> None:
+    """The name in `ps` and /proc/PID/comm; cut to 15 bytes."""
+    prctl(_PR_SET_NAME, os.fsencode(name)[:_NAME_SIZE])
+
+
+def set_child_subreaper(subreaper: bool) -> None:
+    """Orphaned descendants become children of this process, not of init."""
+    prctl(_PR_SET_CHILD_SUBREAPER, int(subreaper))
+
+
+def close_range(first: int, last: int = LAST_DESCRIPTOR, *, cloexec: bool = False) -> None:
+    """Close the descriptors `first`…`last`, both included; with `cloexec` only mark them to be closed by exec."""
+    syscall("close_range", first, last, _CLOSE_RANGE_CLOEXEC if cloexec else 0)
+
+
+def pidfd_setns(pidfd: int, flags: Flags) -> None:
+    """Enter several namespaces of the process behind `pidfd` in one step, all or none.
+
+    NEWPID takes effect for children only. With NEWUSER the caller must be single-threaded.
+    """
+    syscall("setns", pidfd, flags, path=f"pidfd {pidfd}")
+
+
+def start_time(pid: int) -> int:
+    """When `pid` started, in clock ticks since boot. Raises `ProcessLookupError` or `FileNotFoundError` when there
+    is no such process.
+    """
+    descriptor = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        text = os.read(descriptor, 4096)
+    finally:
+        os.close(descriptor)
+    # the command's name stands in parentheses and may hold spaces and parentheses itself: count from the last one
+    fields = text[text.rindex(b")") + 1 :].split()
+    return int(fields[_START_TIME_FIELD - _FIELDS_BEFORE_STATE - 1])
+
+
+def boot_id() -> str:
+    """The random identity of this boot, a UUID; start times and pids mean nothing across two of them."""
+    descriptor = os.open("/proc/sys/kernel/random/boot_id", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.read(descriptor, 64).decode("ascii").strip()
+    finally:
+        os.close(descriptor)

@@ -209,7 +209,7 @@ def filesystem_type(fd: int) -> int:
 
 def supports_idmap(path: StrPath | int, namespace_fd: int) -> bool:
     """Whether the file system at `path` can be mounted with the ids of the user namespace `namespace_fd`."""
-    tree = open_tree(path)
+    tree = open_tree(path, recursive=True)  # a user namespace may not tear a mount from those below it
     try:
         set_attributes(tree, idmap_namespace=namespace_fd)
     except OSError as error:

@@ -1,0 +1,148 @@
+"""Half-made things: directories and files below `$HAKO_HOME/tmp` that are garbage unless somebody holds their lock.
+
+Everything the image store makes is made here and renamed into place. A process that dies leaves its entry without a
+lock, and `reclaim` deletes it. The entry is locked after it is made, so both sides check that the thing they locked is
+still what the name says.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import stat
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from types import TracebackType
+    from typing import Self
+
+PREFIX = "image-"
+
+
+class Scratch:
+    """`with Scratch(home) as path:` a fresh directory (mode 0700), deleted at the end if it is still there."""
+
+    def __init__(self, home: Path) -> None:
+        self._tmp = home / "tmp"
+        self._fd = -1
+        self.path = self._tmp
+
+    def __enter__(self) -> Self:
+        _make_tmp(self._tmp)
+        while True:
+            self.path = self._tmp / _fresh_name()
+            self.path.mkdir(mode=0o700)
+            if (fd := _lock(self.path, wait=True)) is not None:
+                self._fd = fd
+                return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            _remove(self.path)
+        finally:
+            os.close(self._fd)
+
+
+def write(home: Path, destination: Path, data: bytes) -> None:
+    """Put a file in place, whole or not at all, replacing what is there. On the disk before it has its name."""
+    tmp = home / "tmp"
+    _make_tmp(tmp)
+    while True:
+        path = tmp / _fresh_name()
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX)
+            if not _is_still(fd, path):
+                continue
+            try:
+                view = memoryview(data)
+                while view:
+                    view = view[os.write(fd, view) :]
+                os.fsync(fd)
+                try:
+                    path.rename(destination)
+                except FileNotFoundError:
+                    destination.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                    path.rename(destination)
+            except BaseException:
+                path.unlink(missing_ok=True)
+                raise
+            return
+        finally:
+            os.close(fd)
+
+
+def reclaim(home: Path) -> int:
+    """Delete what dead processes left; returns how many entries. Safe beside any number of living ones."""
+    count = 0
+    tmp = home / "tmp"
+    try:
+        paths = tuple(tmp.iterdir())
+    except FileNotFoundError:
+        return 0
+    for path in paths:
+        if not path.name.startswith(PREFIX):
+            continue
+        fd = _lock(path, wait=False)
+        if fd is None:
+            continue
+        try:
+            _remove(path)
+            count += 1
+        finally:
+            os.close(fd)
+    return count
+
+
+def _fresh_name() -> str:
+    return PREFIX + os.urandom(8).hex()
+
+
+def _make_tmp(tmp: Path) -> None:
+    if not tmp.is_dir():
+        tmp.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+def _lock(path: Path, *, wait: bool) -> int | None:
+    """The locked descriptor of a scratch entry; `None` when it is gone, or another's."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(fd)
+        return None
+    if not _is_still(fd, path):
+        os.close(fd)
+        return None
+    return fd
+
+
+def _is_still(fd: int, path: Path) -> bool:
+    try:
+        there = os.lstat(path)
+    except FileNotFoundError:
+        return False
+    return os.path.samestat(os.fstat(fd), there)
+
+
+def _remove(path: Path) -> None:
+    try:
+        mode = os.lstat(path).st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISDIR(mode):
+        path.unlink()
+        return
+    from sandbox.kernel.paths import remove_tree  # noqa: PLC0415
+
+    parent = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        remove_tree(parent, path.name)
+    finally:
+        os.close(parent)

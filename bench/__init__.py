@@ -1,0 +1,1 @@
+"""Measurements of Hako beside its peers; `python -m bench` runs them."""

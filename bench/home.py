@@ -1,0 +1,33 @@
+"""A throw-away state directory with the image `busybox`, for every benchmark of the engine."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from bench.harness import BenchmarkError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from bench.harness import Setup
+
+
+@contextmanager
+def engine_home(setup: Setup) -> Iterator[Path]:
+    """Make it; the caller's folder is removed as a whole afterwards."""
+    home = setup.directory / "home"
+    home.mkdir(mode=0o700)
+    made = subprocess.run(
+        [setup.commands / "sandbox", "bootstrap", "busybox"],
+        env={**os.environ, "HAKO_HOME": str(home)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if made.returncode:
+        raise BenchmarkError(f"sandbox bootstrap busybox: {made.stderr.strip()}")
+    yield home

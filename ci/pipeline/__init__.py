@@ -1,1 +1,4 @@
-"""Pipeline files: text → document with positions → diagnostics → compiled stages. Pure: no files, no clock, no environment."""
+"""Pipeline files:
+
+text → document with positions → diagnostics → compiled stages. Pure: no files, no clock, no environment.
+"""

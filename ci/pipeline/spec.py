@@ -35,9 +35,12 @@ class VolumeMount:
 class StepSpec:
     """One container of a Stage: a step, or a service (detached, named in the network, ended with the Stage).
 
-    `commands` empty: the image's own entrypoint and command run. `depends_on` names steps of the same Stage, already complete
-    (serial pipelines are compiled to a chain), so a scheduler needs nothing else. `run_on_success`/`run_on_failure`
-    are the two halves of `when.status`. `secrets` maps an environment variable to the secret's name.
+    `commands` empty: the image's own entrypoint and command run, or `entrypoint` instead of both; never commands and
+    entrypoint. `shell` is a path, or a name to be found in the container's PATH. `environment` is complete but for
+    CI_MACHINE, which only a runner knows; where a variable is in `secrets` it is not in `environment`. `depends_on`
+    names steps of the same Stage, already complete (serial pipelines are compiled to a chain), so a scheduler needs
+    nothing else. `run_on_success`/`run_on_failure` are the two halves of `when.status`. `secrets` maps an environment
+    variable to the secret's name.
     """
 
     name: str
@@ -52,7 +55,7 @@ class StepSpec:
     run_on_failure: bool = False
     failure: OnFailure = OnFailure.FAIL
     timeout: float | None = None  # seconds
-    working_dir: str = ""  # empty: the workspace
+    working_dir: str = ""  # absolute; empty: the workspace
     user: str = ""
     privileged: bool = False
     volumes: tuple[VolumeMount, ...] = ()
@@ -64,7 +67,12 @@ class StepSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageSpec:
-    """One pipeline document × one matrix cell. Steps are in file order; `skipped` are those whose `when` did not hold."""
+    """One pipeline document × one matrix cell. Steps are in file order; `skipped` are those whose `when` did not hold.
+
+    `number` counts the Stages of a build from 1. All cells of a document have its `name`; `matrix` tells them apart.
+    `depends_on` names documents: every Stage of that name. `run_on_success`/`run_on_failure` say when to run, by what
+    became of those.
+    """
 
     name: str
     number: int
@@ -76,3 +84,6 @@ class StageSpec:
     workspace: str = "/hako/src"
     timeout: float | None = None  # seconds, the whole Stage
     depends_on: tuple[str, ...] = ()  # names of other Stages of the build
+    run_on_success: bool = True
+    run_on_failure: bool = False
+    labels: Mapping[str, str] = field(default_factory=dict)  # what a runner must have

@@ -1,0 +1,226 @@
+"""Documents and an event → Stages, ready for a runner.
+
+Pure: the same document, event and number give the same Stages. Called by `ci-run local` and by the server, after lint
+has found no errors; `CompileError` is left for what only the event can show (a `timeout: ${CI_COMMIT_BRANCH}` that is
+no duration), with the same diagnostics as lint's.
+
+The environment of a step, the later winning: the document's, the `CI_*` variables, the matrix cell's, the step's own. A
+secret and a plain value of one name: the one written nearer to the step wins.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from dataclasses import replace
+from typing import TYPE_CHECKING, TypeVar
+
+from ci.errors import CiError
+from ci.pipeline import conditions, graph, matrix, substitution, values
+from ci.pipeline.spec import StageSpec, StepSpec, VolumeMount
+from ci.pipeline.variables import step_variables, variables
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from ci.pipeline.conditions import Outcome
+    from ci.pipeline.document import Document, Mount, SecretUse, Step, Variable
+    from ci.pipeline.event import Event
+    from ci.pipeline.source import Position, Text
+
+T = TypeVar("T")
+
+DEFAULT_WORKSPACE = "/hako/src"
+DEFAULT_SHELL = "/bin/sh"
+
+
+class CompileError(CiError):
+    """A value that is bad once the event is known; `code` and `position` are those of the diagnostic."""
+
+    reference = "bad-pipeline"
+
+    def __init__(self, position: Position, code: str, message: str, hint: str = "") -> None:
+        place = f"line {position.line}, column {position.column}: " if position.line else ""
+        super().__init__(place + message, hint=hint)
+        self.position = position
+        self.code = code
+
+
+def compile_all(
+    documents: Iterable[Document], event: Event, *, number: int = 1, machine: str = ""
+) -> tuple[StageSpec, ...]:
+    """The Stages of a whole build, numbered from 1.
+
+    Who depends on a document that takes no part depends on what that one depended on.
+    """
+    documents = tuple(documents)
+    stages: list[StageSpec] = []
+    for document in documents:
+        stages += compile(document, event, number=number, first=len(stages) + 1, machine=machine)
+    present = {stage.name for stage in stages}
+    dependencies = {document.title: tuple(text.value for text in document.depends_on) for document in documents}
+    try:
+        rewired = graph.without(dependencies, lambda name: name not in present)
+    except ValueError as error:
+        raise CiError(f"the documents wait for each other: {error}", reference="dependency-cycle") from None
+    return tuple(_with_dependencies(stage, rewired[stage.name]) for stage in stages)
+
+
+def compile(
+    document: Document, event: Event, *, number: int = 1, first: int = 1, machine: str = ""
+) -> tuple[StageSpec, ...]:
+    """The Stages of one document: one for each matrix cell for which its `when` holds, so possibly none.
+
+    `number` is the build's (CI_PIPELINE_NUMBER), `first` the number of the first Stage, `machine` the host's name where
+    it is known. Raises CompileError; ValueError where the matrix is beyond its limit, which lint reports.
+    """
+    stages: list[StageSpec] = []
+    for cell in matrix.cells(document.matrix):
+        outcome = conditions.evaluate(document.when, event, cell)
+        if outcome:
+            stage = first + len(stages)
+            shared = variables(
+                event, number=number, workflow=document.title, workflow_number=stage, workspace="", machine=machine
+            )
+            stages.append(_Cell(document, event, cell, shared).stage(stage, outcome))
+    return tuple(stages)
+
+
+class _Cell:
+    """One document at one matrix cell, being compiled."""
+
+    def __init__(self, document: Document, event: Event, cell: Mapping[str, str], shared: Mapping[str, str]) -> None:
+        self.document = document
+        self.event = event
+        self.cell = cell
+        # The workspace is itself a variable, and may be written with the others.
+        self.workspace = DEFAULT_WORKSPACE
+        if document.workspace:
+            self.workspace = self._value(document.workspace, {**shared, **cell}, values.directory)
+        self.shared = {**shared, "CI_WORKSPACE": self.workspace}
+        self.known = {**self.shared, **cell}  # what `${…}` may name outside of steps
+
+    def stage(self, number: int, outcome: Outcome) -> StageSpec:
+        document = self.document
+        outcomes = {step.name.value: conditions.evaluate(step.when, self.event, self.cell) for step in document.steps}
+        dependencies = self._dependencies(outcomes)
+        steps = tuple(
+            self._step(step, index, dependencies[step.name.value], outcomes[step.name.value])
+            for index, step in enumerate(document.steps, 1)
+            if outcomes[step.name.value]
+        )
+        services: tuple[StepSpec, ...] = ()
+        if steps:
+            services = tuple(
+                self._service(service, index)
+                for index, service in enumerate(document.services, 1)
+                if conditions.evaluate(service.when, self.event, self.cell)
+            )
+        return StageSpec(
+            name=document.title,
+            number=number,
+            matrix=dict(self.cell),
+            steps=steps,
+            services=services,
+            skipped=tuple(name for name, wanted in outcomes.items() if not wanted),
+            volumes=tuple(text.value for text in document.volumes),
+            workspace=self.workspace,
+            timeout=self._optional(document.timeout, self.known, values.duration),
+            depends_on=tuple(text.value for text in document.depends_on),
+            run_on_success=outcome.on_success,
+            run_on_failure=outcome.on_failure,
+            labels={label.name.value: self._value(label.value, self.known, values.label) for label in document.labels},
+        )
+
+    def _dependencies(self, outcomes: Mapping[str, Outcome]) -> dict[str, tuple[str, ...]]:
+        """What each step that runs waits for:
+
+        as written, or the step before it; over the skipped ones to those behind them.
+        """
+        steps = self.document.steps
+        if self.document.is_graph:
+            written = {step.name.value: tuple(text.value for text in step.depends_on or ()) for step in steps}
+        else:
+            names = [step.name.value for step in steps]
+            written = {name: tuple(names[index - 1 : index]) for index, name in enumerate(names)}
+        try:
+            return graph.without(written, lambda name: not outcomes[name])
+        except ValueError as error:
+            raise CompileError(self.document.position, "dependency-cycle", f"a cycle of steps: {error}") from None
+
+    def _step(self, step: Step, index: int, depends_on: tuple[str, ...], outcome: Outcome) -> StepSpec:
+        kind = "commands" if step.commands else "plugin"
+        return replace(
+            self._container(step, index, kind, self.document.secrets),
+            depends_on=depends_on,
+            run_on_success=outcome.on_success,
+            run_on_failure=outcome.on_failure,
+            failure=step.failure,
+        )
+
+    def _service(self, service: Step, index: int) -> StepSpec:
+        # The document's secrets are for its steps: a service gets those that it names itself.
+        return self._container(service, index, "service", ())
+
+    def _container(self, step: Step, index: int, kind: str, secrets: Sequence[SecretUse]) -> StepSpec:
+        own = step_variables(step.name.value, index, kind)
+        known = {**self.known, **own}
+        image = step.image if kind == "service" else step.image or self.document.image
+        if image is None:
+            raise CompileError(step.position, "missing-image", f'"{step.name.value}" has no image')
+        environment = self._environment(self.document.environment, known)
+        environment |= {**self.shared, **own, **self.cell}
+        used = {use.variable.value: use.secret.value for use in secrets}
+        for variable, value in self._environment(step.environment, known).items():
+            environment[variable] = value
+            used.pop(variable, None)
+        used |= {use.variable.value: use.secret.value for use in step.secrets}
+        return StepSpec(
+            name=step.name.value,
+            image=self._value(image, known, values.image),
+            commands=tuple(text.value for text in step.commands),
+            entrypoint=tuple(self._value(text, known, str) for text in step.entrypoint),
+            shell=self._value(step.shell, known, values.shell) if step.shell else DEFAULT_SHELL,
+            environment={name: value for name, value in environment.items() if name not in used},
+            secrets=used,
+            timeout=self._optional(step.timeout, known, values.duration),
+            working_dir=self._working_dir(step.working_dir, known),
+            user=self._value(step.user, known, values.user) if step.user else "",
+            privileged=step.privileged is not None,
+            volumes=tuple(self._mount(mount, known) for mount in step.volumes),
+            memory=self._optional(step.memory, known, values.memory),
+            cpus=self._optional(step.cpus, known, values.cpus),
+            ports=tuple(self._value(text, known, values.port) for text in step.ports),
+            line=step.position.line,
+        )
+
+    def _environment(self, written: Sequence[Variable], known: Mapping[str, str]) -> dict[str, str]:
+        return {variable.name.value: self._value(variable.value, known, str) for variable in written}
+
+    def _working_dir(self, text: Text | None, known: Mapping[str, str]) -> str:
+        if text is None:
+            return ""
+        return posixpath.normpath(posixpath.join(self.workspace, self._value(text, known, values.relative)))
+
+    def _mount(self, mount: Mount, known: Mapping[str, str]) -> VolumeMount:
+        return VolumeMount(
+            name=mount.name.value if mount.name else "",
+            host=self._value(mount.host, known, values.host_path) if mount.host else "",
+            target=self._value(mount.target, known, lambda text: values.directory(text, "bad-volume")),
+            read_only=mount.read_only,
+        )
+
+    def _optional(self, text: Text | None, known: Mapping[str, str], read: Callable[[str], T]) -> T | None:
+        return None if text is None else self._value(text, known, read)
+
+    def _value(self, text: Text, known: Mapping[str, str], read: Callable[[str], T]) -> T:
+        """What was written, with the variables' values in it, as a typed value."""
+        try:
+            return read(substitution.expand(text.value, known.get))
+        except substitution.SubstitutionError as error:
+            raise CompileError(text.position, "bad-substitution", error.message) from None
+        except values.BadValue as error:
+            raise CompileError(text.position, error.code, error.message, error.hint) from None
+
+
+def _with_dependencies(stage: StageSpec, depends_on: tuple[str, ...]) -> StageSpec:
+    return stage if stage.depends_on == depends_on else replace(stage, depends_on=depends_on)

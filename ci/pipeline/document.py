@@ -1,0 +1,144 @@
+"""A pipeline file as typed records: what every dialect is read into, and what lint and compile work on.
+
+One Document is one Stage before its matrix is multiplied out. Nothing is decided here: conditions are not evaluated,
+variables not substituted, and a duration or a size is still the text that was written, because `${…}` may stand in it.
+Each value keeps its position.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ci.pipeline.source import NOWHERE, Position, Text
+from ci.pipeline.spec import OnFailure
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variable:
+    """A name and a value: of an environment, a matrix cell, a label."""
+
+    name: Text
+    value: Text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SecretUse:
+    """The environment variable `variable` gets the value of the secret `secret`."""
+
+    variable: Text
+    secret: Text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filter:
+    """Patterns of one fact. It holds when one of `include` matches (or there is none) and none of `exclude`."""
+
+    include: tuple[Text, ...] = ()
+    exclude: tuple[Text, ...] = ()
+    position: Position = NOWHERE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Condition:
+    """One map of a `when`:
+
+    all of its filters must hold. `filters` are by fact (`branch`, …), `matrix` by the axis's name.
+    """
+
+    filters: Mapping[str, Filter]
+    matrix: Mapping[str, Filter]
+    position: Position = NOWHERE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mount:
+    """A volume of the Stage (`name`) or a path of the host (`host`) at `target`; exactly one of the two is there."""
+
+    name: Text | None = None
+    host: Text | None = None
+    target: Text
+    read_only: bool = False
+    position: Position = NOWHERE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Axis:
+    """One variable of a matrix and the values it takes."""
+
+    name: Text
+    values: tuple[Text, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Matrix:
+    """The product of `axes`, less the cells that an `exclude` describes, and then those of `include`: see `matrix`."""
+
+    axes: tuple[Axis, ...] = ()
+    include: tuple[tuple[Variable, ...], ...] = ()
+    exclude: tuple[tuple[Variable, ...], ...] = ()
+    position: Position = NOWHERE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """A step or a service. `depends_on` None: the key is not there, which is not the same as an empty list."""
+
+    name: Text
+    image: Text | None = None
+    commands: tuple[Text, ...] = ()
+    entrypoint: tuple[Text, ...] = ()
+    shell: Text | None = None
+    environment: tuple[Variable, ...] = ()
+    secrets: tuple[SecretUse, ...] = ()
+    when: tuple[Condition, ...] = ()  # one of them must hold; none: always
+    depends_on: tuple[Text, ...] | None = None
+    failure: OnFailure = OnFailure.FAIL
+    timeout: Text | None = None
+    working_dir: Text | None = None
+    user: Text | None = None
+    privileged: Position | None = None  # where it was asked for; None: it was not
+    volumes: tuple[Mount, ...] = ()
+    memory: Text | None = None
+    cpus: Text | None = None
+    ports: tuple[Text, ...] = ()
+    position: Position = NOWHERE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Document:
+    """One Stage of a file.
+
+    `image` is that of the steps that name none (not of services); `volumes` are the Stage's own, empty at its start.
+    """
+
+    name: Text | None = None
+    steps: tuple[Step, ...] = ()
+    services: tuple[Step, ...] = ()
+    image: Text | None = None
+    environment: tuple[Variable, ...] = ()
+    secrets: tuple[SecretUse, ...] = ()
+    when: tuple[Condition, ...] = ()
+    depends_on: tuple[Text, ...] = ()
+    matrix: Matrix | None = None
+    timeout: Text | None = None
+    volumes: tuple[Text, ...] = ()
+    workspace: Text | None = None
+    labels: tuple[Variable, ...] = ()
+    position: Position = NOWHERE
+
+    @property
+    def title(self) -> str:
+        """The Stage's name; `default` where the file gives none."""
+        return self.name.value if self.name else DEFAULT_NAME
+
+    @property
+    def is_graph(self) -> bool:
+        """Whether one step, at least, says what it depends on; if none does, each step waits for the one before it."""
+        return any(step.depends_on is not None for step in self.steps)
+
+
+DEFAULT_NAME = "default"

@@ -1,0 +1,65 @@
+"""What happened, as facts: the event that a build is made for.
+
+Filled by `ci.git` from a work tree (`ci-run local`) or by the server from a webhook; read by `conditions` and
+`variables`. Everything in it may have been written by a stranger (a branch's name, a commit's message): it is only ever
+a value, never part of a script or of YAML.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+NULL_COMMIT = "0" * 40  # git's own name for "no commit"
+
+
+class EventKind(StrEnum):
+    """The kinds of event, as `when.event` names them."""
+
+    PUSH = "push"
+    TAG = "tag"
+    PULL_REQUEST = "pull_request"
+    MANUAL = "manual"
+    CRON = "cron"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """The facts of an event. Empty: not known, or not so.
+
+    `branch` is the branch pushed to, and for a pull request the branch it wants to go to (as in drone and Woodpecker);
+    `source_branch` is where it comes from. `ref` empty: made from the others by `full_ref`. `changed_files` are paths
+    in the repository with `/`; None: not known, and then a `path` condition holds. `platform` and `instance` tell where
+    the build is going to run.
+    """
+
+    kind: EventKind = EventKind.PUSH
+    branch: str = ""
+    source_branch: str = ""
+    tag: str = ""
+    ref: str = ""
+    commit: str = NULL_COMMIT
+    message: str = ""
+    author: str = ""
+    author_email: str = ""
+    repository: str = ""  # owner/name
+    remote_url: str = ""  # without credentials
+    default_branch: str = ""
+    pull_request: int = 0
+    cron: str = ""  # the name of the schedule
+    changed_files: tuple[str, ...] | None = None
+    dirty: bool = False  # the work tree has changes that are not committed
+    created: int = 0  # seconds since 1970
+    platform: str = "linux/amd64"
+    instance: str = ""  # the server's host name; empty for a local run
+
+    @property
+    def full_ref(self) -> str:
+        """`ref`, or what git would call it."""
+        if self.ref:
+            return self.ref
+        if self.kind is EventKind.TAG and self.tag:
+            return f"refs/tags/{self.tag}"
+        if self.kind is EventKind.PULL_REQUEST and self.pull_request:
+            return f"refs/pull/{self.pull_request}/head"
+        return f"refs/heads/{self.branch}" if self.branch else ""

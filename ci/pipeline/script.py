@@ -1,0 +1,51 @@
+"""The script that runs a step's commands.
+
+`script` is pure; a runner writes its result to a file and starts the step's shell with that file as its argument. A
+file, and not the shell's standard input: there, the first command that reads its own input (`ssh`, `cat`, `read`) would
+eat the commands after it, as it does in drone and in Woodpecker.
+
+The shell stops at the first command that fails (`set -e`). Before each command its text is printed, every line with `+
+` before it, by a `printf` whose argument is quoted so that nothing in it means anything to the shell. Written for POSIX
+shells (POSIX.1-2017, XCU 2).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ci.errors import CiError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+# The shells that understand the script, by the last part of their path.
+SHELLS = ("sh", "bash", "dash", "ash", "ksh", "mksh", "zsh", "busybox")
+
+
+def script(commands: Iterable[str], shell: str = "/bin/sh") -> str:
+    """The text of the script, ending in a line break.
+
+    Raises CiError for a shell of another language and for a NUL in a command.
+    """
+    name = shell.rpartition("/")[2]
+    if name not in SHELLS:
+        raise CiError(f"no script can be written for the shell {shell!r}", hint=f"one of: {', '.join(SHELLS)}")
+    parts = ["set -e\n"]
+    for command in commands:
+        if "\0" in command:
+            raise CiError(f"a command holds a NUL character: {command!r}")
+        text = command.rstrip("\n")
+        shown = "".join(f" {quote('+ ' + line)}" for line in text.split("\n"))
+        # The empty line between keeps a command that ends in a backslash from joining the next printf to itself.
+        parts.append(f"\nprintf '%s\\n'{shown}\n{text}\n")
+    return "".join(parts)
+
+
+def quote(text: str) -> str:
+    """The text as one word of a POSIX shell."""
+    return "'" + text.replace("'", "'\\''") + "'"
+
+
+def script_arguments(shell: str, path: str) -> tuple[str, ...]:
+    """The words that run the script at `path`."""
+    return (shell, "sh", path) if shell.rpartition("/")[2] == "busybox" else (shell, path)

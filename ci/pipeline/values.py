@@ -1,0 +1,231 @@
+"""The values that are more than strings: durations, sizes, ports, paths, names, image references.
+
+Each function takes what was written, after substitution, and returns the typed value or raises BadValue with a message
+for the user. Used twice: by lint, to show every mistake at its place, and by compile, which has the last word once
+`${…}` is known.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from typing import TYPE_CHECKING
+
+from ci.pipeline.script import SHELLS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class BadValue(ValueError):
+    """`message` says what is wrong with it, `hint` what to write; `code` is the diagnostic's."""
+
+    def __init__(self, code: str, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.hint = hint
+
+
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)(ms|s|m|h|d)", re.ASCII)
+_SECONDS = re.compile(r"\d{1,9}(?:\.\d{1,9})?", re.ASCII)
+_SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,9})?)\s*([kmgt]?)(?:i?b)?", re.IGNORECASE | re.ASCII)
+_CPUS = re.compile(r"\d{1,4}(?:\.\d{1,9})?|\.\d{1,9}", re.ASCII)
+_STEP_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
+_SERVICE_NAME = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_SECRET = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,254}")
+_USER = re.compile(r"[a-z_][a-z0-9_.-]{0,31}|\d{1,10}", re.IGNORECASE | re.ASCII)
+_LABEL = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_./-]{0,61}[A-Za-z0-9])?")
+
+# distribution/reference: [domain[:port]/]path[:tag][@digest]; a path's parts are lower case, with single separators
+# between the words.
+_WORD = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
+_DOMAIN = r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9a-fA-F:]+\])(?::[0-9]{1,5})?"
+_IMAGE = re.compile(
+    rf"(?:{_DOMAIN}/)?{_WORD}(?:/{_WORD})*(?::[A-Za-z0-9_][A-Za-z0-9_.-]{{0,127}})?(?:@sha256:[0-9a-f]{{64}})?"
+)
+
+MEMORY_MINIMUM = 6 * 1024 * 1024  # Docker's own minimum; no process starts with less
+IMAGE_LIMIT = 512
+IDENTITY_LIMIT = 2**31 - 1  # a larger uid wraps around somewhere, and 2**32 is root again (CVE-2024-40635)
+_SYSTEM_DIRECTORIES = ("/proc", "/sys", "/dev", "/run/hako")
+_SEVERAL_COLONS = 3
+
+
+def duration(text: str) -> float:
+    """Seconds, more than none: `90`, `90s`, `10m`, `1h30m`, `1.5h`, `500ms`, `1d`."""
+    seconds = 0.0
+    if _SECONDS.fullmatch(text):
+        seconds = float(text)
+    else:
+        end = 0
+        for match in _DURATION.finditer(text):
+            if match.start() != end:
+                break
+            end = match.end()
+            seconds += float(match[1]) * _UNITS[match[2]]
+        if end != len(text) or not text:
+            raise BadValue(
+                "bad-duration", f'"{text}" is not a duration', 'write seconds, or units: "90s", "10m", "1h30m"'
+            )
+    if seconds <= 0:
+        raise BadValue("bad-duration", f'"{text}" is no time at all', "leave the key out for no limit")
+    return seconds
+
+
+def memory(text: str) -> int:
+    """Bytes:
+
+    `512m`, `1g`, `1.5GiB`, `64MB`; a K, M, G or T is a power of 1024, as in Docker. At least MEMORY_MINIMUM.
+    """
+    match = _SIZE.fullmatch(text)
+    if not match:
+        raise BadValue("bad-size", f'"{text}" is not a size', 'write bytes, or a unit: "512m", "2g"')
+    size = int(float(match[1]) * 1024 ** " kmgt".index(match[2].lower() or " "))
+    if size < MEMORY_MINIMUM:
+        raise BadValue(
+            "bad-size",
+            f'"{text}" of memory is too little',
+            'a container needs 6 MiB at least: "6m"; was a unit left out?',
+        )
+    return size
+
+
+def cpus(text: str) -> float:
+    """A number of processors, parts of one allowed."""
+    if not _CPUS.fullmatch(text) or float(text) <= 0:
+        raise BadValue("bad-cpus", f'"{text}" is not a number of processors', 'write a number above 0: "2", "0.5"')
+    return float(text)
+
+
+def port(text: str) -> int:
+    """A TCP port, 1 to 65535."""
+    if text.isascii() and text.isdigit() and len(text) <= 5 and 1 <= int(text) <= 65535:
+        return int(text)
+    hint = "write the number of the port that the service listens on"
+    if ":" in text:
+        hint = f'ports are not published on the host: write "{text.rpartition(":")[2]}"; steps reach a service by name'
+    raise BadValue("bad-port", f'"{text}" is not a port', hint)
+
+
+def user(text: str) -> str:
+    """`name`, `uid`, `name:group` or `uid:gid`."""
+    parts = text.split(":")
+    if len(parts) > 2 or not all(_USER.fullmatch(part) for part in parts):
+        raise BadValue("bad-user", f'"{text}" is not a user', 'write "name", "uid" or "uid:gid"')
+    if any(part.isdigit() and int(part) > IDENTITY_LIMIT for part in parts):
+        raise BadValue("bad-user", f'"{text}" is beyond the largest user id, {IDENTITY_LIMIT}')
+    return text
+
+
+def image(text: str) -> str:
+    """An image reference, as Docker writes it."""
+    if len(text) <= IMAGE_LIMIT and _IMAGE.fullmatch(text):
+        return text
+    hint = 'write "name", "name:tag" or "registry.example.org/name:tag"'
+    if not text:
+        raise BadValue("bad-image", "the name of the image is empty", hint)
+    if len(text) > IMAGE_LIMIT:
+        raise BadValue("bad-image", f"the name of an image may have {IMAGE_LIMIT} characters", hint)
+    if _IMAGE.fullmatch(text.lower()):
+        hint = f'names of images are written in lower case: "{text.lower()}"'
+    raise BadValue("bad-image", f'"{text}" is not the name of an image', hint)
+
+
+def shell(text: str) -> str:
+    """The path or name of a shell that can run a step's script."""
+    if text.rpartition("/")[2] in SHELLS and (text.startswith("/") or "/" not in text) and ".." not in text.split("/"):
+        return text
+    raise BadValue(
+        "bad-shell",
+        f'"{text}" is not a shell that runs commands',
+        f"one of {', '.join(SHELLS)}, or the full path of one",
+    )
+
+
+def directory(text: str, code: str = "bad-path") -> str:
+    """An absolute path inside a container, normalised; not `/`, not below the kernel's own file systems."""
+    if not text.startswith("/"):
+        raise BadValue(code, f'"{text}" is not an absolute path', f'write "/{text.removeprefix("./")}"' if text else "")
+    path = relative(text, code)
+    if path == "/" or any(path == system or path.startswith(system + "/") for system in _SYSTEM_DIRECTORIES):
+        raise BadValue(code, f'nothing can be put at "{path}" in a container', "choose a directory of your own")
+    return path
+
+
+def relative(text: str, code: str = "bad-path") -> str:
+    """A path without `..`, normalised; absolute or not."""
+    if "\0" in text or ".." in text.split("/"):
+        raise BadValue(code, f'"{text}" may not contain ".."')
+    path = posixpath.normpath(text) if text else ""
+    return "/" + path.lstrip("/") if path.startswith("/") else path  # normpath keeps "//"
+
+
+def host_path(text: str) -> str:
+    """An absolute path of the host."""
+    if not text.startswith("/"):
+        raise BadValue(
+            "bad-volume",
+            f'"{text}" is not an absolute path of the host',
+            "the project's own files are in the workspace already",
+        )
+    return relative(text, "bad-volume")
+
+
+def step_name(text: str) -> str:
+    """Letters, digits, `.`, `_`, `-`; begins and ends with a letter or a digit; 63 characters at most."""
+    return _name(text, _STEP_NAME, 'letters, digits, ".", "_" and "-", at most 63, a letter or digit at both ends')
+
+
+def service_name(text: str) -> str:
+    """A name that is a host name too: lower case letters, digits, `-`, `_`."""
+    return _name(
+        text, _SERVICE_NAME, 'a service is a host name: lower case letters, digits, "-" and "_", at most 63', str.lower
+    )
+
+
+def _name(text: str, shape: re.Pattern[str], rule: str, change: Callable[[str], str] = str) -> str:
+    if shape.fullmatch(text):
+        return text
+    better = re.sub(r"[^A-Za-z0-9._-]+", "-", change(text)).strip("-._")[:63]
+    raise BadValue("bad-name", f'"{text}" is not a name', f'{rule}: "{better}"' if shape.fullmatch(better) else rule)
+
+
+def variable(text: str) -> str:
+    """The name of an environment variable."""
+    if _VARIABLE.fullmatch(text):
+        return text
+    better = re.sub(r"[^A-Za-z0-9_]", "_", text)
+    hint = 'letters, digits and "_", not beginning with a digit'
+    raise BadValue(
+        "bad-variable-name",
+        f'"{text}" is not the name of a variable',
+        f'{hint}: "{better}"' if _VARIABLE.fullmatch(better) else hint,
+    )
+
+
+def secret(text: str) -> str:
+    """The name of a secret."""
+    if _SECRET.fullmatch(text):
+        return text
+    hint = 'letters, digits, "_", "-" and ".", beginning with a letter or "_"'
+    if "$" in text:
+        hint = 'write the name of the secret, without "$"'
+    raise BadValue("bad-secret-name", f'"{text}" is not the name of a secret', hint)
+
+
+def secret_variable(name: str) -> str:
+    """The environment variable that a secret goes to where none is given:
+
+    its name in upper case, `-` and `.` as `_`.
+    """
+    return name.upper().replace("-", "_").replace(".", "_")
+
+
+def label(text: str) -> str:
+    """A label's name or value."""
+    if not text or _LABEL.fullmatch(text):
+        return text
+    raise BadValue("bad-label", f'"{text}" is not a label', 'letters, digits, "_", ".", "/" and "-", at most 63')

@@ -129,13 +129,17 @@ class Root:
             while walk.step():
                 if walk.missing:
                     walk.make_directory(mode, uid, gid)
+            if not stat.S_ISDIR(os.fstat(walk.current).st_mode):
+                raise OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path)
             return walk.take()
 
-    def create(self, path: StrPath, mode: int = 0o644, *, flags: int = os.O_RDWR) -> int:
+    def create(self, path: StrPath, mode: int = 0o644, *, flags: int = os.O_PATH) -> int:
         """The regular file at `path`, opened with `flags`; made where missing, with its parents (0755), links as in
         `mkdirs`.
 
-        Raises `InvalidError` for anything else that is there already, without opening it.
+        What was there keeps its mode and is not touched: by default the descriptor only stands for the file, as a place
+        to mount on, since opening it to write would copy it up in an overlay. Raises `InvalidError` for anything else
+        that is there already, without opening it.
         """
         for _ in range(_RETRIES):
             with _Walk(self, path) as walk:
@@ -144,18 +148,11 @@ class Root:
                         walk.make_directory(0o755, -1, -1)
                 if not walk.missing:
                     _require_regular(walk.current, path)
-                    return reopen(walk.current, flags)
+                    return walk.take() if flags == os.O_PATH else reopen(walk.current, flags)
                 try:
-                    made = os.open(
-                        walk.name,
-                        flags | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC,
-                        0o600,
-                        dir_fd=walk.parent,
-                    )
+                    return walk.make_file(mode, flags)
                 except FileExistsError:  # somebody was faster; look again
                     continue
-                os.fchmod(made, mode)
-                return made
         raise OSError(errno.EAGAIN, "the path keeps changing", path)
 
     def read_regular(self, path: StrPath, limit: int) -> bytes:
@@ -272,10 +269,21 @@ class _Walk:
         self.current = os.open(self.name, _DIRECTORY | os.O_NOFOLLOW, dir_fd=self.parent)
         self.missing = False
 
+    def make_file(self, mode: int, flags: int) -> int:
+        """Make the missing name a regular file; it, opened with `flags`."""
+        create = os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        access = os.O_WRONLY if flags == os.O_PATH else flags  # O_PATH would make nothing
+        made = os.open(self.name, access | create, 0o600, dir_fd=self.parent)
+        os.fchmod(made, mode)
+        if flags != os.O_PATH:
+            return made
+        try:
+            return reopen(made, os.O_PATH)
+        finally:
+            os.close(made)
+
     def take(self) -> int:
-        """The last descriptor, now the caller's. Raises `NotADirectoryError` when it is none."""
-        if not stat.S_ISDIR(os.fstat(self.current).st_mode):
-            raise OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), self._path)
+        """The last descriptor, now the caller's."""
         taken, self.current = self.current, -1
         return taken
 

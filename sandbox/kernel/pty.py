@@ -67,6 +67,11 @@ def _require(condition: bool, ptmx: StrPath | int) -> None:
         raise OSError(errno.ENODEV, "not a pseudo-terminal multiplexer", ptmx if not isinstance(ptmx, int) else None)
 
 
+def make_controlling(slave: int) -> None:
+    """Make `slave` the controlling terminal of this session; the caller leads the session (setsid) and has none yet."""
+    fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
+
+
 def set_size(fd: int, rows: int, columns: int) -> None:
     """The terminal's size in characters; its foreground processes get SIGWINCH when it changes."""
     fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))

@@ -62,6 +62,8 @@ _NUMBERS = {
     "seccomp": (317, 277),
     "setdomainname": (171, 162),
     "sethostname": (170, 161),
+    "setfsgid": (123, 152),
+    "setfsuid": (122, 151),
     "setns": (308, 268),
     "setresgid": (119, 149),
     "setresuid": (117, 147),

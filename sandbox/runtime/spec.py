@@ -1,7 +1,8 @@
 """What a container is asked to be: the records that callers fill in and `config.json` keeps.
 
-The CLI, the runner and the Remote API all make a `ContainerSpec`; `plan` turns it, with facts about the host, into operations.
-Values are as a person gives them (the image's defaults are not merged yet), names follow the Docker Engine API.
+The CLI, the runner and the Remote API all make a `ContainerSpec`; `plan` turns it, with facts about the host, into
+operations. Values are as a person gives them (the image's defaults are not merged yet), names follow the Docker
+Engine API.
 """
 
 from __future__ import annotations
@@ -15,19 +16,25 @@ if TYPE_CHECKING:
 
 
 class MountKind(StrEnum):
+    """Where a mount's content comes from."""
+
     BIND = "bind"
     VOLUME = "volume"
     TMPFS = "tmpfs"
 
 
 class LogDriver(StrEnum):
+    """Where output goes."""
+
     LOCAL = "local"  # chunks with times, in the container's folder
     NONE = "none"  # output goes to the attached descriptors only
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mount:
-    """`source` is a host path (bind), a volume's name (volume) or empty (tmpfs); `target` is absolute in the container."""
+    """`source` is a host path (bind), a volume's name (volume) or empty (tmpfs); `target` is absolute in the
+    container.
+    """
 
     kind: MountKind
     source: str = ""
@@ -100,7 +107,9 @@ class ExecSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stdio:
-    """Descriptors that the engine duplicates for the container's supervisor; the caller closes its own. `None`: not attached."""
+    """Descriptors that the engine duplicates for the container's supervisor; the caller closes its own. `None`: not
+    attached.
+    """
 
     stdin: int | None = None
     stdout: int | None = None
@@ -109,7 +118,9 @@ class Stdio:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExitStatus:
-    """How a container ended: `code` as docker reports it (128+n for signal n), `oom` when the kernel's OOM killer struck it."""
+    """How a container ended: `code` as docker reports it (128+n for signal n), `oom` when the kernel's OOM killer
+    struck it.
+    """
 
     code: int
     oom: bool = False

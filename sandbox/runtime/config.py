@@ -1,0 +1,140 @@
+"""A container as it was created: the caller's specification with the image's defaults merged in.
+
+`resolve` is pure; the engine writes its result to `config.json` once and never changes it. The supervisor starts the
+container from that file alone, so an image may lose its names, or the engine be another process, between create and
+start. Merging follows docker: an entrypoint of the caller's drops the image's command, the image's environment comes
+first.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sandbox.errors import InvalidError
+from sandbox.runtime.spec import ContainerSpec, LogDriver, Mount, MountKind, Resources, Security
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sandbox.image.image import Image
+
+DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+DEFAULT_STOP_SIGNAL = "SIGTERM"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContainerConfig:
+    """`layers` are ChainIDs, top first; `environment` is a tuple of NAME=value; `created` is in seconds since the
+    epoch.
+    """
+
+    id: str
+    name: str
+    created: float
+    image_id: str
+    layers: tuple[str, ...]
+    argv: tuple[str, ...]
+    environment: tuple[str, ...]
+    working_dir: str
+    user: str
+    hostname: str
+    stop_signal: str
+    spec: ContainerSpec
+
+    def to_json(self) -> dict[str, Any]:
+        """The shape of `config.json`."""
+        fields = {name: getattr(self, name) for name in self.__slots__ if name != "spec"}
+        return fields | {"spec": _spec_to_json(self.spec)}
+
+    @staticmethod
+    def from_json(data: dict[str, Any]) -> ContainerConfig:
+        """Read what `to_json` wrote."""
+        lists = {name: tuple(data[name]) for name in ("layers", "argv", "environment")}
+        return ContainerConfig(**(data | lists | {"spec": _spec_from_json(data["spec"])}))
+
+
+def resolve(spec: ContainerSpec, image: Image, *, identifier: str, name: str, created: float) -> ContainerConfig:
+    """Merge what the caller asked for with the image's defaults; refuse what cannot be run."""
+    entrypoint = spec.entrypoint if spec.entrypoint is not None else tuple(image.config.entrypoint)
+    command = spec.command
+    if command is None:
+        command = () if spec.entrypoint is not None else tuple(image.config.command)
+    argv = entrypoint + command
+    if not argv:
+        raise InvalidError(
+            f"no command given, and the image {spec.image!r} has none",
+            hint="name a command after the image",
+            reference="no-command",
+        )
+    hostname = spec.hostname or identifier[:12]
+    working_dir = spec.working_dir or image.config.working_dir or "/"
+    if not working_dir.startswith("/"):
+        raise InvalidError(f"working directory {working_dir!r} is not absolute", hint="begin it with /")
+    for mount in spec.mounts:
+        if not mount.target.startswith("/"):
+            raise InvalidError(f"mount target {mount.target!r} is not absolute", hint="begin it with /")
+    for text in (*argv, *spec.environment, *spec.environment.values(), working_dir, hostname):
+        if "\0" in text:
+            raise InvalidError(f"{text!r} contains a NUL byte", hint="remove it")
+    return ContainerConfig(
+        id=identifier,
+        name=name,
+        created=created,
+        image_id=str(image.id),
+        layers=tuple(str(layer.chain_id) for layer in reversed(image.layers)),
+        argv=argv,
+        environment=_environment(spec, image.config.environment, hostname),
+        working_dir=working_dir,
+        user=spec.user or image.config.user,
+        hostname=hostname,
+        stop_signal=spec.stop_signal or image.config.stop_signal or DEFAULT_STOP_SIGNAL,
+        spec=spec,
+    )
+
+
+def _environment(spec: ContainerSpec, image: Mapping[str, str], hostname: str) -> tuple[str, ...]:
+    merged = {"PATH": DEFAULT_PATH, "HOSTNAME": hostname}
+    if spec.terminal:
+        merged["TERM"] = "xterm"
+    merged.update(image)
+    merged.update(spec.environment)
+    return tuple(f"{name}={value}" for name, value in merged.items())
+
+
+def _spec_to_json(spec: ContainerSpec) -> dict[str, Any]:
+    fields = {name: getattr(spec, name) for name in spec.__slots__}
+    return fields | {
+        "environment": dict(spec.environment),
+        "labels": dict(spec.labels),
+        "mounts": [{name: getattr(mount, name) for name in mount.__slots__} for mount in spec.mounts],
+        "resources": {name: getattr(spec.resources, name) for name in spec.resources.__slots__},
+        "security": {name: getattr(spec.security, name) for name in spec.security.__slots__},
+    }
+
+
+def _spec_from_json(data: dict[str, Any]) -> ContainerSpec:
+    security = data["security"]
+    return ContainerSpec(
+        **(
+            data
+            | {
+                "entrypoint": None if data["entrypoint"] is None else tuple(data["entrypoint"]),
+                "command": None if data["command"] is None else tuple(data["command"]),
+                "aliases": tuple(data["aliases"]),
+                "extra_hosts": tuple((name, address) for name, address in data["extra_hosts"]),
+                "mounts": tuple(Mount(**(mount | {"kind": MountKind(mount["kind"])})) for mount in data["mounts"]),
+                "resources": Resources(**data["resources"]),
+                "security": Security(
+                    **(
+                        security
+                        | {
+                            "capabilities_add": tuple(security["capabilities_add"]),
+                            "capabilities_drop": tuple(security["capabilities_drop"]),
+                        }
+                    )
+                ),
+                "log_driver": LogDriver(data["log_driver"]),
+            }
+        )
+    )

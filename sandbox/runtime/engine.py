@@ -1,0 +1,456 @@
+"""The engine's facade: what the command line, the runner and the Remote API call.
+
+An `Engine` is a view of one `$HAKO_HOME`; any number of them, in any number of processes, work on it at once. There
+is no daemon: a running container has a supervisor process of its own (`supervisor`), found through the container's
+folder. The caller has to be root, in the host's user namespace or in one of its own (`kernel.idmap.become_root`).
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sandbox.errors import ConflictError, InvalidError, NotFoundError, SandboxError
+from sandbox.image.store import ImageStore
+from sandbox.runtime import config, control, log, naming
+from sandbox.runtime.spec import ExitStatus, LogDriver, Stdio
+from sandbox.runtime.state import ContainerFolder, Containers, Status
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from sandbox.network.networks import Networks
+    from sandbox.runtime.config import ContainerConfig
+    from sandbox.runtime.launcher import Launcher
+    from sandbox.runtime.operations import Plan
+    from sandbox.runtime.spec import ContainerSpec, ExecSpec
+    from sandbox.runtime.state import State
+
+_START_ATTEMPTS = 20
+_KILL_TIMEOUT = 10.0  # seconds until SIGKILL must have ended a container
+
+
+def default_home(environment: dict[str, str] | None = None) -> Path:
+    """`$HAKO_HOME`, or /var/lib/hako for root and ~/.local/share/hako for others (by the id on the host)."""
+    values = os.environ if environment is None else environment
+    if values.get("HAKO_HOME"):
+        return Path(values["HAKO_HOME"]).absolute()
+    if _host_uid() == 0:
+        return Path("/var/lib/hako")
+    data = values.get("XDG_DATA_HOME") or os.path.join(values.get("HOME", "/"), ".local/share")
+    return Path(data) / "hako"
+
+
+def _host_uid() -> int:
+    """Who we are outside: in a namespace that become_root made, root is an ordinary user of the host."""
+    if os.geteuid() != 0:
+        return os.geteuid()
+    with open("/proc/self/uid_map", "rb") as file:
+        return int(file.readline().split()[1])
+
+
+class Process:
+    """A started container or exec, as its starter sees it. `wait` may be called once, from one thread."""
+
+    def __init__(
+        self, identifier: str, pid: int, connection: socket.socket, warnings: Sequence[str], terminal: int | None = None
+    ) -> None:
+        self.id = identifier
+        self.pid = pid
+        self.warnings = tuple(warnings)
+        self.terminal = terminal  # an exec's terminal master, the caller's to close
+        self._connection = connection
+
+    def fileno(self) -> int:
+        """A descriptor that becomes readable when `wait` would return at once."""
+        return self._connection.fileno()
+
+    def wait(self, timeout: float | None = None) -> ExitStatus | None:
+        """Wait for the end; None when `timeout` seconds passed first."""
+        status = _wait_on(self._connection, timeout, self.id)
+        if status is not None:
+            self.close()
+        return status
+
+    def close(self) -> None:
+        """Stop watching; the process goes on."""
+        self._connection.close()
+
+
+class Engine:
+    """Containers, images and networks below `home`. Thread-safe."""
+
+    def __init__(self, home: Path | None = None) -> None:
+        self.home = (home or default_home()).absolute()
+        self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.images = ImageStore(self.home)
+        self._containers = Containers(self.home / "containers")
+        self._launcher: Launcher | None = None
+        self._children: list[int] = []  # supervisors forked by this process, to be reaped
+        self._networks: Networks | None = None
+
+    @property
+    def networks(self) -> Networks:
+        """The networks of this home."""
+        if self._networks is None:
+            from sandbox.network.networks import Networks  # noqa: PLC0415  (a run without a network does not need it here)
+
+            self._networks = Networks(self.home / "networks")
+        return self._networks
+
+    def close(self) -> None:
+        """End the launcher, if one was needed; containers go on."""
+        if self._launcher is not None:
+            self._launcher.close()
+            self._launcher = None
+        self._reap()
+
+    # --- life cycle ------------------------------------------------------------------------------------------------
+
+    def create(self, spec: ContainerSpec) -> str:
+        """Make a container of `spec`; its id. Raises NotFoundError (image), ConflictError (name), InvalidError."""
+        if spec.network not in ("bridge", "none", "host"):
+            self.networks.get(spec.network)
+        with self.images.hold():
+            image = self.images.get(spec.image)
+            random = os.urandom(40)
+            made = config.resolve(
+                spec,
+                image,
+                identifier=naming.identifier(random[:32]),
+                name=spec.name or naming.name(random[32:]),
+                created=time.time(),
+            )
+            return self._containers.add(made).id
+
+    def plan(self, spec: ContainerSpec) -> Plan:
+        """What a start of `spec` would do; nothing is made."""
+        from sandbox.runtime.facts import predict  # noqa: PLC0415  (only the supervisor and this need it)
+        from sandbox.runtime.plan import plan  # noqa: PLC0415
+
+        made = config.resolve(
+            spec, self.images.get(spec.image), identifier="0" * 64, name=spec.name or "container", created=0.0
+        )
+        return plan(made, predict(self.home, made))
+
+    def start(self, reference: str, stdio: Stdio | None = None) -> Process:
+        """Start a created or ended container; returns when its command runs.
+
+        `stdio` descriptors are pipe or socket ends; they stay the caller's, which closes them. Raises ConflictError
+        when it runs already, SandboxError with docker's exit codes (125, 126, 127) when the start fails; a container
+        with auto_remove is then gone.
+        """
+        folder = self._containers.find(reference)
+        lock = self._lock_for_start(folder)
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        try:
+            self._launch(folder.id, lock, theirs, stdio or Stdio())
+        except BaseException:
+            ours.close()
+            raise
+        finally:
+            os.close(lock)
+            theirs.close()
+        received = control.receive(ours)
+        if received is None:
+            ours.close()
+            raise SandboxError(
+                f"the supervisor of container {folder.id[:12]} died at the start",
+                hint="try again",
+                reference="supervisor-died",
+            )
+        message, _ = received
+        try:
+            control.raise_error(message)
+        except SandboxError:
+            ours.close()
+            self._reap()
+            raise
+        return Process(folder.id, message["pid"], ours, message["warnings"])
+
+    def wait(self, reference: str, timeout: float | None = None) -> ExitStatus | None:
+        """How it ended, waiting for it; None when `timeout` seconds passed first. A container that never ran counts
+        as 0.
+        """
+        folder = self._containers.find(reference)
+        try:
+            connection = control.connect(folder.path)
+        except ConflictError:
+            state = folder.state()
+            return ExitStatus(code=state.exit_code, oom=state.oom, error=state.error)
+        with connection:
+            control.send(connection, {"do": "wait"})
+            return _wait_on(connection, timeout, folder.id)
+
+    def kill(self, reference: str, signal_name: str | int = signal.SIGKILL) -> None:
+        """Send a signal to its first process; ConflictError when it does not run."""
+        folder = self._containers.find(reference)
+        self._ask(folder, {"do": "signal", "signal": signal_number(signal_name)})
+
+    def stop(self, reference: str, timeout: float | None = None) -> None:
+        """Its stop signal, then after `timeout` seconds (its own by default) SIGKILL; returns when it has ended."""
+        folder = self._containers.find(reference)
+        made = folder.config()
+        try:
+            connection = control.connect(folder.path)
+        except ConflictError:
+            return
+        with connection:
+            control.send(connection, {"do": "wait"})
+            grace = made.spec.stop_timeout if timeout is None else timeout
+            for number, patience in ((signal_number(made.stop_signal), grace), (signal.SIGKILL, _KILL_TIMEOUT)):
+                try:
+                    self._ask(folder, {"do": "signal", "signal": number})
+                except (ConflictError, NotFoundError):
+                    return
+                if _wait_on(connection, patience, folder.id) is not None:
+                    return
+        raise SandboxError(
+            f"container {folder.id[:12]} did not end on SIGKILL",
+            hint="a process of it hangs in the kernel",
+            reference="unkillable",
+        )
+
+    def remove(self, reference: str, *, force: bool = False) -> None:
+        """Remove a container that does not run, or with `force` end it first."""
+        folder = self._containers.find(reference)
+        name = self._name_of(folder)
+        if folder.is_running():
+            if not force:
+                raise ConflictError(
+                    f"container {name or folder.id[:12]} is running",
+                    hint=f"stop it first: `sandbox stop {name or folder.id[:12]}`, or use `sandbox rm -f`",
+                    reference="running",
+                )
+            try:
+                self.stop(folder.id, timeout=0)
+            except NotFoundError:
+                return
+        lock = self._lock_for_start(folder)
+        try:
+            self._containers.remove(folder, name)
+        finally:
+            os.close(lock)
+
+    def execute(self, reference: str, spec: ExecSpec, stdio: Stdio | None = None) -> Process:
+        """Run a further process in a running container; with a terminal, `Process.terminal` is its master."""
+        folder = self._containers.find(reference)
+        connection = control.connect(folder.path)
+        fields = {name: getattr(spec, name) for name in spec.__slots__} | {"environment": dict(spec.environment)}
+        try:
+            control.send(connection, {"do": "execute", "spec": fields}, self._exec_streams(spec, stdio or Stdio()))
+            terminal: int | None = None
+            while True:
+                received = control.receive(connection)
+                if received is None:
+                    raise SandboxError(f"container {folder.id[:12]} ended", reference="not-running")
+                message, descriptors = received
+                control.raise_error(message)
+                if message["event"] == "terminal":
+                    terminal = descriptors[0]
+                if message["event"] == "started":
+                    return Process(folder.id, message["pid"], connection, (), terminal)
+        except BaseException:
+            connection.close()
+            raise
+
+    def attach(self, reference: str, stdio: Stdio) -> None:
+        """Send what it prints from now on to `stdio` as well (and take a terminal's input from it)."""
+        folder = self._containers.find(reference)
+        streams = {name: fd for name in ("stdin", "stdout", "stderr") if (fd := getattr(stdio, name)) is not None}
+        self._ask(folder, {"do": "attach", "streams": list(streams)}, list(streams.values()))
+
+    def resize(self, reference: str, rows: int, columns: int) -> None:
+        """Tell its terminal the window's size."""
+        self._ask(self._containers.find(reference), {"do": "resize", "rows": rows, "columns": columns})
+
+    # --- looking ---------------------------------------------------------------------------------------------------
+
+    def containers(self, *, all: bool = False) -> list[tuple[ContainerConfig, State]]:
+        """Running containers, or all; the youngest first."""
+        found = []
+        for folder in self._containers:
+            try:
+                state = self.state(folder)
+                if all or state.status is Status.RUNNING:
+                    found.append((folder.config(), state))
+            except NotFoundError:
+                continue  # removed in the meantime
+        return sorted(found, key=lambda entry: entry[0].created, reverse=True)
+
+    def config(self, reference: str) -> ContainerConfig:
+        """What a container was created as."""
+        return self._containers.find(reference).config()
+
+    def state(self, reference: str | ContainerFolder) -> State:
+        """Its state, with "running" checked against its supervisor's lock."""
+        folder = reference if isinstance(reference, ContainerFolder) else self._containers.find(reference)
+        state = folder.state()
+        if state.status is Status.RUNNING and not folder.is_running():
+            from sandbox.runtime.reclaim import lost  # noqa: PLC0415  (a rare case)
+
+            state = folder.state()
+            return lost(state) if state.status is Status.RUNNING else state
+        return state
+
+    def inspect(self, reference: str) -> dict[str, Any]:
+        """Everything about it, in docker's shape."""
+        from sandbox.runtime.inspect import describe  # noqa: PLC0415  (only `inspect` needs it)
+
+        folder = self._containers.find(reference)
+        return describe(folder.config(), self.state(folder), folder.path)
+
+    def statistics(self, reference: str) -> dict[str, Any]:
+        """What its control group counts now; empty where it has none."""
+        return dict(self._ask(self._containers.find(reference), {"do": "statistics"})["statistics"])
+
+    def logs(self, reference: str, *, follow: bool = False, tail: int | None = None) -> Iterator[log.Record]:
+        """What it has printed; with `follow` until it ends, with `tail` only the last lines."""
+        folder = self._containers.find(reference)
+        made = folder.config()
+        if made.spec.log_driver is LogDriver.NONE:
+            raise ConflictError(
+                f"container {made.name} keeps no output", hint="it was made without a log", reference="no-log"
+            )
+        path = folder.path / "log"
+        following = folder.is_running if follow else None
+        if tail is None:
+            yield from log.read(path, follow=following)
+            return
+        kept, end = log.tail(path, tail)
+        yield from kept
+        if following is not None:
+            yield from log.read(path, start=end, follow=following)
+
+    def uses_of_image(self, image_id: str) -> tuple[str, ...]:
+        """The names of the containers made of an image."""
+        users = []
+        for folder in self._containers:
+            try:
+                made = folder.config()
+            except NotFoundError:
+                continue
+            if made.image_id == image_id:
+                users.append(made.name)
+        return tuple(users)
+
+    def reclaim(self) -> list[str]:
+        """Give back what dead supervisors and killed engines left; one line for each thing that was."""
+        from sandbox.runtime.reclaim import reclaim  # noqa: PLC0415  (not on the path of a run)
+
+        return reclaim(self.home)
+
+    # --- inside ----------------------------------------------------------------------------------------------------
+
+    def _lock_for_start(self, folder: ContainerFolder) -> int:
+        """The container's lock; waits a moment for a supervisor on its way out, or for one who only looks."""
+        for _ in range(_START_ATTEMPTS):
+            lock = folder.try_lock()
+            if lock is not None:
+                state = folder.state()
+                if state.status is Status.RUNNING:  # its supervisor was killed
+                    from sandbox.runtime.reclaim import reclaim_container  # noqa: PLC0415  (a rare case)
+
+                    reclaim_container(self.home, folder)
+                return lock
+            if folder.state().status is Status.RUNNING:
+                break
+            time.sleep(0.005)
+        raise ConflictError(
+            f"container {self._name_of(folder)} is running", hint="`sandbox stop` ends it", reference="running"
+        )
+
+    def _launch(self, identifier: str, lock: int, starter: socket.socket, stdio: Stdio) -> None:
+        if self._launcher is None and len(os.listdir("/proc/self/task")) == 1:
+            self._fork(identifier, lock, starter, stdio)
+            return
+        if self._launcher is None:
+            from sandbox.runtime.launcher import Launcher  # noqa: PLC0415  (engines without threads need none)
+
+            self._launcher = Launcher()
+        self._launcher.launch(self.home, identifier, lock, starter.fileno(), stdio)
+
+    def _fork(self, identifier: str, lock: int, starter: socket.socket, stdio: Stdio) -> None:
+        from sandbox.runtime.supervisor import supervise  # noqa: PLC0415  (loaded before the fork, not in every command)
+
+        self._reap()
+        # Signals meant for this process must not end the supervisor before it has a session of its own.
+        old = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP))
+        pid = os.fork()
+        if pid == 0:
+            import gc  # noqa: PLC0415  (built in)
+
+            gc.freeze()  # the parent's objects stay as they are: none is finalised, few pages are copied
+            supervise(self.home, identifier, lock, starter, stdio)
+        signal.pthread_sigmask(signal.SIG_SETMASK, old)
+        self._children.append(pid)
+
+    def _reap(self) -> None:
+        for pid in list(self._children):
+            try:
+                if os.waitpid(pid, os.WNOHANG)[0] == pid:
+                    self._children.remove(pid)
+            except ChildProcessError:
+                self._children.remove(pid)
+
+    def _ask(self, folder: ContainerFolder, message: dict[str, Any], descriptors: Sequence[int] = ()) -> dict[str, Any]:
+        with control.connect(folder.path) as connection:
+            control.send(connection, message, descriptors)
+            received = control.receive(connection)
+        if received is None:
+            raise ConflictError(f"container {folder.id[:12]} is not running", reference="not-running")
+        control.raise_error(received[0])
+        return received[0]
+
+    @staticmethod
+    def _exec_streams(spec: ExecSpec, stdio: Stdio) -> list[int]:
+        if spec.terminal:
+            return []
+        streams = (stdio.stdin if spec.open_stdin else None, stdio.stdout, stdio.stderr)
+        if any(stream is None for stream in streams):
+            null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+            return [null if stream is None else stream for stream in streams]
+        return [stream for stream in streams if stream is not None]
+
+    @staticmethod
+    def _name_of(folder: ContainerFolder) -> str:
+        try:
+            return folder.config().name
+        except NotFoundError:
+            return ""
+
+
+def signal_number(name: str | int) -> int:
+    """15, "15", "TERM" and "SIGTERM" are the same signal. Raises InvalidError for any other text."""
+    text = str(int(name)) if isinstance(name, int) else name
+    if text.isascii() and text.isdigit() and 0 < int(text) <= signal.SIGRTMAX:
+        return int(text)
+    number = getattr(signal, "SIG" + text.upper().removeprefix("SIG"), None)
+    if isinstance(number, signal.Signals):
+        return number
+    raise InvalidError(
+        f"no signal is called {text!r}", hint="use a name such as TERM, or a number", reference="bad-signal"
+    )
+
+
+def _wait_on(connection: socket.socket, timeout: float | None, identifier: str) -> ExitStatus | None:
+    connection.settimeout(timeout)
+    try:
+        received = control.receive(connection)
+    except (TimeoutError, BlockingIOError):
+        return None
+    finally:
+        connection.settimeout(None)
+    if received is None:
+        raise SandboxError(
+            f"the supervisor of container {identifier[:12]} was killed",
+            hint="`sandbox ps -a` shows what is left",
+            reference="supervisor-died",
+        )
+    message, _ = received
+    control.raise_error(message)
+    return ExitStatus(code=message["code"], oom=message["oom"], error=message["error"])

@@ -1,0 +1,189 @@
+"""A further process in a running container (`exec`), started by the container's supervisor.
+
+The supervisor is the one process that has the rights for it, whoever runs the engine: its own user namespace is the
+parent of the container's. A first child joins the control group and every namespace of init at once, a second one is
+born inside the process namespace, as a sibling, so that the supervisor waits for it. Neither is dumpable before exec
+and neither touches a path of the image except through openat2 beneath its root (CVE-2019-5736, CVE-2016-9962,
+CVE-2024-21626).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import socket
+from typing import TYPE_CHECKING
+
+from sandbox.errors import SandboxError
+from sandbox.kernel import namespaces, paths, process, pty, seccomp
+from sandbox.kernel.namespaces import Flags
+from sandbox.runtime import control
+from sandbox.runtime import operations as op
+from sandbox.runtime.init import Init, become_user, enter_directory, execute, prepare_exec
+from sandbox.runtime.plan import capability_set
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from typing import NoReturn
+
+    from sandbox.runtime.config import ContainerConfig
+    from sandbox.runtime.host import Host
+    from sandbox.runtime.spec import ExecSpec
+    from sandbox.runtime.streams import Loop
+
+
+class Execution:
+    """A process on its way: `channel` ends at its exec, `pidfd` tells its end, `connection` is the caller's."""
+
+    def __init__(self, pid: int, pidfd: int, channel: socket.socket, connection: socket.socket) -> None:
+        self.pid = pid
+        self.pidfd = pidfd
+        self.channel = channel
+        self.connection = connection
+        self._starting = True
+        self._failed = False
+
+    def report_start(self, loop: Loop) -> Callable[[], None]:
+        """The callback for `channel`: passes on the terminal, the error, or that it has started."""
+
+        def report() -> None:
+            received = control.receive(self.channel)
+            if received is None:
+                self._starting = False
+                loop.remove(self.channel.fileno())
+                self.channel.close()
+                if not self._failed:
+                    self._tell({"event": "started", "pid": self.pid})
+                return
+            message, descriptors = received
+            self._failed = self._failed or message["event"] == "error"
+            self._tell(message, descriptors)
+            for descriptor in descriptors:
+                os.close(descriptor)
+
+        return report
+
+    def report_end(self, loop: Loop, code: int) -> None:
+        """Tell the caller how it ended, after everything else there is to tell."""
+        report = self.report_start(loop)
+        while self._starting:
+            report()
+        os.close(self.pidfd)
+        if not self._failed:
+            self._tell({"event": "exited", "code": code, "oom": False, "error": ""})
+
+    def _tell(self, message: dict[str, object], descriptors: Sequence[int] = ()) -> None:
+        with contextlib.suppress(OSError):  # the caller has gone; the process goes on, as with docker
+            control.send(self.connection, message, descriptors)
+
+
+def start(
+    host: Host,
+    plan: op.Plan,
+    config: ContainerConfig,
+    spec: ExecSpec,
+    descriptors: Sequence[int],
+    programs: Mapping[str, bytes],
+    connection: socket.socket,
+) -> Execution:
+    """Start the process; `descriptors` are its standard input, output and error (taken over), none with a terminal."""
+    joined = Flags.NEWUSER | Flags.NEWNS | Flags.NEWPID | Flags.NEWUTS | Flags.NEWIPC | Flags.NEWCGROUP
+    for operation in plan.host:
+        if isinstance(operation, op.CloneInit):
+            joined |= operation.namespaces
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    reader, writer = os.pipe2(os.O_CLOEXEC)
+    middle, middle_fd = namespaces.clone()
+    if middle == 0:
+        ours.close()
+        _join(host, config, spec, plan, descriptors, programs, theirs, writer, joined)
+    theirs.close()
+    os.close(writer)
+    for descriptor in descriptors:
+        os.close(descriptor)
+    number = os.read(reader, 32)
+    os.close(reader)
+    os.waitid(os.P_PIDFD, middle_fd, os.WEXITED)
+    os.close(middle_fd)
+    if not number:
+        received = control.receive(ours)
+        ours.close()
+        if received is not None:
+            control.raise_error(received[0])
+        raise SandboxError(f"cannot enter container {config.id[:12]}", hint="it may be ending", reference="exec-failed")
+    return Execution(int(number), os.pidfd_open(int(number)), ours, connection)
+
+
+def _join(
+    host: Host,
+    config: ContainerConfig,
+    spec: ExecSpec,
+    plan: op.Plan,
+    descriptors: Sequence[int],
+    programs: Mapping[str, bytes],
+    channel: socket.socket,
+    writer: int,
+    joined: Flags,
+) -> NoReturn:
+    """In the first child: enter the container, have the second child, say its number."""
+    try:
+        process.set_dumpable(False)
+        if host.cgroup is not None:
+            host.cgroup.add(os.getpid())
+        for target, source in enumerate(descriptors or _nulls()):
+            os.dup2(source, target)
+        process.pidfd_setns(host.pidfd, joined)
+        pid, _ = namespaces.clone(parent=True)
+        if pid == 0:
+            _run(config, spec, plan, programs, channel)
+        os.write(writer, str(pid).encode())
+    except BaseException as error:
+        control.send(channel, control.error_message(error))
+        os._exit(1)
+    os._exit(0)
+
+
+def _nulls() -> tuple[int, int, int]:
+    null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+    return null, null, null
+
+
+def _run(
+    config: ContainerConfig, spec: ExecSpec, plan: op.Plan, programs: Mapping[str, bytes], channel: socket.socket
+) -> NoReturn:
+    """In the second child: what init did after its pivot, for this process."""
+    try:
+        init = Init(channel, programs)
+        os.setsid()
+        os.umask(0o022)
+        for operation in plan.init:
+            if isinstance(operation, op.BecomeRoot) and operation.set_groups:
+                os.setgroups([])
+        os.setresgid(0, 0, 0)
+        os.setresuid(0, 0, 0)
+        os.chdir("/")
+        init.root = paths.Root("/")
+        if spec.terminal:
+            master, slave = pty.open_pty("/dev/ptmx")
+            control.send(channel, {"event": "terminal"}, [master])
+            os.close(master)
+            os.login_tty(slave)
+        enter_directory(init.root, spec.working_dir or config.working_dir)
+        security = config.spec.security
+        privileged = spec.privileged or security.privileged
+        keep = capability_set(dataclasses.replace(security, privileged=privileged))
+        become_user(
+            init, spec.user or config.user, keep, no_new_privileges=security.no_new_privileges and not privileged
+        )
+        environment = dict(entry.partition("=")[::2] for entry in config.environment) | dict(spec.environment)
+        environment.setdefault("HOME", init.home)
+        prepare_exec(init)
+        if not privileged:
+            for operation in plan.init:
+                if isinstance(operation, op.InstallSeccomp):
+                    seccomp.install(programs[operation.profile])
+        execute(spec.command, environment)
+    except BaseException as error:
+        control.send(channel, control.error_message(error))
+    os._exit(1)

@@ -1,0 +1,221 @@
+"""What the host adds to a container's configuration, found out and reserved before its plan is made.
+
+`collect` runs in the supervisor: it takes an id range and an address, writes the files that the container gets in
+/etc, and looks at what this host can do. `predict` answers the same for `--plan`, without taking or writing anything.
+What the host lacks is degraded here, each with one warning that says what and why.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import TYPE_CHECKING, Any
+
+from sandbox.errors import InvalidError, NotFoundError
+from sandbox.image import digest
+from sandbox.image.snapshots import Snapshots
+from sandbox.kernel import idmap
+from sandbox.kernel.cgroups import Hierarchy, Limits
+from sandbox.kernel.idmap import IdMap, IdRange, IdRanges
+from sandbox.network.networks import Networks
+from sandbox.runtime.plan import Bind, Facts
+from sandbox.runtime.spec import MountKind
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sandbox.network.networks import Attachment
+    from sandbox.runtime.config import ContainerConfig
+    from sandbox.runtime.spec import Mount
+
+DEFAULT_PIDS_LIMIT = 4096
+_RANGE_SIZE = 65536
+_RESOLV_CONF = "/etc/resolv.conf"
+_RESOLVED_UPSTREAM = "/run/systemd/resolve/resolv.conf"  # the servers behind systemd-resolved's 127.0.0.53
+_RESOLV_CONF_LIMIT = 1 << 16
+
+
+class Allocations:
+    """What a running container holds of the host, and how it is given back."""
+
+    def __init__(self, home: Path, identifier: str, hierarchy: Hierarchy) -> None:
+        self.hierarchy = hierarchy
+        self.networks = Networks(home / "networks")
+        self.attachments: tuple[Attachment, ...] = ()
+        self._id = identifier
+        self._ranges = IdRanges(home / "ids")
+        self._has_range = False
+
+    def take_ids(self) -> IdMap:
+        """A range of the host's ids for this container alone."""
+        self._has_range = True
+        return self._ranges.allocate(self._id)
+
+    def address(self) -> dict[str, Any]:
+        """The fields of `State` that tell the first network attachment."""
+        if not self.attachments or not self.attachments[0].interface:
+            return {}
+        first = self.attachments[0]
+        return {"address": first.address, "gateway": first.gateway, "mac": first.mac}
+
+    def release(self) -> None:
+        """Give everything back; safe to repeat."""
+        if self._has_range:
+            self._ranges.release(self._id)
+        if self.attachments:
+            self.networks.release(self._id)
+
+
+def collect(home: Path, folder: Path, config: ContainerConfig) -> tuple[Facts, Allocations]:
+    """Reserve and look; on an error what was reserved is given back."""
+    hierarchy = Hierarchy.detect()
+    allocations = Allocations(home, config.id, hierarchy)
+    try:
+        return _collect(home, folder, config, allocations), allocations
+    except BaseException:
+        allocations.release()
+        raise
+
+
+def predict(home: Path, config: ContainerConfig) -> Facts:
+    """The facts that a start would find now, with the first id range in place of the one it would get; nothing is
+    touched.
+    """
+    privileged = idmap.in_initial_namespace()
+    first = (IdRange(0, idmap.FIRST_HOST_ID, _RANGE_SIZE),)
+    ids = IdMap(first, first) if privileged else IdMap.identity(_RANGE_SIZE)
+    network, warnings = _network_mode(config, privileged)
+    return _facts(home, home / "containers" / config.id, config, ids, (), network, privileged, warnings)
+
+
+def _collect(home: Path, folder: Path, config: ContainerConfig, allocations: Allocations) -> Facts:
+    privileged = idmap.in_initial_namespace()
+    ids = allocations.take_ids() if privileged else IdMap.identity(_RANGE_SIZE)
+    network, warnings = _network_mode(config, privileged)
+    _write_files(folder, config)
+    spec = config.spec
+    names = (config.name, *spec.aliases)
+    hosts = folder / "hosts"
+    if network == "bridge":
+        found = (
+            allocations.networks.ensure_default()
+            if spec.network == "bridge"
+            else allocations.networks.get(spec.network)
+        )
+        allocations.attachments = (
+            allocations.networks.reserve(
+                found, config.id, names, hosts_path=hosts, hostname=config.hostname, extra_hosts=spec.extra_hosts
+            ),
+        )
+    elif network == "host":
+        attachment = allocations.networks.reserve_host(
+            spec.network, config.id, names, hosts_path=hosts, hostname=config.hostname, extra_hosts=spec.extra_hosts
+        )
+        allocations.attachments = (attachment,)
+    else:
+        Networks.write_alone(hosts, hostname=config.hostname, extra_hosts=spec.extra_hosts)
+    attachments = allocations.attachments if network == "bridge" else ()
+    return _facts(home, folder, config, ids, attachments, network, privileged, warnings)
+
+
+def _facts(
+    home: Path,
+    folder: Path,
+    config: ContainerConfig,
+    ids: IdMap,
+    attachments: tuple[Attachment, ...],
+    network: str,
+    privileged: bool,
+    warnings: tuple[str, ...],
+) -> Facts:
+    snapshots = Snapshots(home)
+    lowers = tuple(str(snapshots.path(digest.parse(chain))) for chain in config.layers)
+    for lower in lowers:
+        if not os.path.isdir(lower):
+            raise NotFoundError(
+                f"a layer of image {config.spec.image!r} is gone: {lower}",
+                hint="make or pull the image again",
+                reference="no-such-layer",
+            )
+    resources = config.spec.resources
+    return Facts(
+        folder=str(folder),
+        lowers=lowers,
+        ids=ids,
+        idmapped=privileged,
+        userxattr=not privileged,
+        set_groups=privileged or not ids.single,
+        single_id=ids.single,
+        cgroup=f"hako/{config.id}",
+        limits=Limits(memory=resources.memory, cpus=resources.cpus, pids=resources.pids or DEFAULT_PIDS_LIMIT),
+        cgroup_mounts=(),
+        network=network,
+        attachments=attachments,
+        binds=tuple(
+            _bind(home, mount, privileged) for mount in config.spec.mounts if mount.kind is not MountKind.TMPFS
+        ),
+        warnings=warnings,
+    )
+
+
+def _network_mode(config: ContainerConfig, privileged: bool) -> tuple[str, tuple[str, ...]]:
+    """Bridge, none or host; an ordinary user may not touch the host's interfaces, so a bridge becomes the host's
+    network.
+    """
+    wanted = config.spec.network
+    if wanted in ("none", "host"):
+        return wanted, ()
+    if privileged:
+        return "bridge", ()
+    warning = f"network {wanted!r}: an ordinary user cannot make a bridge, so the container shares the host's network"
+    return "host", (warning,)
+
+
+def _bind(home: Path, mount: Mount, privileged: bool) -> Bind:
+    if mount.kind is MountKind.VOLUME:
+        source = home / "volumes" / mount.source / "data"
+        source.mkdir(mode=0o755, parents=True, exist_ok=True)
+        return Bind(str(source), mount.target, mount.read_only, directory=True, idmapped=privileged, recursive=False)
+    try:
+        information = os.stat(mount.source)
+    except OSError as error:
+        raise InvalidError(
+            f"cannot mount {mount.source!r}: {(error.strerror or '').lower()}",
+            hint="make it first, or correct the path before the colon",
+            reference="mount-source",
+        ) from error
+    return Bind(
+        mount.source,
+        mount.target,
+        mount.read_only,
+        directory=stat.S_ISDIR(information.st_mode),
+        idmapped=privileged,
+        recursive=True,
+    )
+
+
+def _write_files(folder: Path, config: ContainerConfig) -> None:
+    for name, text in (("hostname", config.hostname + "\n"), ("resolv.conf", _resolv_conf(config.spec.network))):
+        (folder / name).write_text(text)
+        (folder / name).chmod(0o644)
+
+
+def _resolv_conf(network: str) -> str:
+    """The host's resolvers; a resolver on the host's loopback is out of reach from another network namespace, so its
+    upstream is named.
+    """
+    text = _read(_RESOLV_CONF)
+    if network == "host":
+        return text
+    servers = [line.split()[1] for line in text.splitlines() if line.startswith("nameserver") and len(line.split()) > 1]
+    if servers and all(server.startswith("127.") or server == "::1" for server in servers):
+        return _read(_RESOLVED_UPSTREAM) or text
+    return text
+
+
+def _read(path: str) -> str:
+    try:
+        with open(path, "rb") as file:
+            return file.read(_RESOLV_CONF_LIMIT).decode("utf-8", "replace")
+    except OSError:
+        return ""

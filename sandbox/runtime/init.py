@@ -1,0 +1,372 @@
+"""The container's first process, from its creation to exec: carries out the plan's init side.
+
+Called by the supervisor in the child of `namespaces.clone`, never returns. It owns nothing of the host: it waits for
+the mounts that the supervisor prepared (descriptors over a socket), puts them together beneath the new root, pivots,
+gives its rights away and becomes the command. Every path inside the root goes through `paths.Root` (openat2); nothing
+is imported and no name service is asked after the pivot (CVE-2019-14271); every descriptor but 0–2 is closed by the
+exec itself.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import socket
+import stat
+from typing import TYPE_CHECKING
+
+from sandbox.errors import InvalidError, SandboxError, UnsupportedError
+from sandbox.kernel import capabilities, mounts, namespaces, paths, process, pty, seccomp
+from sandbox.kernel.mounts import Attr
+from sandbox.kernel.namespaces import Flags
+from sandbox.network import interface
+from sandbox.runtime import control, users
+from sandbox.runtime import operations as op
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from typing import Any, NoReturn
+
+_ACCOUNT_FILE_LIMIT = 4 << 20  # bytes of /etc/passwd or /etc/group
+
+
+class Init:
+    """What the operations share: the new root, the prepared mounts, the channel to the supervisor."""
+
+    def __init__(self, channel: socket.socket, programs: Mapping[str, bytes]) -> None:
+        self.channel = channel
+        self.programs = programs  # compiled system-call filters by profile
+        self.mounts: dict[str, int] = {}
+        self.root: paths.Root | None = None
+        self.home = "/"
+
+    def run(self, operations: Sequence[op.InitOperation]) -> NoReturn:
+        """Carry them out; on an error tell the supervisor and end. The process never returns to its caller."""
+        try:
+            received = control.receive(self.channel)
+            if received is None:  # the supervisor gave up, and has said why
+                os._exit(1)
+            message, descriptors = received
+            self.mounts = dict(zip(message["mounts"], descriptors, strict=True))
+            for operation in operations:
+                _ACTIONS[type(operation)](self, operation)
+        except BaseException as error:
+            try:
+                control.send(self.channel, control.error_message(error))
+            finally:
+                os._exit(1)
+        os._exit(1)
+
+    def beneath(self) -> paths.Root:
+        """The container's root directory."""
+        assert self.root is not None, "a plan attaches the root first"  # noqa: S101
+        return self.root
+
+
+def _become_root(_: Init, operation: op.BecomeRoot) -> None:
+    process.set_dumpable(False)
+    os.setsid()
+    os.umask(0o022)
+    if operation.set_groups:
+        os.setgroups([])
+    os.setresgid(0, 0, 0)
+    os.setresuid(0, 0, 0)
+
+
+def _unshare_cgroups(_: Init, __: op.UnshareCgroups) -> None:
+    namespaces.unshare(Flags.NEWCGROUP)
+
+
+def _set_hostname(_: Init, operation: op.SetHostname) -> None:
+    try:
+        socket.sethostname(operation.name)
+    except OSError as error:
+        raise InvalidError(f"hostname {operation.name!r}: {error.strerror}", hint="use up to 64 characters") from error
+
+
+def _attach_root(init: Init, operation: op.AttachRoot) -> None:
+    mounts.move_mount(init.mounts["root"], operation.path)
+    init.root = paths.Root(operation.path)
+
+
+def _mount_filesystem(init: Init, operation: op.MountFilesystem) -> None:
+    attributes = Attr(0)
+    for name in operation.attributes:
+        attributes |= Attr[name]
+    descriptor = mounts.fs_mount(operation.fstype, dict(operation.options), attributes=attributes)
+    _attach(init, descriptor, operation.target, directory=True)
+    os.close(descriptor)
+
+
+def _place_mount(init: Init, operation: op.PlaceMount) -> None:
+    _attach(init, init.mounts[operation.key], operation.target, directory=operation.directory)
+
+
+def _attach(init: Init, descriptor: int, target: str, *, directory: bool) -> None:
+    root = init.beneath()
+    try:
+        place = root.mkdirs(target, 0o755, 0, 0) if directory else root.create(target, 0o644)
+    except OSError as error:
+        raise InvalidError(
+            f"cannot mount at {target!r} in the container: {error.strerror}",
+            hint="the image has something else there",
+            reference="mount-target",
+        ) from error
+    try:
+        mounts.move_mount(descriptor, place)
+    except OSError as error:
+        kind = "directory" if directory else "file"
+        raise InvalidError(
+            f"cannot mount a {kind} at {target!r}: {error.strerror}", reference="mount-target"
+        ) from error
+    finally:
+        os.close(place)
+
+
+def _link_devices(init: Init, operation: op.LinkDevices) -> None:
+    device_directory = init.beneath().open("/dev", os.O_PATH | os.O_DIRECTORY)
+    for source, target in operation.links:
+        os.symlink(source, target.removeprefix("/dev/"), dir_fd=device_directory)
+    os.close(device_directory)
+
+
+def _open_terminal(init: Init, _: op.OpenTerminal) -> None:
+    master, slave = pty.open_pty("/dev/ptmx")
+    control.send(init.channel, {"event": "terminal"}, [master])
+    os.close(master)
+    # The slave by its descriptor, not by its name: a process that shares the devpts could swap the name
+    # (CVE-2025-52565).
+    console = mounts.open_tree("", dirfd=slave, clone=True)
+    _attach(init, console, "/dev/console", directory=False)
+    os.close(console)
+    os.login_tty(slave)
+
+
+def _configure_network(_: Init, operation: op.ConfigureNetwork) -> None:
+    interface.configure(operation.attachments)
+
+
+def _set_sysctl(init: Init, operation: op.SetSysctl) -> None:
+    path = "/proc/sys/" + operation.name.replace(".", "/")
+    try:
+        descriptor = init.beneath().open(path, os.O_WRONLY)
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.EACCES, errno.EPERM):  # a kernel without it; the default stays
+            return
+        raise
+    try:
+        if mounts.filesystem_type(descriptor) != mounts.PROC_SUPER_MAGIC:
+            raise UnsupportedError(f"{path} is not on a proc file system", reference="not-proc")
+        os.write(descriptor, operation.value.encode())
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.EPERM, errno.EACCES):
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def _pivot_root(init: Init, _: op.PivotRoot) -> None:
+    os.fchdir(init.beneath().fd)
+    mounts.pivot_root(".", ".")
+    mounts.umount(".", detach=True)
+    os.chdir("/")
+    init.root = paths.Root("/")
+
+
+def _mask_path(init: Init, operation: op.MaskPath) -> None:
+    root = init.beneath()
+    try:
+        target = root.open(operation.path, os.O_PATH | os.O_NOFOLLOW)
+    except OSError:
+        return  # this kernel does not have it
+    if stat.S_ISDIR(os.fstat(target).st_mode):
+        cover = mounts.fs_mount(
+            "tmpfs", {"size": "0", "mode": "755"}, attributes=Attr.RDONLY | Attr.NOSUID | Attr.NODEV | Attr.NOEXEC
+        )
+    else:
+        cover = mounts.open_tree("", dirfd=init.mounts["dev/null"], clone=True)
+    mounts.move_mount(cover, target)
+    os.close(cover)
+    os.close(target)
+
+
+def _read_only_path(init: Init, operation: op.ReadOnlyPath) -> None:
+    try:
+        target = init.beneath().open(operation.path, os.O_PATH | os.O_NOFOLLOW)
+    except OSError:
+        return
+    tree = mounts.open_tree("", dirfd=target, clone=True, recursive=True)
+    mounts.set_attributes(tree, set=Attr.RDONLY, recursive=True)
+    mounts.move_mount(tree, target)
+    os.close(tree)
+    os.close(target)
+
+
+def _seal_root(_: Init, __: op.SealRoot) -> None:
+    mounts.set_attributes("/", set=Attr.RDONLY)
+
+
+def _enter_directory(init: Init, operation: op.EnterDirectory) -> None:
+    enter_directory(init.beneath(), operation.path)
+
+
+def enter_directory(root: paths.Root, path: str) -> None:
+    """Change to `path` beneath `root`, made where missing; never through a magic link to the outside
+    (CVE-2024-21626).
+    """
+    try:
+        descriptor = root.mkdirs(path, 0o755, 0, 0)
+        os.fchdir(descriptor)
+        os.close(descriptor)
+        os.getcwd()
+    except OSError as error:
+        raise InvalidError(
+            f"cannot enter the working directory {path!r}: {error.strerror}", reference="working-directory"
+        ) from error
+
+
+def _become_user(init: Init, operation: op.BecomeUser) -> None:
+    become_user(init, operation.user, operation.capabilities, no_new_privileges=operation.no_new_privileges)
+
+
+def become_user(init: Init, user: str, keep: frozenset[capabilities.Capability], *, no_new_privileges: bool) -> None:
+    """Resolve `user` against the image's files, own standard streams as that user, and drop what is not in `keep`."""
+    root = init.beneath()
+    identity = users.resolve(user, _account_file(root, "/etc/passwd"), _account_file(root, "/etc/group"))
+    init.home = identity.home
+    for descriptor in range(3):
+        # So that /dev/stdout can be opened again by the user (nginx logs that way); streams that are not ours refuse.
+        mode = os.fstat(descriptor).st_mode
+        if stat.S_ISFIFO(mode) or os.isatty(descriptor):
+            try:
+                os.fchown(descriptor, identity.uid, -1)
+            except OSError:
+                continue
+    if no_new_privileges:
+        process.set_no_new_privs()
+    try:
+        if identity.groups or identity.gid or identity.uid:
+            _set_groups(identity.groups)
+            os.setresgid(identity.gid, identity.gid, identity.gid)
+        if identity.uid == 0:
+            capabilities.apply(keep)
+        else:
+            capabilities.apply_for_user(keep, identity.uid)
+    except OSError as error:
+        if error.errno == errno.EINVAL:
+            raise InvalidError(
+                f"user {user!r} is {identity.uid}:{identity.gid}, which has no id on the host",
+                hint="use ids below 65536; an ordinary user without a subordinate range has only 0",
+                reference="id-not-mapped",
+            ) from error
+        raise
+
+
+def _set_groups(groups: tuple[int, ...]) -> None:
+    try:
+        os.setgroups(groups)
+    except PermissionError:
+        if (
+            groups
+        ):  # setgroups(2) is denied where an ordinary user has a single id; there is then no other group to have
+            raise
+
+
+def _account_file(root: paths.Root, path: str) -> bytes:
+    try:
+        return root.read_regular(path, _ACCOUNT_FILE_LIMIT)
+    except (OSError, SandboxError):
+        return b""
+
+
+def _install_seccomp(init: Init, operation: op.InstallSeccomp) -> None:
+    prepare_exec(init)  # the filter may forbid what this needs
+    seccomp.install(init.programs[operation.profile])
+
+
+def prepare_exec(init: Init) -> None:
+    """No descriptor but 0–2 outlives the exec, and SIGKILL comes when the supervisor dies.
+
+    The latter is set after the last change of credentials, which would clear it (prctl(2), PR_SET_PDEATHSIG).
+    """
+    process.close_range(3, cloexec=True)
+    process.set_parent_death_signal(signal.SIGKILL)
+    try:
+        if init.channel.recv(1, _PEEK) == b"":  # it died before the line above
+            os._exit(1)
+    except BlockingIOError:
+        pass
+
+
+def _execute(init: Init, operation: op.Execute) -> None:
+    prepare_exec(init)
+    environment = dict(entry.partition("=")[::2] for entry in operation.environment)
+    environment.setdefault("HOME", init.home)
+    execute(operation.argv, environment)
+
+
+def execute(argv: Sequence[str], environment: Mapping[str, str]) -> None:
+    """Become `argv`, searched on the environment's PATH; raises with docker's exit codes 126 and 127."""
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):
+        signal.signal(number, signal.SIG_DFL)  # Python ignores them, and exec would pass that on
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
+    name = argv[0]
+    if "/" in name:
+        candidates = [name]
+    else:
+        candidates = [f"{directory or '.'}/{name}" for directory in environment.get("PATH", "").split(":")]
+    denied: OSError | None = None
+    for candidate in candidates:
+        try:
+            os.execve(candidate, list(argv), environment)  # noqa: S606  (the container's own command)
+        except OSError as error:
+            if error.errno in (errno.ENOENT, errno.ENOTDIR):
+                continue
+            if error.errno not in (errno.EACCES, errno.EISDIR):
+                raise SandboxError(
+                    f"cannot run {name!r}: {(error.strerror or '').lower()}",
+                    hint="is it built for this processor?" if error.errno == errno.ENOEXEC else "",
+                    reference="command-not-executable",
+                    exit_code=126,
+                ) from error
+            denied = error
+    if denied is not None:
+        raise SandboxError(
+            f"cannot run {name!r}: permission denied",
+            hint="it is a directory or lacks its execute permission",
+            reference="command-not-executable",
+            exit_code=126,
+        ) from denied
+    missing_interpreter = "/" in name and os.path.lexists(name)
+    raise SandboxError(
+        f"cannot run {name!r}: "
+        + ("its interpreter is missing" if missing_interpreter else "no such command in the image"),
+        hint="look at its first line" if missing_interpreter else "check the spelling, and PATH in the image",
+        reference="command-not-found",
+        exit_code=127,
+    )
+
+
+_PEEK = 0x2 | 0x40  # MSG_PEEK | MSG_DONTWAIT
+
+_ACTIONS: dict[type, Callable[[Init, Any], None]] = {
+    op.BecomeRoot: _become_root,
+    op.UnshareCgroups: _unshare_cgroups,
+    op.SetHostname: _set_hostname,
+    op.AttachRoot: _attach_root,
+    op.MountFilesystem: _mount_filesystem,
+    op.PlaceMount: _place_mount,
+    op.LinkDevices: _link_devices,
+    op.OpenTerminal: _open_terminal,
+    op.ConfigureNetwork: _configure_network,
+    op.SetSysctl: _set_sysctl,
+    op.PivotRoot: _pivot_root,
+    op.MaskPath: _mask_path,
+    op.ReadOnlyPath: _read_only_path,
+    op.SealRoot: _seal_root,
+    op.EnterDirectory: _enter_directory,
+    op.BecomeUser: _become_user,
+    op.InstallSeccomp: _install_seccomp,
+    op.Execute: _execute,
+}

@@ -1,0 +1,134 @@
+"""A container in the shape of docker's `inspect`. Pure.
+
+Tools read these field names, so they are docker's (Engine API, ContainerInspectResponse). A field that has no meaning
+here is left out rather than made up.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from sandbox.runtime.spec import MountKind
+from sandbox.runtime.state import Status
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sandbox.runtime.config import ContainerConfig
+    from sandbox.runtime.spec import Mount
+    from sandbox.runtime.state import State
+
+_NEVER = "0001-01-01T00:00:00Z"
+
+
+def describe(config: ContainerConfig, state: State, folder: Path) -> dict[str, Any]:
+    """The whole answer for one container."""
+    spec = config.spec
+    return {
+        "Id": config.id,
+        "Created": moment(config.created),
+        "Path": config.argv[0],
+        "Args": list(config.argv[1:]),
+        "State": {
+            "Status": str(state.status),
+            "Running": state.status is Status.RUNNING,
+            "Paused": False,
+            "Restarting": False,
+            "OOMKilled": state.oom,
+            "Dead": False,
+            "Pid": state.pid if state.status is Status.RUNNING else 0,
+            "ExitCode": state.exit_code,
+            "Error": state.error,
+            "StartedAt": moment(state.started),
+            "FinishedAt": moment(state.finished),
+        },
+        "Image": config.image_id,
+        "ResolvConfPath": str(folder / "resolv.conf"),
+        "HostnamePath": str(folder / "hostname"),
+        "HostsPath": str(folder / "hosts"),
+        "LogPath": str(folder / "log"),
+        "Name": f"/{config.name}",
+        "RestartCount": 0,
+        "Driver": "overlay",
+        "Platform": "linux",
+        "HostConfig": _host_config(config),
+        "GraphDriver": {
+            "Name": "overlay",
+            "Data": {
+                "UpperDir": str(folder / "rw/upper"),
+                "WorkDir": str(folder / "rw/work"),
+                "Layers": list(config.layers),
+            },
+        },
+        "Mounts": [_mount(mount) for mount in spec.mounts],
+        "Config": {
+            "Hostname": config.hostname,
+            "User": config.user,
+            "Tty": spec.terminal,
+            "OpenStdin": spec.open_stdin,
+            "Env": list(config.environment),
+            "Cmd": list(config.argv) if spec.entrypoint is None else list(spec.command or ()),
+            "Entrypoint": list(spec.entrypoint) if spec.entrypoint is not None else None,
+            "Image": spec.image,
+            "WorkingDir": config.working_dir,
+            "Labels": dict(spec.labels),
+            "StopSignal": config.stop_signal,
+            "StopTimeout": spec.stop_timeout,
+        },
+        "NetworkSettings": _network_settings(config, state),
+        "Hako": {"IdBase": state.id_base, "Cgroup": state.cgroup, "Warnings": list(state.warnings)},
+    }
+
+
+def moment(seconds: float) -> str:
+    """RFC 3339 in UTC with microseconds; docker's zero time for 0."""
+    if not seconds:
+        return _NEVER
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def _host_config(config: ContainerConfig) -> dict[str, Any]:
+    spec = config.spec
+    return {
+        "Binds": [_bind_text(mount) for mount in spec.mounts if mount.kind is not MountKind.TMPFS],
+        "LogConfig": {"Type": str(spec.log_driver), "Config": {}},
+        "NetworkMode": spec.network,
+        "AutoRemove": spec.auto_remove,
+        "CapAdd": list(spec.security.capabilities_add) or None,
+        "CapDrop": list(spec.security.capabilities_drop) or None,
+        "ExtraHosts": [f"{name}:{address}" for name, address in spec.extra_hosts],
+        "Privileged": spec.security.privileged,
+        "ReadonlyRootfs": spec.read_only,
+        "SecurityOpt": ["no-new-privileges"] if spec.security.no_new_privileges else [],
+        "ShmSize": spec.shm_size,
+        "Memory": spec.resources.memory or 0,
+        "NanoCpus": int((spec.resources.cpus or 0) * 1_000_000_000),
+        "PidsLimit": spec.resources.pids,
+    }
+
+
+def _bind_text(mount: Mount) -> str:
+    return f"{mount.source}:{mount.target}" + (":ro" if mount.read_only else "")
+
+
+def _mount(mount: Mount) -> dict[str, Any]:
+    return {
+        "Type": str(mount.kind),
+        "Source": mount.source,
+        "Destination": mount.target,
+        "Mode": "ro" if mount.read_only else "",
+        "RW": not mount.read_only,
+    }
+
+
+def _network_settings(config: ContainerConfig, state: State) -> dict[str, Any]:
+    address, _, prefix = state.address.partition("/")
+    endpoint = {
+        "IPAddress": address,
+        "IPPrefixLen": int(prefix) if prefix else 0,
+        "Gateway": state.gateway,
+        "MacAddress": state.mac,
+    }
+    aliases = {"Aliases": [config.name, *config.spec.aliases]}
+    return endpoint | {"Networks": {config.spec.network: endpoint | aliases}}

@@ -1,0 +1,278 @@
+"""The operations that make a container, as values.
+
+`plan` lists them, `--plan` prints them, `host` and `init` carry them out: the first in the supervisor, which has the
+host's rights, the second in the container's first process, which has none but those of its own user namespace. An
+operation holds everything it needs, so that a plan can be read, printed, compared and interrupted after any of its
+lines.
+
+They are named tuples because a cold `sandbox run` pays for every class it creates: a frozen dataclass costs six times
+as much.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from sandbox.kernel.capabilities import Capability
+    from sandbox.kernel.cgroups import Limits
+    from sandbox.kernel.idmap import IdMap
+    from sandbox.kernel.namespaces import Flags
+    from sandbox.network.networks import Attachment
+
+# --- the host's side: carried out by the supervisor, in this order -------------------------------------------------
+
+
+class UnshareMounts(NamedTuple):
+    """A mount namespace of the supervisor's own: whatever is mounted from here on goes when the supervisor does."""
+
+
+class CreateCgroup(NamedTuple):
+    """The container's control group, with its limits."""
+
+    name: str
+    limits: Limits
+
+
+class CloneInit(NamedTuple):
+    """The container's first process, in new namespaces; it waits until the host's side is done."""
+
+    namespaces: Flags
+
+
+class MapIds(NamedTuple):
+    """Which ids of the host the container's ids are."""
+
+    ids: IdMap
+
+
+class JoinCgroup(NamedTuple):
+    """Put init into the control group before it runs anything of the container's."""
+
+    name: str
+
+
+class MountScratch(NamedTuple):
+    """A tmpfs that holds the mount points of the layers; seen by the supervisor alone."""
+
+    path: str
+
+
+class MountLayer(NamedTuple):
+    """One directory of the overlay under a short name, with its owners shifted into the container's range."""
+
+    source: str
+    name: str
+    idmapped: bool
+
+
+class MountOverlay(NamedTuple):
+    """The container's root: the image's layers below, the container's own upper directory above."""
+
+    lowers: tuple[str, ...]
+    userxattr: bool
+    read_only: bool
+
+
+class PrepareMount(NamedTuple):
+    """A detached copy of a host directory, file or device, handed to init as a descriptor under `key`."""
+
+    key: str
+    source: str
+    read_only: bool
+    idmapped: bool
+    recursive: bool
+    device: tuple[int, int] | None  # (major, minor) that the source must be: CVE-2025-31133
+
+
+class ConnectNetwork(NamedTuple):
+    """A veth pair: one end on the network's bridge, the other in the container's network namespace."""
+
+    attachment: Attachment
+
+
+# --- the container's side: carried out by init ---------------------------------------------------------------------
+
+
+class BecomeRoot(NamedTuple):
+    """Be user and group 0 of the container's user namespace, without supplementary groups, not dumpable
+    (CVE-2019-5736).
+    """
+
+    set_groups: bool
+
+
+class UnshareCgroups(NamedTuple):
+    """A cgroup namespace rooted at the container's own group."""
+
+
+class SetHostname(NamedTuple):
+    """The UTS namespace's host name."""
+
+    name: str
+
+
+class AttachRoot(NamedTuple):
+    """The overlay, received from the host's side, at its place before pivot_root.
+
+    While init still has the caller's id on files: the container's own root may not search the engine's folders.
+    """
+
+    path: str
+
+
+class MountFilesystem(NamedTuple):
+    """A fresh file system of the container's own at `target`."""
+
+    fstype: str
+    target: str
+    options: tuple[tuple[str, str | None], ...]
+    attributes: tuple[str, ...]  # names of mounts.Attr
+
+
+class PlaceMount(NamedTuple):
+    """Put what `PrepareMount` made at `target`, which is created where missing; resolved beneath the root by
+    openat2.
+    """
+
+    key: str
+    target: str
+    directory: bool
+
+
+class LinkDevices(NamedTuple):
+    """/dev/fd, /dev/stdin, /dev/stdout, /dev/stderr and /dev/ptmx."""
+
+    links: tuple[tuple[str, str], ...]
+
+
+class OpenTerminal(NamedTuple):
+    """A pseudo-terminal in the container's own devpts; its master goes to the supervisor, its slave becomes
+    /dev/console.
+    """
+
+
+class ConfigureNetwork(NamedTuple):
+    """Loopback up, then each interface with its address and route."""
+
+    attachments: tuple[Attachment, ...]
+
+
+class SetSysctl(NamedTuple):
+    """One sysctl of a namespace, written through a proc file system verified to be one (CVE-2025-52881)."""
+
+    name: str
+    value: str
+
+
+class PivotRoot(NamedTuple):
+    """The overlay becomes /, the host's mounts go."""
+
+
+class MaskPath(NamedTuple):
+    """Hide a file behind /dev/null or a directory behind an empty read-only tmpfs."""
+
+    path: str
+
+
+class ReadOnlyPath(NamedTuple):
+    """Make a path read-only."""
+
+    path: str
+
+
+class SealRoot(NamedTuple):
+    """Make the root read-only (`--read-only`)."""
+
+
+class EnterDirectory(NamedTuple):
+    """The working directory, created where missing, verified to be inside the root (CVE-2024-21626)."""
+
+    path: str
+
+
+class BecomeUser(NamedTuple):
+    """The user and groups by the image's own /etc/passwd and /etc/group, and what of root's power stays."""
+
+    user: str
+    capabilities: frozenset[Capability]
+    no_new_privileges: bool
+
+
+class InstallSeccomp(NamedTuple):
+    """The system-call filter; the last thing before exec."""
+
+    profile: str
+    capabilities: frozenset[Capability]
+
+
+class Execute(NamedTuple):
+    """Become the container's command, searched on the PATH of its environment."""
+
+    argv: tuple[str, ...]
+    environment: tuple[str, ...]
+
+
+HostOperation = (
+    UnshareMounts
+    | CreateCgroup
+    | CloneInit
+    | MapIds
+    | JoinCgroup
+    | MountScratch
+    | MountLayer
+    | MountOverlay
+    | PrepareMount
+    | ConnectNetwork
+)
+InitOperation = (
+    BecomeRoot
+    | UnshareCgroups
+    | SetHostname
+    | AttachRoot
+    | MountFilesystem
+    | PlaceMount
+    | LinkDevices
+    | OpenTerminal
+    | ConfigureNetwork
+    | SetSysctl
+    | PivotRoot
+    | MaskPath
+    | ReadOnlyPath
+    | SealRoot
+    | EnterDirectory
+    | BecomeUser
+    | InstallSeccomp
+    | Execute
+)
+
+
+class Plan(NamedTuple):
+    """Everything that will be done to start one container, in order; `warnings` say what the host lacks."""
+
+    host: tuple[HostOperation, ...]
+    init: tuple[InitOperation, ...]
+    warnings: tuple[str, ...]
+
+    def lines(self) -> list[str]:
+        """One line an operation, for people: side, verb, fields."""
+        return [f"host  {_line(operation)}" for operation in self.host] + [
+            f"init  {_line(operation)}" for operation in self.init
+        ]
+
+
+def _line(operation: HostOperation | InitOperation) -> str:
+    verb = "".join(f"-{letter.lower()}" if letter.isupper() else letter for letter in type(operation).__name__).lstrip(
+        "-"
+    )
+    fields = operation._asdict()
+    return " ".join([verb, *(f"{name}={_value(value)}" for name, value in fields.items())])
+
+
+def _value(value: object) -> str:
+    if isinstance(value, frozenset):
+        return ",".join(sorted(getattr(item, "name", str(item)) for item in value)) or "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    text = str(value)
+    return text if text and " " not in text else repr(text)

@@ -1,0 +1,220 @@
+"""From a created container and facts about the host to the list of operations that starts it. Pure.
+
+`--plan` prints the result, the supervisor carries it out, tests compare it. Whatever depends on the host (which ids
+are free, which address was given, whether id-mapped mounts work) comes in as `Facts`. The defaults are Docker's: its
+mounts, devices, masked and read-only paths, capabilities; on top of them every container has a user namespace and
+no_new_privs.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from sandbox.kernel import capabilities
+from sandbox.kernel.namespaces import Flags
+from sandbox.runtime import operations as op
+from sandbox.runtime.spec import MountKind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sandbox.kernel.capabilities import Capability
+    from sandbox.kernel.cgroups import Limits
+    from sandbox.kernel.idmap import IdMap
+    from sandbox.network.networks import Attachment
+    from sandbox.runtime.config import ContainerConfig
+    from sandbox.runtime.spec import Mount, Security
+
+DEVICES = {"null": (1, 3), "zero": (1, 5), "full": (1, 7), "random": (1, 8), "urandom": (1, 9), "tty": (5, 0)}
+LINKS = (
+    ("/proc/self/fd", "/dev/fd"),
+    ("/proc/self/fd/0", "/dev/stdin"),
+    ("/proc/self/fd/1", "/dev/stdout"),
+    ("/proc/self/fd/2", "/dev/stderr"),
+    ("pts/ptmx", "/dev/ptmx"),
+)
+MASKED_PATHS = (
+    "/proc/acpi",
+    "/proc/asound",
+    "/proc/interrupts",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+    "/sys/devices/virtual/powercap",
+    "/sys/firmware",
+)
+READ_ONLY_PATHS = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
+NETWORK_SYSCTLS = (
+    # As docker since 20.10: without these a user other than root could neither bind port 80 nor ping.
+    ("net.ipv4.ip_unprivileged_port_start", "0"),
+    ("net.ipv4.ping_group_range", "0 2147483647"),
+)
+FILES = ("hosts", "hostname", "resolv.conf")
+
+
+class Bind(NamedTuple):
+    """A host path that init finds at `target`; `directory` says what it is."""
+
+    source: str
+    target: str
+    read_only: bool
+    directory: bool
+    idmapped: bool
+    recursive: bool
+
+
+class Facts(NamedTuple):
+    """What the host adds: `lowers` are layer directories, top first; `network` is bridge, none or host.
+
+    `cgroup_mounts` are (fstype, source, name) of what appears below /sys/fs/cgroup: a cgroup2 mount has an empty
+    source and name.
+    """
+
+    folder: str
+    lowers: tuple[str, ...]
+    ids: IdMap
+    idmapped: bool
+    userxattr: bool
+    set_groups: bool
+    single_id: bool
+    cgroup: str
+    limits: Limits
+    cgroup_mounts: tuple[tuple[str, str, str], ...]
+    network: str
+    attachments: tuple[Attachment, ...]
+    binds: tuple[Bind, ...]
+    warnings: tuple[str, ...]
+
+
+def plan(config: ContainerConfig, facts: Facts) -> op.Plan:
+    """Every operation of one start, in order."""
+    return op.Plan(host=tuple(_host(facts)), init=tuple(_init(config, facts)), warnings=facts.warnings)
+
+
+def capability_set(security: Security) -> frozenset[Capability]:
+    """Docker's default set with `--cap-add` and `--cap-drop` (ALL is understood); all of them when privileged."""
+    everything = frozenset(capabilities.Capability)
+    if security.privileged:
+        return everything
+    kept = set(capabilities.DEFAULT)
+    if any(name.upper() == "ALL" for name in security.capabilities_drop):
+        kept = set()
+    for name in security.capabilities_add:
+        kept |= everything if name.upper() == "ALL" else {capabilities.parse(name)}
+    for name in security.capabilities_drop:
+        if name.upper() != "ALL":
+            kept.discard(capabilities.parse(name))
+    return frozenset(kept)
+
+
+def _host(facts: Facts) -> Iterator[op.HostOperation]:
+    namespaces = Flags.NEWUSER | Flags.NEWNS | Flags.NEWPID | Flags.NEWUTS | Flags.NEWIPC
+    if facts.network != "host":
+        namespaces |= Flags.NEWNET
+    yield op.UnshareMounts()
+    if facts.cgroup:
+        yield op.CreateCgroup(facts.cgroup, facts.limits)
+    yield op.CloneInit(namespaces)
+    yield op.MapIds(facts.ids)
+    if facts.cgroup:
+        yield op.JoinCgroup(facts.cgroup)
+    yield op.MountScratch(f"{facts.folder}/mnt")
+    names = tuple(f"l{index}" for index in range(len(facts.lowers)))
+    for source, name in zip(facts.lowers, names, strict=True):
+        yield op.MountLayer(source, name, facts.idmapped)
+    yield op.MountLayer(f"{facts.folder}/rw", "rw", facts.idmapped)
+    yield op.MountOverlay(names, facts.userxattr, read_only=False)
+    for name, number in DEVICES.items():
+        yield op.PrepareMount(f"dev/{name}", f"/dev/{name}", False, False, False, number)
+    for name in FILES:
+        yield op.PrepareMount(name, f"{facts.folder}/{name}", False, facts.idmapped, False, None)
+    if facts.network == "host":
+        yield op.PrepareMount("sys", "/sys", True, False, True, None)
+    for fstype, source, name in facts.cgroup_mounts:
+        if fstype == "cgroup":
+            yield op.PrepareMount(f"cgroup/{name}", source, True, False, False, None)
+    for index, bind in enumerate(facts.binds):
+        yield op.PrepareMount(f"bind/{index}", bind.source, bind.read_only, bind.idmapped, bind.recursive, None)
+    for attachment in facts.attachments:
+        yield op.ConnectNetwork(attachment)
+
+
+def _init(config: ContainerConfig, facts: Facts) -> Iterator[op.InitOperation]:
+    spec = config.spec
+    keep = capability_set(spec.security)
+    yield op.AttachRoot(f"{facts.folder}/mnt")
+    yield op.BecomeRoot(facts.set_groups)
+    if facts.cgroup:
+        yield op.UnshareCgroups()
+    yield op.SetHostname(config.hostname)
+    if facts.network != "host":
+        yield op.ConfigureNetwork(facts.attachments)
+    yield from _filesystems(config, facts)
+    for name in FILES:
+        yield op.PlaceMount(name, f"/etc/{name}", directory=False)
+    yield from _user_mounts(spec.mounts, facts.binds)
+    yield op.PivotRoot()
+    if facts.network != "host":
+        for name, value in NETWORK_SYSCTLS:
+            if not (facts.single_id and name == "net.ipv4.ping_group_range"):  # the group 2147483647 must be mapped
+                yield op.SetSysctl(name, value)
+    if spec.terminal:
+        yield op.OpenTerminal()
+    if not spec.security.privileged:
+        for path in MASKED_PATHS:
+            yield op.MaskPath(path)
+        for path in READ_ONLY_PATHS:
+            yield op.ReadOnlyPath(path)
+    yield op.EnterDirectory(config.working_dir)
+    if spec.read_only:
+        yield op.SealRoot()
+    yield op.BecomeUser(config.user, keep, spec.security.no_new_privileges and not spec.security.privileged)
+    if not spec.security.privileged and spec.security.seccomp != "unconfined":
+        yield op.InstallSeccomp(spec.security.seccomp, keep)
+    yield op.Execute(config.argv, config.environment)
+
+
+def _filesystems(config: ContainerConfig, facts: Facts) -> Iterator[op.InitOperation]:
+    safe = ("NOSUID", "NODEV", "NOEXEC")
+    yield op.MountFilesystem("proc", "/proc", (), safe)
+    yield op.MountFilesystem("tmpfs", "/dev", (("mode", "755"), ("size", "65536k")), ("NOSUID",))
+    pts: tuple[tuple[str, str | None], ...] = (("newinstance", None), ("ptmxmode", "0666"), ("mode", "0620"))
+    yield op.MountFilesystem(
+        "devpts", "/dev/pts", pts if facts.single_id else (*pts, ("gid", "5")), ("NOSUID", "NOEXEC")
+    )
+    yield op.MountFilesystem("tmpfs", "/dev/shm", (("mode", "1777"), ("size", str(config.spec.shm_size))), safe)  # noqa: S108
+    yield op.MountFilesystem("mqueue", "/dev/mqueue", (), safe)
+    for name in DEVICES:
+        yield op.PlaceMount(f"dev/{name}", f"/dev/{name}", directory=False)
+    yield op.LinkDevices(LINKS)
+    writable = config.spec.security.privileged
+    if facts.network == "host":
+        yield op.PlaceMount("sys", "/sys", directory=True)
+        return
+    yield op.MountFilesystem("sysfs", "/sys", (), safe if writable else (*safe, "RDONLY"))
+    if any(fstype == "cgroup" for fstype, _, _ in facts.cgroup_mounts):
+        yield op.MountFilesystem("tmpfs", "/sys/fs/cgroup", (("mode", "755"), ("size", "0")), safe)
+    for fstype, _, name in facts.cgroup_mounts:
+        if fstype == "cgroup2":
+            yield op.MountFilesystem("cgroup2", "/sys/fs/cgroup", (), safe if writable else (*safe, "RDONLY"))
+        else:
+            yield op.PlaceMount(f"cgroup/{name}", f"/sys/fs/cgroup/{name}", directory=True)
+
+
+def _user_mounts(mounts: tuple[Mount, ...], binds: tuple[Bind, ...]) -> Iterator[op.InitOperation]:
+    """What the caller mounts, outer targets first so that inner ones are not hidden."""
+    by_target = {bind.target: (index, bind) for index, bind in enumerate(binds)}
+    for mount in sorted(mounts, key=lambda mount: mount.target.rstrip("/").count("/")):
+        if mount.kind is MountKind.TMPFS:
+            options: tuple[tuple[str, str | None], ...] = (("mode", "1777"),)
+            if mount.size is not None:
+                options += (("size", str(mount.size)),)
+            attributes = ("NOSUID", "NODEV", "NOEXEC", "RDONLY") if mount.read_only else ("NOSUID", "NODEV", "NOEXEC")
+            yield op.MountFilesystem("tmpfs", mount.target, options, attributes)
+        else:
+            index, bind = by_target[mount.target]
+            yield op.PlaceMount(f"bind/{index}", mount.target, directory=bind.directory)

@@ -1,0 +1,103 @@
+"""Gives back what killed engines, supervisors and a lost machine left behind.
+
+Everything a container holds is recorded under `$HAKO_HOME` before it is taken, and belongs to a container whose lock
+tells whether somebody still lives for it. So nothing is guessed: a container that says "running" without a supervisor
+is ended, and every control group, address, id range, name and half-made folder without a living owner goes. Processes
+need no hunt: init dies with its supervisor by the kernel (PR_SET_PDEATHSIG), the others with init; the control group
+ends whatever else should remain.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import time
+from typing import TYPE_CHECKING
+
+from sandbox.errors import NotFoundError
+from sandbox.kernel.cgroups import Cgroup, Hierarchy
+from sandbox.kernel.idmap import IdRanges
+from sandbox.network.networks import Networks
+from sandbox.runtime import control
+from sandbox.runtime.state import ContainerFolder, Containers, Status, remove_tree
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sandbox.runtime.state import State
+
+LOST_EXIT_CODE = 137  # as after a SIGKILL, which is how it ended
+
+
+def lost(state: State) -> State:
+    """A running container's state after its supervisor was killed: it ended, nobody saw when."""
+    return dataclasses.replace(
+        state,
+        status=Status.EXITED,
+        pid=0,
+        finished=state.finished or time.time(),
+        exit_code=LOST_EXIT_CODE,
+        error="its supervisor was killed",
+        address="",
+        gateway="",
+        mac="",
+    )
+
+
+def reclaim(home: Path) -> list[str]:
+    """Everything that is left behind below `home` and in the kernel under its names; one line for each thing given
+    back.
+    """
+    done: list[str] = []
+    containers = Containers(home / "containers")
+    for folder in list(containers):
+        try:
+            lock = folder.try_lock()
+        except NotFoundError:
+            continue
+        if lock is None:
+            continue
+        try:
+            if folder.state().status is Status.RUNNING or (folder.path / control.SOCKET_NAME).exists():
+                done.append(reclaim_container(home, folder))
+        except NotFoundError:
+            continue
+        finally:
+            os.close(lock)
+    for path in list(containers.unfinished()):
+        remove_tree(path)
+        done.append(f"half-made container {path.name[1:13]}: removed")
+    for name in list(containers.stale_names()):
+        (containers.names / name).unlink(missing_ok=True)
+        done.append(f"name {name}: freed")
+    alive = _Alive(containers)
+    done += [f"id range of {owner[:12]}: given back" for owner in IdRanges(home / "ids").reclaim(alive)]
+    done += Networks(home / "networks").reclaim(alive)
+    return done
+
+
+def reclaim_container(home: Path, folder: ContainerFolder) -> str:
+    """End what is left of a container whose supervisor is dead; the caller holds its lock."""
+    config, state = folder.config(), folder.state()
+    hierarchy = Hierarchy.detect()
+    cgroup = Cgroup.open(hierarchy, state.cgroup or f"hako/{folder.id}")
+    cgroup.kill()
+    cgroup.remove()
+    Networks(home / "networks").release(folder.id)
+    IdRanges(home / "ids").release(folder.id)
+    if config.spec.auto_remove:
+        Containers(home / "containers").remove(folder, config.name)
+        return f"container {config.name}: its supervisor was killed; removed"
+    (folder.path / control.SOCKET_NAME).unlink(missing_ok=True)
+    folder.write_state(lost(state))
+    return f"container {config.name}: its supervisor was killed; ended"
+
+
+class _Alive:
+    """Whether a container has a supervisor, or is being made; asked once for each owner of something."""
+
+    def __init__(self, containers: Containers) -> None:
+        self._containers = containers
+
+    def __call__(self, identifier: str) -> bool:
+        return ContainerFolder(self._containers.root / identifier).is_running()

@@ -1,0 +1,395 @@
+"""The process beside every running container: starts it, holds its streams, answers for it, cleans up after it.
+
+Forked by the engine (directly, or by the launcher for engines with threads). It holds the container's lock for as
+long as it lives, so that everybody knows by the kernel whether the container runs. Its mount namespace holds the
+container's mounts; init dies when it does (PR_SET_PDEATHSIG). So after a SIGKILL of the supervisor only files remain:
+control group, address, id range, folder, which `reclaim` gives back. It is spoken to over `control`; the starter's
+own connection is the first one that waits for the end.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import signal
+import time
+from typing import TYPE_CHECKING, Any
+
+from sandbox.errors import SandboxError
+from sandbox.kernel import process, pty, seccomp
+from sandbox.runtime import control, execution
+from sandbox.runtime import operations as op
+from sandbox.runtime.facts import Allocations, collect
+from sandbox.runtime.host import Host
+from sandbox.runtime.log import STDERR, STDOUT, LogWriter
+from sandbox.runtime.plan import plan as make_plan
+from sandbox.runtime.spec import ExecSpec, ExitStatus, LogDriver, Stdio
+from sandbox.runtime.state import Containers, State, Status
+from sandbox.runtime.streams import Input, Loop, Output
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable
+    from pathlib import Path
+    from typing import NoReturn
+
+_START_FAILED = 125
+_LOST = 137
+_DRAIN_TIMEOUT = 5.0  # seconds that a slow attached reader is given after the container's end
+
+
+def supervise(home: Path, identifier: str, lock: int, starter: socket.socket, stdio: Stdio) -> NoReturn:
+    """Start the container and stay with it to its end; the process ends here. `lock` and the descriptors are taken
+    over.
+    """
+    try:
+        attached = [fd for fd in (stdio.stdin, stdio.stdout, stdio.stderr) if fd is not None]
+        _detach_from_caller((lock, starter.fileno(), *attached))
+        if stdio.stdout is not None and stdio.stdout == stdio.stderr:
+            stdio = dataclasses.replace(stdio, stderr=os.dup(stdio.stderr))  # each stream owns and closes its own
+        process.set_name(f"hako:{identifier[:10]}")
+        Supervisor(home, identifier, lock, starter, stdio).run()
+    except BaseException as error:
+        try:
+            control.send(starter, control.error_message(error))
+        finally:
+            os._exit(1)
+    os._exit(0)
+
+
+def _detach_from_caller(keep: tuple[int, ...]) -> None:
+    """A session of its own, no descriptor but `keep`, the default signals."""
+    os.setsid()
+    os.chdir("/")
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGPIPE, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
+    null = os.open("/dev/null", os.O_RDWR)
+    previous = 2
+    for descriptor in sorted(set(keep)):
+        if descriptor > previous + 1:
+            process.close_range(previous + 1, descriptor - 1)
+        previous = max(previous, descriptor)
+        os.set_inheritable(descriptor, False)
+    if null not in keep and null > 2:
+        # It was closed above where it lay between two kept ones; open it again beyond doubt.
+        null = os.open("/dev/null", os.O_RDWR)
+    process.close_range(max(previous, null) + 1)
+    for descriptor in range(3):
+        if descriptor not in keep and descriptor != null:
+            os.dup2(null, descriptor)
+    if null > 2:
+        os.close(null)
+
+
+class Supervisor:
+    """One container's life, from the lock to its release."""
+
+    def __init__(self, home: Path, identifier: str, lock: int, starter: socket.socket, stdio: Stdio) -> None:
+        self._containers = Containers(home / "containers")
+        self._folder = self._containers.find(identifier)
+        self._config = self._folder.config()
+        self._home = home
+        self._lock = lock
+        self._starter = starter
+        self._stdio = stdio
+        self._loop = Loop()
+        self._log = LogWriter(self._folder.path / "log") if self._config.spec.log_driver is LogDriver.LOCAL else None
+        self._outputs: list[Output] = []
+        self._input: Input | None = None
+        self._terminal = -1
+        self._waiters: list[socket.socket] = []
+        self._executions: dict[int, execution.Execution] = {}
+        self._allocations: Allocations | None = None
+        self._host: Host | None = None
+        self._programs: dict[str, bytes] = {}
+        self._plan: op.Plan | None = None
+        self._state = State()
+        self._ended = False
+
+    def run(self) -> None:
+        """Start, serve, finish."""
+        try:
+            self._start()
+        except BaseException as error:
+            self._finish_failed(error)
+            raise
+        signal.signal(
+            signal.SIGTERM, lambda *_: self._signal_init(getattr(signal, self._config.stop_signal, signal.SIGTERM))
+        )
+        while not self._ended:
+            self._loop.step()
+        self._finish()
+
+    # --- start -----------------------------------------------------------------------------------------------------
+
+    def _start(self) -> None:
+        facts, self._allocations = collect(self._home, self._folder.path, self._config)
+        self._plan = make_plan(self._config, facts)
+        for operation in self._plan.init:
+            if isinstance(operation, op.InstallSeccomp):
+                self._programs[operation.profile] = _compile(operation)
+        ours, theirs = self._make_streams()
+        self._host = Host(
+            self._folder.path, self._allocations.hierarchy, self._allocations.networks, self._programs, theirs
+        )
+        try:
+            self._host.execute(self._plan)
+        finally:
+            for descriptor in set(theirs):
+                os.close(descriptor)
+        self._wait_for_exec()
+        self._open_streams(ours)
+        self._state = State(
+            status=Status.RUNNING,
+            pid=self._host.pid,
+            start_time=process.start_time(self._host.pid),
+            boot_id=process.boot_id(),
+            started=time.time(),
+            id_base=facts.ids.uids[0].host,
+            cgroup=facts.cgroup,
+            warnings=(*facts.warnings, *self._host.warnings),
+            **self._allocations.address(),
+        )
+        self._folder.write_state(self._state)
+        server = control.listen(self._folder.path)
+        self._loop.add(server.fileno(), lambda: self._accept(server))
+        self._loop.add(self._host.pidfd, self._init_ended)
+        control.send(self._starter, {"event": "started", "pid": self._host.pid, "warnings": self._state.warnings})
+        self._waiters.append(self._starter)
+
+    def _make_streams(self) -> tuple[dict[str, int], tuple[int, int, int]]:
+        """Pipes for the container: our ends by name, and its standard input, output and error.
+
+        What the caller attached goes straight through where nothing has to be kept of it: one hop less for a step's
+        million lines.
+        """
+        spec = self._config.spec
+        ours: dict[str, int] = {}
+        if spec.terminal:
+            null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+            return ours, (null, null, null)  # the terminal's slave takes their place in init
+        theirs: list[int] = []
+        if not spec.open_stdin:
+            theirs.append(os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC))
+        elif self._stdio.stdin is not None:
+            theirs.append(self._stdio.stdin)
+        else:
+            read_end, ours["stdin"] = os.pipe2(os.O_CLOEXEC)
+            theirs.append(read_end)
+        for name, attached in (("stdout", self._stdio.stdout), ("stderr", self._stdio.stderr)):
+            if self._log is not None:
+                ours[name], write_end = os.pipe2(os.O_CLOEXEC)
+                theirs.append(write_end)
+            elif attached is not None:
+                theirs.append(attached)
+            else:
+                theirs.append(os.open("/dev/null", os.O_WRONLY | os.O_CLOEXEC))
+        return ours, (theirs[0], theirs[1], theirs[2])
+
+    def _wait_for_exec(self) -> None:
+        """Follow init to its exec: the end of its channel is success, a message its terminal or why it failed."""
+        assert self._host is not None  # noqa: S101
+        assert self._host.channel is not None  # noqa: S101
+        while (received := control.receive(self._host.channel)) is not None:
+            message, descriptors = received
+            if message["event"] == "terminal":
+                self._terminal = descriptors[0]
+            control.raise_error(message)
+        self._host.channel.close()
+
+    def _open_streams(self, ours: dict[str, int]) -> None:
+        attached = self._stdio
+        if self._terminal >= 0:
+            output = Output(self._loop, self._terminal, STDOUT, self._log)
+            if attached.stdout is not None:
+                output.attach(attached.stdout)
+            self._outputs.append(output)
+            if attached.stdin is not None:
+                self._input = Input(self._loop, attached.stdin, os.dup(self._terminal))
+            return
+        for name, stream, sink in (("stdout", STDOUT, attached.stdout), ("stderr", STDERR, attached.stderr)):
+            if name in ours:
+                output = Output(self._loop, ours[name], stream, self._log)
+                if sink is not None:
+                    output.attach(sink)
+                self._outputs.append(output)
+
+    # --- while it runs ---------------------------------------------------------------------------------------------
+
+    def _accept(self, server: socket.socket) -> None:
+        try:
+            connection, _ = server.accept()
+        except OSError:
+            return
+        self._loop.add(connection.fileno(), lambda: self._serve(connection))
+
+    def _serve(self, connection: socket.socket) -> None:
+        descriptors: list[int] = []
+        try:
+            received = control.receive(connection)
+            if received is None:
+                self._forget(connection)
+                return
+            message, descriptors = received
+            reply = self._requests()[message["do"]](connection, message, descriptors)
+            if reply is not None:
+                control.send(connection, reply)
+        except (SandboxError, OSError, KeyError, TypeError, ValueError) as error:
+            try:
+                control.send(connection, control.error_message(error))
+            except OSError:
+                self._forget(connection)
+
+    def _forget(self, connection: socket.socket) -> None:
+        self._loop.remove(connection.fileno())
+        if connection in self._waiters:
+            self._waiters.remove(connection)
+        if not any(run.connection is connection for run in self._executions.values()):
+            connection.close()
+
+    def _requests(self) -> dict[str, Callable[[socket.socket, dict[str, Any], list[int]], dict[str, Any] | None]]:
+        return {
+            "wait": self._request_wait,
+            "signal": self._request_signal,
+            "resize": self._request_resize,
+            "attach": self._request_attach,
+            "execute": self._request_execute,
+            "statistics": self._request_statistics,
+        }
+
+    def _request_wait(self, connection: socket.socket, _: dict[str, Any], __: list[int]) -> None:
+        self._waiters.append(connection)
+
+    def _request_signal(self, _: socket.socket, message: dict[str, Any], __: list[int]) -> dict[str, Any]:
+        self._signal_init(int(message["signal"]))
+        return {"event": "done"}
+
+    def _request_resize(self, _: socket.socket, message: dict[str, Any], __: list[int]) -> dict[str, Any]:
+        if self._terminal >= 0:
+            pty.set_size(self._terminal, int(message["rows"]), int(message["columns"]))
+        return {"event": "done"}
+
+    def _request_attach(self, _: socket.socket, message: dict[str, Any], descriptors: list[int]) -> dict[str, Any]:
+        streams = dict(zip(message["streams"], descriptors, strict=True))
+        for output, name in zip(self._outputs, ("stdout", "stderr"), strict=False):
+            if name in streams:
+                output.attach(streams.pop(name))
+        if "stdin" in streams and self._terminal >= 0 and self._input is None:
+            self._input = Input(self._loop, streams.pop("stdin"), os.dup(self._terminal))
+        for descriptor in streams.values():
+            os.close(descriptor)
+        return {"event": "done"}
+
+    def _request_execute(self, connection: socket.socket, message: dict[str, Any], descriptors: list[int]) -> None:
+        assert self._host is not None  # noqa: S101
+        assert self._plan is not None  # noqa: S101
+        fields = message["spec"]
+        spec = ExecSpec(**(fields | {"command": tuple(fields["command"])}))
+        run = execution.start(self._host, self._plan, self._config, spec, descriptors, self._programs, connection)
+        self._executions[run.pidfd] = run
+        self._loop.add(run.channel.fileno(), run.report_start(self._loop))
+        self._loop.add(run.pidfd, lambda: self._execution_ended(run))
+
+    def _request_statistics(self, _: socket.socket, __: dict[str, Any], ___: list[int]) -> dict[str, Any]:
+        cgroup = self._host.cgroup if self._host is not None else None
+        return {"event": "statistics", "statistics": cgroup.statistics() if cgroup is not None else {}}
+
+    def _execution_ended(self, run: execution.Execution) -> None:
+        self._loop.remove(run.pidfd)
+        del self._executions[run.pidfd]
+        run.report_end(self._loop, _wait(run.pidfd))
+
+    def _signal_init(self, number: int) -> None:
+        assert self._host is not None  # noqa: S101
+        with contextlib.suppress(ProcessLookupError):  # it is ending already
+            signal.pidfd_send_signal(self._host.pidfd, number)
+
+    def _init_ended(self) -> None:
+        assert self._host is not None  # noqa: S101
+        self._loop.remove(self._host.pidfd)
+        self._ended = True
+
+    # --- the end ---------------------------------------------------------------------------------------------------
+
+    def _finish(self) -> None:
+        assert self._host is not None  # noqa: S101
+        code = _wait(self._host.pidfd)
+        for run in list(self._executions.values()):
+            self._loop.step(0)
+            if run.pidfd in self._executions:
+                self._execution_ended(run)
+        deadline = time.monotonic() + _DRAIN_TIMEOUT
+        for output in self._outputs:
+            output.drain()
+        while any(output.pending() for output in self._outputs) and time.monotonic() < deadline:
+            self._loop.step(0.1)
+            for output in self._outputs:
+                output.drain()
+        for output in self._outputs:
+            output.close()
+        if self._input is not None:
+            self._input.close()
+        oom = self._host.cgroup is not None and self._host.cgroup.oom_kills() > 0
+        error = self._log.error if self._log is not None else ""
+        self._end(ExitStatus(code=code, oom=oom, error=error))
+
+    def _finish_failed(self, error: BaseException) -> None:
+        """Undo a start that did not come to its end; `error` is why, and what the starter is told."""
+        host = self._host
+        if host is not None and host.pidfd >= 0:
+            self._signal_init(signal.SIGKILL)
+            _wait(host.pidfd)
+        code = error.exit_code if isinstance(error, SandboxError) else _START_FAILED
+        self._end(ExitStatus(code=code, error=str(error)), started=False)
+
+    def _end(self, status: ExitStatus, *, started: bool = True) -> None:
+        """Give everything back, record how it ended, and only then tell those who wait."""
+        if self._host is not None and self._host.cgroup is not None:
+            self._host.cgroup.kill()
+            self._host.cgroup.remove()
+        if self._allocations is not None:
+            self._allocations.release()
+        if self._config.spec.auto_remove:
+            self._containers.remove(self._folder, self._config.name)
+        else:
+            (self._folder.path / control.SOCKET_NAME).unlink(missing_ok=True)
+            self._folder.write_state(
+                dataclasses.replace(
+                    self._state,
+                    status=Status.EXITED if started else Status.CREATED,
+                    pid=0,
+                    finished=time.time(),
+                    exit_code=status.code,
+                    oom=status.oom,
+                    error=status.error,
+                    address="",
+                    gateway="",
+                    mac="",
+                )
+            )
+        os.close(self._lock)
+        message = {"event": "exited", "code": status.code, "oom": status.oom, "error": status.error}
+        for waiter in self._waiters:
+            try:
+                control.send(waiter, message)
+            except OSError:
+                continue
+
+
+def _compile(operation: op.InstallSeccomp) -> bytes:
+    """The system-call filter, made before init is born: neither it nor an exec has to do that again."""
+    machine = os.uname().machine
+    if operation.profile == "default":
+        return seccomp.compile(seccomp.default_profile(operation.capabilities, machine))
+    return seccomp.compile(seccomp.load_json(operation.profile, operation.capabilities, machine))
+
+
+def _wait(pidfd: int) -> int:
+    """The exit code of a child as docker counts: 128 + n for a death by signal n."""
+    result = os.waitid(os.P_PIDFD, pidfd, os.WEXITED)
+    if result is None:
+        return _LOST
+    return result.si_status if result.si_code == os.CLD_EXITED else 128 + result.si_status

@@ -16,7 +16,7 @@ setup: ## make .venv with Hako and the tools for development
 	@scripts/setup --dev
 
 test: setup ## every test
-	@HAKO_LEAKS=fail $(PY) -m pytest -q -n $(JOBS) $(TESTS)
+	@HAKO_LEAKS=fail $(PY) -m pytest -q -n $(JOBS) $(TESTS); code=$$?; echo $$code > build/test-code; exit $$code
 
 check: setup lint types contracts quick ## linters, types, import contracts, documentation, quick tests; under a minute
 

@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING
 from sandbox.errors import SandboxError
 from sandbox.kernel import namespaces, paths, process, pty, seccomp
 from sandbox.kernel.namespaces import Flags
-from sandbox.runtime import control
+from sandbox.runtime import control, filters
 from sandbox.runtime import operations as op
 from sandbox.runtime.init import Init, become_user, enter_directory, execute, prepare_exec
 from sandbox.runtime.plan import capability_set
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
     from typing import NoReturn
 
     from sandbox.runtime.config import ContainerConfig
@@ -84,7 +84,6 @@ def start(
     config: ContainerConfig,
     spec: ExecSpec,
     descriptors: Sequence[int],
-    programs: Mapping[str, bytes],
     connection: socket.socket,
 ) -> Execution:
     """Start the process; `descriptors` are its standard input, output and error (taken over), none with a terminal."""
@@ -92,12 +91,16 @@ def start(
     for operation in plan.host:
         if isinstance(operation, op.CloneInit):
             joined |= operation.namespaces
+    # Here, so that the next exec finds it made.
+    for step in plan.init:
+        if isinstance(step, op.InstallSeccomp):
+            filters.program(step.profile, step.capabilities)
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     reader, writer = os.pipe2(os.O_CLOEXEC)
     middle, middle_fd = namespaces.clone()
     if middle == 0:
         ours.close()
-        _join(host, config, spec, plan, descriptors, programs, theirs, writer, joined)
+        _join(host, config, spec, plan, descriptors, theirs, writer, joined)
     theirs.close()
     os.close(writer)
     for descriptor in descriptors:
@@ -121,7 +124,6 @@ def _join(
     spec: ExecSpec,
     plan: op.Plan,
     descriptors: Sequence[int],
-    programs: Mapping[str, bytes],
     channel: socket.socket,
     writer: int,
     joined: Flags,
@@ -136,7 +138,7 @@ def _join(
         process.pidfd_setns(host.pidfd, joined)
         pid, _ = namespaces.clone(parent=True)
         if pid == 0:
-            _run(config, spec, plan, programs, channel)
+            _run(config, spec, plan, channel)
         os.write(writer, str(pid).encode())
     except BaseException as error:
         control.send(channel, control.error_message(error))
@@ -149,12 +151,10 @@ def _nulls() -> tuple[int, int, int]:
     return null, null, null
 
 
-def _run(
-    config: ContainerConfig, spec: ExecSpec, plan: op.Plan, programs: Mapping[str, bytes], channel: socket.socket
-) -> NoReturn:
+def _run(config: ContainerConfig, spec: ExecSpec, plan: op.Plan, channel: socket.socket) -> NoReturn:
     """In the second child: what init did after its pivot, for this process."""
     try:
-        init = Init(channel, programs)
+        init = Init(channel)
         os.setsid()
         os.umask(0o022)
         for operation in plan.init:
@@ -182,7 +182,7 @@ def _run(
         if not privileged:
             for operation in plan.init:
                 if isinstance(operation, op.InstallSeccomp):
-                    seccomp.install(programs[operation.profile])
+                    seccomp.install(filters.program(operation.profile, operation.capabilities))
         execute(spec.command, environment)
     except BaseException as error:
         control.send(channel, control.error_message(error))

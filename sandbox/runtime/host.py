@@ -24,7 +24,7 @@ from sandbox.runtime import operations as op
 from sandbox.runtime.init import Init
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
     from pathlib import Path
     from typing import Any
 
@@ -40,7 +40,6 @@ class Host:
         folder: Path,
         hierarchy: Hierarchy,
         networks: Networks,
-        programs: Mapping[str, bytes],
         stdio: tuple[int, int, int],
     ) -> None:
         self.folder = folder
@@ -51,7 +50,6 @@ class Host:
         self.pidfd = -1
         self.channel: socket.socket | None = None
         self._hierarchy = hierarchy
-        self._programs = programs
         self._stdio = stdio
         self._namespaces = Flags(0)
         self._user_namespace = -1
@@ -84,7 +82,7 @@ class Host:
             ours.close()
             for target, source in enumerate(self._stdio):
                 os.dup2(source, target)
-            Init(theirs, self._programs).run(plan.init)
+            Init(theirs).run(plan.init)
         theirs.close()
         self.channel = ours
 

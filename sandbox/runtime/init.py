@@ -21,7 +21,7 @@ from sandbox.kernel import capabilities, mounts, namespaces, paths, process, pty
 from sandbox.kernel.mounts import Attr
 from sandbox.kernel.namespaces import Flags
 from sandbox.network import interface
-from sandbox.runtime import control, users
+from sandbox.runtime import control, filters, users
 from sandbox.runtime import operations as op
 
 if TYPE_CHECKING:
@@ -34,9 +34,8 @@ _ACCOUNT_FILE_LIMIT = 4 << 20  # bytes of /etc/passwd or /etc/group
 class Init:
     """What the operations share: the new root, the prepared mounts, the channel to the supervisor."""
 
-    def __init__(self, channel: socket.socket, programs: Mapping[str, bytes]) -> None:
+    def __init__(self, channel: socket.socket) -> None:
         self.channel = channel
-        self.programs = programs  # compiled system-call filters by profile
         self.mounts: dict[str, int] = {}
         self.root: paths.Root | None = None
         self.home = "/"
@@ -44,6 +43,9 @@ class Init:
     def run(self, operations: Sequence[op.InitOperation]) -> NoReturn:
         """Carry them out; on an error tell the supervisor and end. The process never returns to its caller."""
         try:
+            for operation in operations:  # while the host's side is at work
+                if isinstance(operation, op.InstallSeccomp):
+                    filters.program(operation.profile, operation.capabilities)
             received = control.receive(self.channel)
             if received is None:  # the supervisor gave up, and has said why
                 os._exit(1)
@@ -282,7 +284,7 @@ def _account_file(root: paths.Root, path: str) -> bytes:
 
 def _install_seccomp(init: Init, operation: op.InstallSeccomp) -> None:
     prepare_exec(init)  # the filter may forbid what this needs
-    seccomp.install(init.programs[operation.profile])
+    seccomp.install(filters.program(operation.profile, operation.capabilities))
 
 
 def prepare_exec(init: Init) -> None:

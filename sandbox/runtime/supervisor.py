@@ -17,7 +17,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from sandbox.errors import SandboxError
-from sandbox.kernel import process, pty, seccomp
+from sandbox.kernel import process, pty
 from sandbox.runtime import control, execution
 from sandbox.runtime import operations as op
 from sandbox.runtime.facts import Allocations, collect
@@ -104,7 +104,6 @@ class Supervisor:
         self._executions: dict[int, execution.Execution] = {}
         self._allocations: Allocations | None = None
         self._host: Host | None = None
-        self._programs: dict[str, bytes] = {}
         self._plan: op.Plan | None = None
         self._state = State()
         self._ended = False
@@ -128,13 +127,8 @@ class Supervisor:
     def _start(self) -> None:
         facts, self._allocations = collect(self._home, self._folder.path, self._config)
         self._plan = make_plan(self._config, facts)
-        for operation in self._plan.init:
-            if isinstance(operation, op.InstallSeccomp):
-                self._programs[operation.profile] = _compile(operation)
         ours, theirs = self._make_streams()
-        self._host = Host(
-            self._folder.path, self._allocations.hierarchy, self._allocations.networks, self._programs, theirs
-        )
+        self._host = Host(self._folder.path, self._allocations.hierarchy, self._allocations.networks, theirs)
         try:
             self._host.execute(self._plan)
         finally:
@@ -288,7 +282,7 @@ class Supervisor:
         assert self._plan is not None  # noqa: S101
         fields = message["spec"]
         spec = ExecSpec(**(fields | {"command": tuple(fields["command"])}))
-        run = execution.start(self._host, self._plan, self._config, spec, descriptors, self._programs, connection)
+        run = execution.start(self._host, self._plan, self._config, spec, descriptors, connection)
         self._executions[run.pidfd] = run
         self._loop.add(run.channel.fileno(), run.report_start(self._loop))
         self._loop.add(run.pidfd, lambda: self._execution_ended(run))
@@ -377,14 +371,6 @@ class Supervisor:
                 control.send(waiter, message)
             except OSError:
                 continue
-
-
-def _compile(operation: op.InstallSeccomp) -> bytes:
-    """The system-call filter, made before init is born: neither it nor an exec has to do that again."""
-    machine = os.uname().machine
-    if operation.profile == "default":
-        return seccomp.compile(seccomp.default_profile(operation.capabilities, machine))
-    return seccomp.compile(seccomp.load_json(operation.profile, operation.capabilities, machine))
 
 
 def _wait(pidfd: int) -> int:

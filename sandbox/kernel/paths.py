@@ -11,74 +11,25 @@ openSUSE's libpathrs.
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
 import stat
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from sandbox.errors import InvalidError, LimitError
-from sandbox.kernel.mounts import PROC_SUPER_MAGIC, filesystem_type
-from sandbox.kernel.syscalls import encode, syscall
+from sandbox.kernel.openat import DIRECTORY, RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, RETRIES, openat2, reopen
+from sandbox.kernel.removal import remove_tree
+from sandbox.kernel.syscalls import encode
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from types import TracebackType
-    from typing import ClassVar, Self
+    from typing import Self
 
     from sandbox.kernel.syscalls import StrPath
 
-RESOLVE_NO_XDEV = 0x01
-RESOLVE_NO_MAGICLINKS = 0x02
-RESOLVE_NO_SYMLINKS = 0x04
-RESOLVE_BENEATH = 0x08
-RESOLVE_IN_ROOT = 0x10
+__all__ = ["Root", "remove_tree", "reopen"]
 
-_DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
-_RETRIES = 1024  # EAGAIN: a rename anywhere on the system while ".." was resolved
 _MOST_LINKS = 40  # the kernel's MAXSYMLINKS
-_OPEN_LEVELS = 128  # directories held open at once by remove_tree
-_RESCANS = 16
-
-
-class _How(ctypes.Structure):
-    """`struct open_how` of linux/openat2.h."""
-
-    _fields_: ClassVar = [("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64)]
-
-
-def openat2(dirfd: int, path: StrPath, flags: int, mode: int = 0, *, resolve: int) -> int:
-    """openat2(2), close-on-exec, made again on EAGAIN (a bounded number of times). Raises `OSError` at path."""
-    how = _How(flags=flags | os.O_CLOEXEC, mode=mode, resolve=resolve)
-    name, size = encode(path), ctypes.sizeof(how)
-    for _ in range(_RETRIES):
-        try:
-            return syscall("openat2", dirfd, name, ctypes.byref(how), size, path=path)
-        except BlockingIOError:
-            continue
-    raise OSError(errno.EAGAIN, "the tree keeps changing", path)
-
-
-def reopen(fd: int, flags: int) -> int:
-    """The object behind `fd` (also one of O_PATH) opened anew with `flags`, by way of /proc/self/fd, close-on-exec.
-
-    Raises `OSError` (EXDEV) when /proc is not a procfs: a container could have put anything there (CVE-2025-52881).
-    """
-    with _own_descriptors() as directory:
-        return os.open(str(fd), flags | os.O_CLOEXEC, dir_fd=directory)
-
-
-@contextmanager
-def _own_descriptors() -> Iterator[int]:
-    """/proc/self/fd, whose links lead to the descriptors' objects themselves."""
-    directory = os.open("/proc/self/fd", _DIRECTORY)
-    try:
-        if filesystem_type(directory) != PROC_SUPER_MAGIC:
-            raise OSError(errno.EXDEV, "not a proc file system", "/proc/self/fd")
-        yield directory
-    finally:
-        os.close(directory)
 
 
 class Root:
@@ -90,7 +41,7 @@ class Root:
     """
 
     def __init__(self, root: StrPath | int) -> None:
-        self.fd = os.open(".", _DIRECTORY, dir_fd=root) if isinstance(root, int) else os.open(root, _DIRECTORY)
+        self.fd = os.open(".", DIRECTORY, dir_fd=root) if isinstance(root, int) else os.open(root, DIRECTORY)
 
     def __enter__(self) -> Self:
         return self
@@ -122,7 +73,7 @@ class Root:
         What is made gets `mode` (whatever the umask) and owner; what was there is left as it is.
         """
         try:
-            return self.open(path, _DIRECTORY)
+            return self.open(path, DIRECTORY)
         except FileNotFoundError:
             pass
         with _Walk(self, path) as walk:
@@ -141,7 +92,7 @@ class Root:
         to mount on, since opening it to write would copy it up in an overlay. Raises `InvalidError` for anything else
         that is there already, without opening it.
         """
-        for _ in range(_RETRIES):
+        for _ in range(RETRIES):
             with _Walk(self, path) as walk:
                 while walk.step():
                     if walk.missing and walk.rest:
@@ -180,7 +131,7 @@ class Root:
         head, _, name = os.fsdecode(path).rstrip("/").rpartition("/")
         if name in ("", ".", ".."):
             raise InvalidError(f"no name at the end of path {os.fsdecode(path)!r}")
-        return self.open(f"/{head}", _DIRECTORY), name
+        return self.open(f"/{head}", DIRECTORY), name
 
     def remove_tree(self, path: StrPath) -> None:
         """`remove_tree` of what is at `path`; a link there is removed itself."""
@@ -206,7 +157,7 @@ class _Walk:
         self._links = 0
         self.rest = self._names(os.fsdecode(encode(path)))
         self.parent = -1
-        self.current = root.open(".", _DIRECTORY)
+        self.current = root.open(".", DIRECTORY)
         self.missing = False
 
     def __enter__(self) -> Self:
@@ -266,7 +217,7 @@ class _Walk:
                 os.fchmod(made, mode)
         finally:
             os.close(made)
-        self.current = os.open(self.name, _DIRECTORY | os.O_NOFOLLOW, dir_fd=self.parent)
+        self.current = os.open(self.name, DIRECTORY | os.O_NOFOLLOW, dir_fd=self.parent)
         self.missing = False
 
     def make_file(self, mode: int, flags: int) -> int:
@@ -277,10 +228,14 @@ class _Walk:
         os.fchmod(made, mode)
         if flags != os.O_PATH:
             return made
+        os.close(made)
+        place = os.open(self.name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self.parent)
         try:
-            return reopen(made, os.O_PATH)
-        finally:
-            os.close(made)
+            _require_regular(place, self._path)
+        except InvalidError:
+            os.close(place)
+            raise
+        return place
 
     def take(self) -> int:
         """The last descriptor, now the caller's."""
@@ -318,147 +273,3 @@ class _Walk:
 def _require_regular(descriptor: int, path: StrPath) -> None:
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         raise InvalidError(f"{os.fsdecode(path)!r} is not a regular file")
-
-
-class _Level:
-    """A directory that `remove_tree` is in: its descriptor (-1 while put away), its name in the one above, what is
-    left.
-    """
-
-    __slots__ = ("directories", "fd", "identity", "name", "scans")
-
-    def __init__(self, fd: int, name: str) -> None:
-        self.fd = fd
-        self.name = name
-        self.directories = _empty(fd)
-        self.identity: tuple[int, int] | None = None
-        self.scans = 1
-
-    def put_away(self) -> None:
-        """Close the descriptor, and remember which directory it was."""
-        if self.fd < 0:
-            return
-        found = os.fstat(self.fd)
-        self.identity = found.st_dev, found.st_ino
-        os.close(self.fd)
-        self.fd = -1
-
-    def come_back(self, child: int) -> None:
-        """Open it again from a directory in it; ESTALE when that one has been moved away meanwhile."""
-        if self.fd >= 0:
-            return
-        flags = os.O_RDONLY | os.O_DIRECTORY
-        self.fd = openat2(child, "..", flags, resolve=RESOLVE_NO_XDEV | RESOLVE_NO_SYMLINKS)
-        found = os.fstat(self.fd)
-        if (found.st_dev, found.st_ino) != self.identity:
-            raise OSError(errno.ESTALE, "moved while it was being removed", self.name)
-
-
-def remove_tree(dirfd: int, name: str) -> None:
-    """Remove `name` in the directory `dirfd`, whatever it is; what is not there is no error.
-
-    No link is followed and no mount entered: a mount point below is EBUSY, so that a forgotten bind mount does not
-    cost its source. Directories without permissions are given them (where the kernel lets us). Any depth, any names,
-    with a bounded number of descriptors; entries that come and go meanwhile do no harm. Raises `OSError` at the first
-    thing that cannot be removed.
-    """
-    if "/" in name or name in ("", ".", ".."):
-        raise InvalidError(f"{name!r} is not a name in a directory")
-    top = _enter(dirfd, name, ours=False)
-    if top < 0:
-        return
-    stack = [_Level(top, name)]
-    try:
-        while stack:
-            level = stack[-1]
-            if level.directories:
-                child = level.directories.pop()
-                fd = _enter(level.fd, child, ours=True)
-                if fd >= 0:
-                    stack.append(_Level(fd, child))
-                    if len(stack) > _OPEN_LEVELS:
-                        stack[-_OPEN_LEVELS].put_away()
-                continue
-            above = dirfd
-            if len(stack) > 1:
-                stack[-2].come_back(level.fd)
-                above = stack[-2].fd
-            if _remove_directory(level, above, ours=len(stack) > 1):
-                os.close(stack.pop().fd)
-    finally:
-        for level in stack:
-            if level.fd >= 0:
-                os.close(level.fd)
-
-
-def _enter(directory: int, name: str, *, ours: bool) -> int:
-    """The directory `name`, opened; -1 when it is none, and gone by now."""
-    resolve = RESOLVE_NO_XDEV | RESOLVE_NO_SYMLINKS | RESOLVE_BENEATH
-    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
-    for _ in range(_RESCANS):
-        try:
-            return openat2(directory, name, flags, resolve=resolve)
-        except FileNotFoundError:
-            return -1
-        except PermissionError:
-            handle = openat2(directory, name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW, resolve=resolve)
-            try:
-                with _own_descriptors() as descriptors:
-                    os.chmod(str(handle), 0o700, dir_fd=descriptors)
-            finally:
-                os.close(handle)
-        except OSError as error:
-            if error.errno == errno.EXDEV:
-                raise OSError(errno.EBUSY, "a file system is mounted here", name) from None
-            if error.errno not in (errno.ENOTDIR, errno.ELOOP):
-                raise
-            if _unlink(directory, name, ours=ours):
-                return -1
-    raise OSError(errno.EAGAIN, "keeps changing while it is being removed", name)
-
-
-def _empty(directory: int) -> list[str]:
-    """Unlink all but the directories in `directory`; their names."""
-    with os.scandir(directory) as entries:
-        listed = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
-    directories = []
-    for name, is_directory in listed:
-        if is_directory or not _unlink(directory, name, ours=True):
-            directories.append(name)
-    return directories
-
-
-def _unlink(directory: int, name: str, *, ours: bool) -> bool:
-    """Whether `name` is gone; False for a directory. `ours`: the directory is part of the tree, and may be changed."""
-    try:
-        os.unlink(name, dir_fd=directory)
-    except FileNotFoundError:
-        return True
-    except IsADirectoryError:
-        return False
-    except PermissionError:
-        if not ours:
-            raise
-        os.fchmod(directory, 0o700)
-        return _unlink(directory, name, ours=False)
-    return True
-
-
-def _remove_directory(level: _Level, above: int, *, ours: bool) -> bool:
-    """Whether the emptied directory is gone; False when new entries came in, which `level` has then."""
-    try:
-        os.rmdir(level.name, dir_fd=above)
-    except FileNotFoundError:
-        return True
-    except PermissionError:
-        if not ours:
-            raise
-        os.fchmod(above, 0o700)
-        return _remove_directory(level, above, ours=False)
-    except OSError as error:
-        if error.errno != errno.ENOTEMPTY or level.scans > _RESCANS:
-            raise
-        level.scans += 1
-        level.directories = _empty(level.fd)
-        return False
-    return True

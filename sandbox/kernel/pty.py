@@ -14,7 +14,7 @@ import struct
 import termios
 from typing import TYPE_CHECKING
 
-from sandbox.kernel.paths import reopen
+from sandbox.kernel.openat import reopen
 
 if TYPE_CHECKING:
     from types import TracebackType

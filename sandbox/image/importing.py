@@ -1,24 +1,39 @@
-"""Making an image of a root file system's archive."""
+"""Making an image of one root file system's archive: `sandbox import`, and the second half of every bootstrap."""
 
 from __future__ import annotations
 
+import os
+import time
 from typing import TYPE_CHECKING
 
-from sandbox.errors import UnsupportedError
+from sandbox.image import digest as digests
+from sandbox.image import reference as references
+from sandbox.image.config import ImageConfig
+from sandbox.image.decompress import open_stream
+from sandbox.image.manifest import (
+    ARCHITECTURES,
+    CONFIG,
+    LAYER,
+    Descriptor,
+    HistoryEntry,
+    ImageDocument,
+    Manifest,
+    dump_document,
+    dump_manifest,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import BinaryIO
 
-    from sandbox.image.config import ImageConfig
     from sandbox.image.image import Image
     from sandbox.image.limits import Limits
     from sandbox.image.store import ImageStore
+    from sandbox.image.tarsource import Readable
 
 
 def import_tar(
     store: ImageStore,
-    stream: BinaryIO,
+    stream: Readable,
     *,
     reference: str,
     config: ImageConfig | None,
@@ -28,4 +43,30 @@ def import_tar(
     progress: Callable[[str], None] | None,
 ) -> Image:
     """See `ImageStore.import_tar`."""
-    raise UnsupportedError(f"cannot import {stream} yet")
+    names = (references.parse(reference),) if reference else ()  # wrong names are said before the work
+    if created is None:
+        created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    with store.lease() as lease:
+        record = store.snapshots.unpack(
+            open_stream(stream), lease=lease, require_end=True, limits=limits, progress=progress
+        )
+        layer = record.layer
+        machine = os.uname().machine
+        configuration = dump_document(
+            ImageDocument(
+                architecture=ARCHITECTURES.get(machine, machine),
+                created=created,
+                config=config or ImageConfig(),
+                diff_ids=(layer.diff_id,),
+                history=(HistoryEntry(created=created, created_by="import", comment=comment),),
+            )
+        )
+        manifest = dump_manifest(
+            Manifest(
+                config=Descriptor(media_type=CONFIG, digest=digests.of(configuration), size=len(configuration)),
+                # The layer is described as the archive that it was and can be written as again; only its files are
+                # kept.
+                layers=(Descriptor(media_type=LAYER, digest=layer.diff_id, size=layer.tar_size),),
+            )
+        )
+        return store.add(manifest, configuration, (layer,), names)

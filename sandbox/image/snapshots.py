@@ -17,12 +17,12 @@ from sandbox.image.image import LayerRecord
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
-    from typing import BinaryIO
 
     from sandbox.image.digest import ChainID, DiffID
     from sandbox.image.image import Image
     from sandbox.image.limits import Limits
     from sandbox.image.locking import Lease
+    from sandbox.image.tarsource import Readable
 
 FILES = "fs"
 METADATA = "layer.json"
@@ -95,23 +95,32 @@ class Snapshots:
 
     def unpack(
         self,
-        stream: BinaryIO,
+        stream: Readable,
         parent: ChainID | None = None,
         *,
         lease: Lease,
         expected: DiffID | None = None,
+        require_end: bool = False,
         limits: Limits | None = None,
         progress: Callable[[str], None] | None = None,
     ) -> SnapshotRecord:
         """Make a snapshot of an uncompressed layer archive on top of `parent`, hashing it meanwhile.
 
-        The snapshot belongs to `lease` until an image refers to it. Anything but `expected` as the archive's digest is
-        refused. Many processes may unpack the same layer: the first to finish gives the name its snapshot, the others
-        use that. Raises InvalidError (malformed or hostile archive), LimitError, OSError (disk full); nothing is left
-        then.
+        With `require_end` an archive without its end marker is refused. The snapshot belongs to `lease` until an image
+        refers to it. Anything but `expected` as the archive's digest is refused. Many processes may unpack the same
+        layer: the first to finish gives the name its snapshot, the others use that. Raises InvalidError (malformed or
+        hostile archive), LimitError, OSError (disk full); nothing is left then.
         """
+        from sandbox.image.limits import Limits  # noqa: PLC0415
         from sandbox.image.unpack import unpack  # noqa: PLC0415
 
         return unpack(
-            self, stream, parent, lease=lease, expected=expected, limits=limits, progress=progress or (lambda _: None)
+            self,
+            stream,
+            parent,
+            lease=lease,
+            expected=expected,
+            require_end=require_end,
+            limits=limits or Limits(),
+            progress=progress or (lambda _: None),
         )

@@ -29,12 +29,12 @@ from sandbox.image.snapshots import Snapshots
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
-    from typing import BinaryIO
 
     from sandbox.image.config import ImageConfig
     from sandbox.image.digest import ChainID, Digest
     from sandbox.image.limits import Limits
     from sandbox.image.reference import Reference
+    from sandbox.image.tarsource import Readable
 
 _ATTEMPTS = 5  # of a look-up that a removal runs into
 
@@ -156,7 +156,7 @@ class ImageStore:
 
     def import_tar(
         self,
-        stream: BinaryIO,
+        stream: Readable,
         *,
         reference: str,
         config: ImageConfig | None = None,

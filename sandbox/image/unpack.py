@@ -1,30 +1,136 @@
-"""Making a snapshot of a layer's archive."""
+"""Making a snapshot of a layer's archive: hash, extract, describe, rename into place.
+
+Called by `Snapshots.unpack`; see there for the contract. Everything is made in a scratch directory; a process that dies
+leaves that, without its lock, and nothing else.
+"""
 
 from __future__ import annotations
 
+import errno
+import hashlib
+import json
+import os
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from sandbox.errors import UnsupportedError
+from sandbox.errors import InvalidError, SandboxError
+from sandbox.image import digest as digests
+from sandbox.image import whiteout
+from sandbox.image.extract import Extractor, Host
+from sandbox.image.image import LayerRecord
+from sandbox.image.locking import StoreLock
+from sandbox.image.lower import LowerLayers
+from sandbox.image.scratch import Scratch
+from sandbox.image.snapshots import FILES, METADATA, SnapshotRecord
+from sandbox.image.tarreader import TarReader
+from sandbox.image.tarsource import TarSource
+from sandbox.kernel.idmap import in_initial_namespace
+from sandbox.kernel.paths import Root
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import BinaryIO
+    from pathlib import Path
 
     from sandbox.image.digest import ChainID, DiffID
     from sandbox.image.limits import Limits
     from sandbox.image.locking import Lease
-    from sandbox.image.snapshots import SnapshotRecord, Snapshots
+    from sandbox.image.snapshots import Snapshots
+    from sandbox.image.tarsource import Readable
+
+_REPORT_EVERY = 5000  # entries
+_RESERVE = 64 << 20  # bytes of the disk that an archive never gets
+_RESERVE_INODES = 1000
 
 
 def unpack(
     snapshots: Snapshots,
-    stream: BinaryIO,
+    stream: Readable,
     parent: ChainID | None,
     *,
     lease: Lease,
     expected: DiffID | None,
-    limits: Limits | None,
+    require_end: bool,
+    limits: Limits,
     progress: Callable[[str], None],
 ) -> SnapshotRecord:
     """See `Snapshots.unpack`."""
-    raise UnsupportedError(f"cannot unpack {stream} yet")
+    images = snapshots.root.parent
+    with StoreLock(images, exclusive=False):
+        lowers = snapshots.ancestry(parent)
+        for lower in lowers:
+            lease.add_snapshot(lower)
+    host = Host(user_namespace=not in_initial_namespace() or os.geteuid() != 0, uid=os.geteuid(), gid=os.getegid())
+    opaque = whiteout.opaque_attribute(user_namespace=host.user_namespace)
+    with Scratch(snapshots.home) as scratch, LowerLayers(map(snapshots.path, lowers), opaque) as lower_layers:
+        files = scratch.path / FILES
+        files.mkdir(mode=0o700)
+        hasher = hashlib.sha256()
+        limits = _within_disk(limits, scratch.path)
+        source = TarSource(stream, limit=limits.data, hasher=hasher)
+        reader = TarReader(source, limits, require_end=require_end)
+        entries = 0
+        try:
+            with Root(files) as root, Extractor(root, lower_layers, host, most=limits.entries) as extractor:
+                for entry in reader:
+                    extractor.add(entry, reader.data)
+                    entries += 1
+                    if entries % _REPORT_EVERY == 0:
+                        progress(f"unpacked {entries} files, {source.count >> 20} MiB")
+                extractor.finish()
+        except OSError as error:
+            raise _disk_error(error, snapshots.home) from error
+        diff_id = digests.from_hex(hasher.hexdigest())
+        if expected is not None and diff_id != expected:
+            raise InvalidError(f"the layer has the digest {diff_id}, not {expected}", reference="digest-mismatch")
+        layer = LayerRecord(diff_id, digests.chain_id(parent, diff_id), extractor.size, source.count)
+        record = SnapshotRecord(layer, parent, entries, extractor.warnings)
+        (scratch.path / METADATA).write_bytes(_metadata(record))
+        return _commit(snapshots, scratch.path, record, lease)
+
+
+def _commit(snapshots: Snapshots, made: Path, record: SnapshotRecord, lease: Lease) -> SnapshotRecord:
+    """Give the snapshot its name, or use the one that was faster."""
+    chain_id = record.layer.chain_id
+    target = snapshots.root / chain_id.hex
+    with StoreLock(snapshots.root.parent, exclusive=False):
+        lease.add_snapshot(chain_id)
+        snapshots.root.mkdir(mode=0o700, exist_ok=True)
+        try:
+            made.rename(target)
+        except OSError as error:
+            if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+                raise
+            return snapshots.record(chain_id)
+    return record
+
+
+def _metadata(record: SnapshotRecord) -> bytes:
+    return json.dumps(
+        {
+            "diff_id": record.layer.diff_id,
+            "parent": record.parent,
+            "size": record.layer.size,
+            "tar_size": record.layer.tar_size,
+            "entries": record.entries,
+            "warnings": record.warnings,
+        }
+    ).encode("ascii")
+
+
+def _within_disk(limits: Limits, path: Path) -> Limits:
+    """The same limits, but no more than the disk has: a bomb is stopped before the disk is full, not by it."""
+    status = os.statvfs(path)
+    data = max(0, status.f_bavail * status.f_frsize - _RESERVE)
+    # Some file systems make inodes as they need them and say 0.
+    entries = max(0, status.f_favail - _RESERVE_INODES) if status.f_files else limits.entries
+    return replace(limits, data=min(limits.data, data), entries=min(limits.entries, entries))
+
+
+def _disk_error(error: OSError, home: Path) -> Exception:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return SandboxError(
+            f"the disk of {home} is full",
+            hint="remove images with `sandbox rmi`, or set HAKO_HOME",
+            reference="disk-full",
+        )
+    return error

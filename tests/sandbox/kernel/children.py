@@ -1,0 +1,131 @@
+"""Running a piece of a test in a process of its own: what changes namespaces, users or limits must not change
+pytest.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import pwd
+import signal
+import traceback
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
+
+import pytest
+
+from sandbox.kernel import idmap, mounts, namespaces, process
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+T = TypeVar("T")
+_WALL = 0x4000_0000
+
+
+def in_child(function: Callable[[], T], *, flags: int = 0) -> T:
+    """What `function` gives, or raises, in a child born into the namespaces `flags`."""
+    receive, send = os.pipe()
+    pid, pidfd = namespaces.clone(flags, exit_signal=0)
+    if pid == 0:
+        try:
+            os.close(receive)
+            process.set_parent_death_signal(signal.SIGKILL)
+            answer = _attempt(function)
+            with os.fdopen(send, "wb") as pipe:
+                pipe.write(answer)
+        finally:
+            os._exit(0)
+    os.close(send)
+    os.close(pidfd)
+    with os.fdopen(receive, "rb") as pipe:
+        answer = pipe.read()
+    _, status = os.waitpid(pid, _WALL)
+    assert answer, f"the child ended with status {status:#x} before it answered"
+    failed, value = pickle.loads(answer)  # noqa: S301  (our own child's)
+    if failed:
+        raise value
+    result: T = value
+    return result
+
+
+def _attempt(function: Callable[[], object]) -> bytes:
+    try:
+        return pickle.dumps((False, function()))
+    except BaseException as error:
+        try:
+            error.add_note("in the child:\n" + traceback.format_exc())
+            return pickle.dumps((True, error))
+        except Exception:
+            return pickle.dumps((True, AssertionError(traceback.format_exc())))
+
+
+def in_mount_namespace(function: Callable[[], T]) -> T:
+    """`function` in a mount namespace of its own, as root: the host's, or an ordinary user's in a user namespace."""
+
+    def inside() -> T:
+        if os.geteuid() != 0:
+            idmap.become_root()
+        else:
+            namespaces.unshare(namespaces.Flags.NEWNS)
+            mounts.mount(None, "/", None, mounts.Mount.REC | mounts.Mount.PRIVATE)
+        return function()
+
+    return in_child(inside)
+
+
+class Account(NamedTuple):
+    """Somebody who is not root."""
+
+    uid: int
+    gid: int
+
+
+def account_without_ranges() -> Account:
+    """An id that no account has (as root), or skip: an ordinary user can only be what he is."""
+    if os.geteuid() == 0:
+        known = {entry.pw_uid for entry in pwd.getpwall()}
+        uid = next(number for number in range(54_321, 60_000) if number not in known)
+        return Account(uid, uid)
+    own = Account(os.geteuid(), os.getegid())
+    if _ranges(own.uid):
+        pytest.skip("this user has subordinate ids; run as root, or as a user without")
+    return own
+
+
+def account_with_ranges() -> Account:
+    """An account with subordinate ids of both kinds, or skip."""
+    if not os.access("/usr/bin/newuidmap", os.X_OK):
+        pytest.skip("newuidmap is not installed (package uidmap)")
+    if os.geteuid() != 0:
+        if not _ranges(os.geteuid()):
+            pytest.skip("this user has no subordinate ids in /etc/subuid and /etc/subgid")
+        return Account(os.geteuid(), os.getegid())
+    for entry in pwd.getpwall():
+        if entry.pw_uid != 0 and _ranges(entry.pw_uid):
+            return Account(entry.pw_uid, entry.pw_gid)
+    pytest.skip("no account of this machine has subordinate ids in /etc/subuid and /etc/subgid")
+
+
+def _ranges(uid: int) -> bool:
+    def given(path: str) -> bool:
+        try:
+            with open(path, encoding="utf-8") as file:  # noqa: PTH123
+                return bool(idmap.subordinate_ranges(pwd.getpwuid(uid).pw_name, uid, file.read()))
+        except (OSError, KeyError):
+            return False
+
+    return given("/etc/subuid") and given("/etc/subgid")
+
+
+def as_account(account: Account, function: Callable[[], T]) -> T:
+    """`function` in a child that is `account`, with no other group and no capability."""
+
+    def inside() -> T:
+        if os.geteuid() == 0:
+            os.setgroups([])
+            os.setresgid(account.gid, account.gid, account.gid)
+            os.setresuid(account.uid, account.uid, account.uid)
+            process.set_dumpable(True)  # as after the exec that a real log-in has; a change of user takes it away
+        return function()
+
+    return in_child(inside)

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from sandbox.runtime.spec import Mount
 
 DEFAULT_PIDS_LIMIT = 4096
+CGROUP_PARENT = "hako"
 _RANGE_SIZE = 65536
 _RESOLV_CONF = "/etc/resolv.conf"
 _RESOLVED_UPSTREAM = "/run/systemd/resolve/resolv.conf"  # the servers behind systemd-resolved's 127.0.0.53
@@ -85,7 +86,9 @@ def predict(home: Path, config: ContainerConfig) -> Facts:
     first = (IdRange(0, idmap.FIRST_HOST_ID, _RANGE_SIZE),)
     ids = IdMap(first, first) if privileged else IdMap.identity(_RANGE_SIZE)
     network, warnings = _network_mode(config, privileged)
-    return _facts(home, home / "containers" / config.id, config, ids, (), network, privileged, warnings)
+    return _facts(
+        home, home / "containers" / config.id, config, ids, Hierarchy.detect(), (), network, privileged, warnings
+    )
 
 
 def _collect(home: Path, folder: Path, config: ContainerConfig, allocations: Allocations) -> Facts:
@@ -115,7 +118,7 @@ def _collect(home: Path, folder: Path, config: ContainerConfig, allocations: All
     else:
         Networks.write_alone(hosts, hostname=config.hostname, extra_hosts=spec.extra_hosts)
     attachments = allocations.attachments if network == "bridge" else ()
-    return _facts(home, folder, config, ids, attachments, network, privileged, warnings)
+    return _facts(home, folder, config, ids, allocations.hierarchy, attachments, network, privileged, warnings)
 
 
 def _facts(
@@ -123,6 +126,7 @@ def _facts(
     folder: Path,
     config: ContainerConfig,
     ids: IdMap,
+    hierarchy: Hierarchy,
     attachments: tuple[Attachment, ...],
     network: str,
     privileged: bool,
@@ -146,9 +150,9 @@ def _facts(
         userxattr=not privileged,
         set_groups=privileged or not ids.single,
         single_id=ids.single,
-        cgroup=f"hako/{config.id}",
+        cgroup=f"{CGROUP_PARENT}/{config.id}" if hierarchy.version else "",
         limits=Limits(memory=resources.memory, cpus=resources.cpus, pids=resources.pids or DEFAULT_PIDS_LIMIT),
-        cgroup_mounts=(),
+        cgroup_mounts=(("cgroup2", "", ""),) if hierarchy.version == 2 else (),
         network=network,
         attachments=attachments,
         binds=tuple(

@@ -19,6 +19,7 @@ from sandbox.kernel.cgroups import Cgroup, Hierarchy
 from sandbox.kernel.idmap import IdRanges
 from sandbox.network.networks import Networks
 from sandbox.runtime import control
+from sandbox.runtime.facts import CGROUP_PARENT
 from sandbox.runtime.state import ContainerFolder, Containers, Status, remove_tree
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ def reclaim(home: Path) -> list[str]:
     back.
     """
     done: list[str] = []
+    hierarchy = Hierarchy.detect()
     containers = Containers(home / "containers")
     for folder in list(containers):
         try:
@@ -58,7 +60,9 @@ def reclaim(home: Path) -> list[str]:
         if lock is None:
             continue
         try:
-            if folder.state().status is Status.RUNNING or (folder.path / control.SOCKET_NAME).exists():
+            # A start that was killed before it came to "running" has left a control group at the most, and holds no
+            # name of its own.
+            if folder.state().status is Status.RUNNING or Cgroup.open(hierarchy, group(folder.id)).paths:
                 done.append(reclaim_container(home, folder))
         except NotFoundError:
             continue
@@ -79,8 +83,7 @@ def reclaim(home: Path) -> list[str]:
 def reclaim_container(home: Path, folder: ContainerFolder) -> str:
     """End what is left of a container whose supervisor is dead; the caller holds its lock."""
     config, state = folder.config(), folder.state()
-    hierarchy = Hierarchy.detect()
-    cgroup = Cgroup.open(hierarchy, state.cgroup or f"hako/{folder.id}")
+    cgroup = Cgroup.open(Hierarchy.detect(), group(folder.id))
     cgroup.kill()
     cgroup.remove()
     Networks(home / "networks").release(folder.id)
@@ -89,8 +92,14 @@ def reclaim_container(home: Path, folder: ContainerFolder) -> str:
         Containers(home / "containers").remove(folder, config.name)
         return f"container {config.name}: its supervisor was killed; removed"
     (folder.path / control.SOCKET_NAME).unlink(missing_ok=True)
-    folder.write_state(lost(state))
+    if state.status is Status.RUNNING:
+        folder.write_state(lost(state))
     return f"container {config.name}: its supervisor was killed; ended"
+
+
+def group(identifier: str) -> str:
+    """The name of a container's control group."""
+    return f"{CGROUP_PARENT}/{identifier}"
 
 
 class _Alive:

@@ -1,0 +1,437 @@
+"""Containers from creation to removal, on the real kernel."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sandbox.errors import ConflictError, InvalidError, NotFoundError, SandboxError
+from sandbox.runtime.engine import Engine, signal_number
+from sandbox.runtime.spec import ContainerSpec, ExecSpec, LogDriver, Mount, MountKind, Security, Stdio
+from sandbox.runtime.state import Status
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.sandbox.runtime.conftest import Run
+
+pytestmark = pytest.mark.root
+
+
+def _spec(*command: str, **fields: object) -> ContainerSpec:
+    return ContainerSpec(image="busybox", command=command, network="none", **fields)  # type: ignore[arg-type]
+
+
+def _eventually(condition: Callable[[], bool]) -> bool:
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        if condition():
+            return True
+        time.sleep(0.01)
+    return False
+
+
+def _log(engine: Engine, identifier: str) -> str:
+    return b"".join(record.data for record in engine.logs(identifier)).decode()
+
+
+def test_both_streams_and_the_exit_code(run: Run) -> None:
+    """Output and error arrive apart, whole, and the command's exit code is the container's."""
+    result = run("echo out; echo err >&2; exit 3")
+    assert (result.output, result.error, result.status.code) == ("out\n", "err\n", 3)
+
+
+def test_standard_input(run: Run) -> None:
+    """What is written to its input is read by the command, and the end of input is seen."""
+    assert run("cat; echo end", stdin=b"hello ").output == "hello end\n"
+
+
+def test_without_input_the_command_reads_nothing(run: Run) -> None:
+    """A container whose input nobody opened has /dev/null there."""
+    assert run("cat; readlink /proc/self/fd/0").output == "/dev/null\n"
+
+
+def test_a_death_by_signal_is_128_and_more(run: Run) -> None:
+    """As docker and shells report it."""
+    assert run("kill -KILL $$; sleep 9", command=("sh", "-c", "sh -c 'kill -KILL $$'; exit $?")).status.code == 137
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "words"),
+    [
+        (("nonexistent",), 127, "no such command"),
+        (("/nonexistent",), 127, "no such command"),
+        (("/etc",), 126, "permission denied"),
+        (("/etc/passwd",), 126, "permission denied"),
+    ],
+)
+def test_a_command_that_cannot_run(run: Run, engine: Engine, command: tuple[str, ...], code: int, words: str) -> None:
+    """127 for a missing command, 126 for one that is none; the container is gone with --rm."""
+    with pytest.raises(SandboxError, match=words) as caught:
+        run("", command=command)
+    assert caught.value.exit_code == code
+
+
+def test_the_life_of_a_container(engine: Engine) -> None:
+    """Created, running, exited, started again, removed: each state is seen, and its log grows."""
+    identifier = engine.create(_spec("sh", "-c", "echo once; exit 4", name="life"))
+    assert engine.state("life").status is Status.CREATED
+    status = engine.start("life").wait(30)
+    assert status is not None
+    assert status.code == 4
+    state = engine.state("life")
+    assert (state.status, state.exit_code, state.pid) == (Status.EXITED, 4, 0)
+    engine.start(identifier[:10]).wait(30)
+    assert _log(engine, "life") == "once\nonce\n"
+    engine.remove("life")
+    with pytest.raises(NotFoundError, match="no such container"):
+        engine.state("life")
+
+
+def test_what_it_writes_stays_until_it_is_removed(engine: Engine) -> None:
+    """A container's root is its own snapshot: files survive a restart and other containers do not see them."""
+    first = engine.create(_spec("sh", "-c", "test -e /made && exit 5; touch /made"))
+    assert engine.start(first).wait(30).code == 0  # type: ignore[union-attr]
+    assert engine.start(first).wait(30).code == 5  # type: ignore[union-attr]
+    second = engine.create(_spec("test", "-e", "/made"))
+    assert engine.start(second).wait(30).code == 1  # type: ignore[union-attr]
+
+
+def test_a_running_one_is_not_started_or_removed(engine: Engine) -> None:
+    """Both are refused with what to do; with force it is ended first."""
+    identifier = engine.create(_spec("sleep", "60"))
+    engine.start(identifier)
+    with pytest.raises(ConflictError, match="is running"):
+        engine.start(identifier)
+    with pytest.raises(ConflictError, match="sandbox stop"):
+        engine.remove(identifier)
+    engine.remove(identifier, force=True)
+
+
+def test_a_name_is_used_once(engine: Engine) -> None:
+    """The second container of a name is refused, and the name is free after the first is removed."""
+    engine.create(_spec("true", name="taken"))
+    with pytest.raises(ConflictError, match="'taken' is in use"):
+        engine.create(_spec("true", name="taken"))
+    engine.remove("taken")
+    engine.create(_spec("true", name="taken"))
+
+
+@pytest.mark.parametrize("name", ["", "-a", "a b", "a/b", "..", "é", "x" * 300])
+def test_names_that_are_none(engine: Engine, name: str) -> None:
+    """Refused where they are given; an empty one is replaced."""
+    if name:
+        with pytest.raises(InvalidError, match="not valid"):
+            engine.create(_spec("true", name=name))
+    else:
+        assert "_" in engine.config(engine.create(_spec("true", name=name))).name
+
+
+def test_missing_image(engine: Engine) -> None:
+    """The image is named."""
+    with pytest.raises(NotFoundError, match="nonesuch"):
+        engine.create(ContainerSpec(image="nonesuch", command=("true",)))
+
+
+def test_stop_asks_first(engine: Engine) -> None:
+    """The stop signal reaches the command, which may end by itself."""
+    identifier = engine.create(_spec("sh", "-c", "trap 'exit 7' TERM; echo ready; while :; do sleep 0.05; done"))
+    process = engine.start(identifier)
+    assert _eventually(lambda: _log(engine, identifier) == "ready\n")
+    engine.stop(identifier, timeout=10)
+    assert process.wait(5).code == 7  # type: ignore[union-attr]
+
+
+def test_stop_ends_what_does_not_listen(engine: Engine) -> None:
+    """After the grace SIGKILL ends the command and everything it started, in sessions of their own too."""
+    script = "trap '' TERM; setsid sh -c 'trap \"\" TERM; sleep 71.5' & echo ready; sleep 71.5"
+    identifier = engine.create(_spec("sh", "-c", script))
+    process = engine.start(identifier)
+    assert _eventually(lambda: _log(engine, identifier) == "ready\n")
+    engine.stop(identifier, timeout=0.1)
+    assert process.wait(5).code == 137  # type: ignore[union-attr]
+    assert "71.5" not in _command_lines()
+
+
+def _command_lines() -> str:
+    texts = []
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            try:
+                with open(f"/proc/{entry}/cmdline", "rb") as file:
+                    texts.append(file.read().replace(b"\0", b" ").decode(errors="replace"))
+            except OSError:
+                continue
+    return "\n".join(texts)
+
+
+def test_others_wait_and_look(engine: Engine) -> None:
+    """A second engine sees the container run, waits for its end, and kills it."""
+    other = Engine(engine.home)
+    identifier = engine.create(_spec("sleep", "60", name="seen"))
+    engine.start(identifier)
+    assert other.state("seen").status is Status.RUNNING
+    assert other.wait("seen", timeout=0.05) is None
+    other.kill("seen", "TERM")
+    other.kill("seen", 9)
+    assert other.wait("seen", timeout=10).code == 137  # type: ignore[union-attr]
+    with pytest.raises(ConflictError, match="not running"):
+        other.kill("seen")
+
+
+def test_exec(engine: Engine) -> None:
+    """A further process shares the container's namespaces, files and limits, and has an exit code of its own."""
+    identifier = engine.create(_spec("sleep", "60", environment={"A": "b"}, hostname="box"))
+    engine.start(identifier)
+    reader, writer = os.pipe()
+    script = "hostname; echo $A $B $$; pwd; cat /proc/1/comm; grep -c . /proc/self/cgroup >/dev/null; exit 9"
+    spec = ExecSpec(command=("sh", "-c", script), environment={"B": "c"}, working_dir="/tmp")
+    process = engine.execute(identifier, spec, Stdio(stdout=writer, stderr=writer))
+    os.close(writer)
+    with os.fdopen(reader) as file:
+        lines = file.read().split("\n")
+    assert process.wait(10).code == 9  # type: ignore[union-attr]
+    assert lines[0] == "box"
+    assert lines[1].startswith("b c ")
+    assert lines[2:4] == ["/tmp", "sleep"]
+
+
+def test_exec_of_what_is_not_there(engine: Engine) -> None:
+    """The error comes back as an error, and the container goes on."""
+    identifier = engine.create(_spec("sleep", "60"))
+    engine.start(identifier)
+    with pytest.raises(SandboxError, match="no such command") as caught:
+        engine.execute(identifier, ExecSpec(command=("nonesuch",)))
+    assert caught.value.exit_code == 127
+    assert engine.state(identifier).status is Status.RUNNING
+
+
+def test_exec_has_the_same_rights(engine: Engine) -> None:
+    """Capabilities, no_new_privs, filter and descriptors are those of a first process."""
+    script = "grep -E 'Cap|NoNew|Seccomp:' /proc/self/status; ls /proc/self/fd"
+    identifier = engine.create(_spec("sh", "-c", f"{script}; sleep 60"))
+    engine.start(identifier)
+    reader, writer = os.pipe()
+    process = engine.execute(identifier, ExecSpec(command=("sh", "-c", script)), Stdio(stdout=writer))
+    os.close(writer)
+    with os.fdopen(reader) as file:
+        second = file.read()
+    process.wait(10)
+    assert _eventually(lambda: _log(engine, identifier) == second)
+    assert "CapInh:\t0000000000000000" in second
+
+
+def test_a_bind_mount_and_its_owner(run: Run, tmp_path: Path) -> None:
+    """A host directory is read and written with the ids it has on the host."""
+    (tmp_path / "given").write_text("content")
+    os.chown(tmp_path / "given", 12, 34)
+    mount = Mount(kind=MountKind.BIND, source=str(tmp_path), target="/mnt/deep")
+    result = run("cat /mnt/deep/given; stat -c ' %u:%g' /mnt/deep/given; echo made > /mnt/deep/made", mounts=(mount,))
+    assert result.output == "content 12:34\n"
+    assert (tmp_path / "made").read_text() == "made\n"
+    assert (tmp_path / "made").stat().st_uid == 0
+
+
+def test_a_read_only_mount(run: Run, tmp_path: Path) -> None:
+    """Nothing is written through it."""
+    mount = Mount(kind=MountKind.BIND, source=str(tmp_path), target="/mnt", read_only=True)
+    assert run("touch /mnt/x", mounts=(mount,)).status.code == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_single_file_is_mounted(run: Run, tmp_path: Path) -> None:
+    """A file appears at its target, whose parents are made."""
+    (tmp_path / "file").write_text("text")
+    mount = Mount(kind=MountKind.BIND, source=str(tmp_path / "file"), target="/a/b/c", read_only=True)
+    assert run("cat /a/b/c", mounts=(mount,)).output == "text"
+
+
+def test_a_missing_mount_source(run: Run) -> None:
+    """It is named, and nothing runs."""
+    with pytest.raises(SandboxError, match="/nonexistent/x"):
+        run("true", mounts=(Mount(kind=MountKind.BIND, source="/nonexistent/x", target="/mnt"),))
+
+
+def test_a_named_volume_is_shared(run: Run) -> None:
+    """Two containers meet in it."""
+    mount = Mount(kind=MountKind.VOLUME, source="shared", target="/v")
+    run("echo one > /v/file", mounts=(mount,))
+    assert run("cat /v/file", mounts=(mount,)).output == "one\n"
+
+
+def test_tmpfs(run: Run) -> None:
+    """A tmpfs of the given size, empty and writable."""
+    mount = Mount(kind=MountKind.TMPFS, target="/t", size=1 << 20)
+    result = run("head -c 2000000 /dev/zero > /t/x; stat -f -c %T /t", mounts=(mount,))
+    assert "tmpfs" in result.output
+    assert "No space left" in result.error
+
+
+def test_a_read_only_root(run: Run) -> None:
+    """Nothing is written to the root, while /dev/shm and mounts stay writable."""
+    assert run("touch /x || touch /dev/shm/x && echo ok", read_only=True).output == "ok\n"
+
+
+def test_users(run: Run) -> None:
+    """By number with a group; HOME and the streams are the user's."""
+    result = run("id -u; id -g; echo $HOME; echo again > /dev/stdout; touch /x || echo denied", user="1000:1001")
+    assert result.output == "1000\n1001\n/\nagain\ndenied\n"
+
+
+def test_an_unknown_user(run: Run) -> None:
+    """A clear error, before the command runs."""
+    with pytest.raises(SandboxError, match="no user 'nonesuch'"):
+        run("true", user="nonesuch")
+
+
+def test_a_working_directory_is_made(run: Run) -> None:
+    """Missing ones are made, as by docker."""
+    assert run("pwd", working_dir="/a/new/place").output == "/a/new/place\n"
+
+
+@pytest.mark.parametrize("number", range(3, 30))
+def test_a_working_directory_is_never_outside(run: Run, number: int) -> None:
+    """A descriptor of the engine's is no way out (CVE-2024-21626): there is none, and magic links are not followed."""
+    try:
+        result = run("ls -d etc/hostname-of-the-host 2>/dev/null; pwd", working_dir=f"/proc/self/fd/{number}")
+    except SandboxError as error:
+        assert "working directory" in error.message
+    else:
+        assert result.output.startswith("/proc/self/fd/")
+
+
+def test_capabilities(run: Run) -> None:
+    """--cap-drop ALL leaves none, --cap-add one gives that one, privileged all."""
+    script = "grep CapEff /proc/self/status | cut -f2"
+    assert int(run(script, security=Security(capabilities_drop=("ALL",))).output, 16) == 0
+    only = Security(capabilities_drop=("ALL",), capabilities_add=("NET_RAW",))
+    assert int(run(script, security=only).output, 16) == 1 << 13
+    assert int(run(script, security=Security(privileged=True)).output, 16) & (1 << 21)
+
+
+def test_system_calls_are_filtered(run: Run) -> None:
+    """unshare is refused by the filter, and allowed without one and with CAP_SYS_ADMIN."""
+    assert run("unshare -m true").status.code != 0
+    free = Security(seccomp="unconfined", capabilities_add=("SYS_ADMIN",))
+    assert run("unshare -m true", security=free).status.code == 0
+
+
+def test_output_without_a_log(engine: Engine) -> None:
+    """With log driver none the attached descriptor gets everything, and `logs` says that nothing is kept."""
+    reader, writer = os.pipe()
+    identifier = engine.create(_spec("echo", "x", log_driver=LogDriver.NONE))
+    process = engine.start(identifier, Stdio(stdout=writer))
+    os.close(writer)
+    with os.fdopen(reader) as file:
+        assert file.read() == "x\n"
+    process.wait(10)
+    with pytest.raises(ConflictError, match="keeps no output"):
+        list(engine.logs(identifier))
+
+
+def test_a_reader_that_goes_away(engine: Engine) -> None:
+    """The container goes on printing to its log after its reader has closed."""
+    reader, writer = os.pipe()
+    identifier = engine.create(_spec("sh", "-c", "for i in 1 2 3 4 5 6; do echo $i; sleep 0.05; done"))
+    process = engine.start(identifier, Stdio(stdout=writer))
+    os.close(writer)
+    os.close(reader)
+    assert process.wait(30).code == 0  # type: ignore[union-attr]
+    assert _log(engine, identifier) == "1\n2\n3\n4\n5\n6\n"
+
+
+def test_a_slow_reader_loses_nothing(run: Run) -> None:
+    """More output than a pipe holds arrives whole, in both streams."""
+    result = run("seq 1 200000; seq 1 1000 >&2")
+    assert result.output == "".join(f"{number}\n" for number in range(1, 200001))
+    assert result.error.count("\n") == 1000
+
+
+def test_a_terminal(engine: Engine) -> None:
+    """With a terminal the command has a controlling one of the size that was set, and answers Ctrl-C."""
+    in_read, in_write = os.pipe()
+    out_read, out_write = os.pipe()
+    identifier = engine.create(_spec("sh", "-c", "tty; read x; stty size; sleep 60", terminal=True, open_stdin=True))
+    process = engine.start(identifier, Stdio(stdin=in_read, stdout=out_write))
+    os.close(in_read)
+    os.close(out_write)
+    engine.resize(identifier, 33, 44)
+    os.write(in_write, b"\n")
+    seen = b""
+    while b"33 44" not in seen:
+        seen += os.read(out_read, 1000)
+    assert b"/dev/" in seen
+    os.write(in_write, b"\x03")
+    assert process.wait(10).code == 130  # type: ignore[union-attr]
+    os.close(in_write)
+    os.close(out_read)
+
+
+def test_a_killed_supervisor_takes_the_container_along(engine: Engine) -> None:
+    """After SIGKILL of the supervisor no process is left, the state is told right, and a start works again."""
+    identifier = engine.create(_spec("sleep", "73.25"))
+    engine.start(identifier)
+    supervisor = _parent(engine.state(identifier).pid)
+    os.kill(supervisor, signal.SIGKILL)
+    assert _eventually(lambda: "73.25" not in _command_lines())
+    state = engine.state(identifier)
+    assert (state.status, state.exit_code) == (Status.EXITED, 137)
+    assert any("supervisor was killed" in line for line in engine.reclaim())
+    assert engine.reclaim() == [] or all(identifier[:12] not in line for line in engine.reclaim())
+    engine.start(identifier)
+    engine.stop(identifier, timeout=0)
+
+
+def _parent(pid: int) -> int:
+    with open(f"/proc/{pid}/stat") as file:
+        return int(file.read().rpartition(")")[2].split()[1])
+
+
+def test_nothing_of_the_host_is_mounted(engine: Engine) -> None:
+    """The host's mount table is the same while a container runs."""
+    with open("/proc/self/mounts") as file:
+        before = [line for line in file if "hako" in line or "engine-home" in line]
+    identifier = engine.create(_spec("sleep", "60"))
+    engine.start(identifier)
+    with open("/proc/self/mounts") as file:
+        assert [line for line in file if "hako" in line or "engine-home" in line] == before
+
+
+def test_inspect_has_docker_names(engine: Engine) -> None:
+    """The fields that tools read are there, with the values of this container."""
+    identifier = engine.create(_spec("sleep", "60", name="look", labels={"a": "b"}))
+    engine.start(identifier)
+    described = engine.inspect("look")
+    assert described["Name"] == "/look"
+    assert described["State"]["Running"] is True
+    assert described["State"]["Pid"] == engine.state("look").pid
+    assert described["Config"]["Labels"] == {"a": "b"}
+    assert described["HostConfig"]["NetworkMode"] == "none"
+
+
+def test_a_plan_is_printed_and_nothing_made(engine: Engine) -> None:
+    """The plan names every step from the mount namespace to the command, and leaves no container."""
+    before = len(engine.containers(all=True))
+    lines = engine.plan(_spec("true")).lines()
+    assert lines[0] == "host  unshare-mounts"
+    assert lines[-1].startswith("init  execute argv=")
+    assert any("mount-overlay" in line for line in lines)
+    assert len(engine.containers(all=True)) == before
+
+
+@pytest.mark.parametrize(("name", "number"), [("TERM", 15), ("SIGTERM", 15), ("9", 9), (2, 2), ("usr1", 10)])
+def test_signal_names(name: str | int, number: int) -> None:
+    """Numbers and names with and without SIG."""
+    assert signal_number(name) == number
+
+
+@pytest.mark.parametrize("name", ["", "NONE", "0", "99", "SIG", "-1"])
+def test_signals_that_are_none(name: str) -> None:
+    """Refused with the name."""
+    with pytest.raises(InvalidError, match="no signal"):
+        signal_number(name)

@@ -1,0 +1,81 @@
+"""The log's records and its tail."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sandbox.runtime import log
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pytest
+
+
+def _write(path: Path, chunks: list[tuple[int, bytes]]) -> None:
+    path.unlink(missing_ok=True)
+    writer = log.LogWriter(path)
+    for stream, data in chunks:
+        writer.write(stream, data)
+    writer.close()
+
+
+def test_bytes_come_back_as_written(tmp_path: Path) -> None:
+    """Streams, order and every byte are kept; times do not go back."""
+    chunks = [(1, b"a\n"), (2, b"\xff\x00\r"), (1, b""), (1, b"x" * 70000)]
+    _write(tmp_path / "log", chunks)
+    records = list(log.read(tmp_path / "log"))
+    assert [(record.stream, record.data) for record in records] == chunks
+    assert [record.time for record in records] == sorted(record.time for record in records)
+
+
+def test_a_cut_record_ends_the_log(tmp_path: Path) -> None:
+    """After a crash in the middle of a write, the whole records before it are still there."""
+    _write(tmp_path / "log", [(1, b"one\n"), (1, b"two\n")])
+    text = (tmp_path / "log").read_bytes()
+    for length in range(len(text)):
+        (tmp_path / "cut").write_bytes(text[:length])
+        assert [record.data for record in log.read(tmp_path / "cut")] == [b"one\n", b"two\n"][: length // 17]
+
+
+def test_rubbish_is_no_record(tmp_path: Path) -> None:
+    """A length that no writer of ours makes ends the log instead of filling memory."""
+    (tmp_path / "log").write_bytes(b"\xff" * 64)
+    assert list(log.read(tmp_path / "log")) == []
+
+
+def test_no_log_is_an_empty_one(tmp_path: Path) -> None:
+    """A container that has not started yet has printed nothing."""
+    assert list(log.read(tmp_path / "log")) == []
+
+
+@given(st.lists(st.text(alphabet="ab\n", max_size=8), max_size=8), st.integers(0, 6))
+def test_tail_is_the_last_lines(tmp_path_factory: pytest.TempPathFactory, texts: list[str], lines: int) -> None:
+    """However lines are spread over records, the tail is what tail(1) would print."""
+    path = tmp_path_factory.mktemp("tail") / "log"
+    _write(path, [(1, text.encode()) for text in texts if text])
+    records, end = log.tail(path, lines)
+    whole = "".join(texts).splitlines(keepends=True)
+    assert b"".join(record.data for record in records).decode() == "".join(whole[len(whole) - min(lines, len(whole)) :])
+    assert end == (path.stat().st_size if path.exists() else 0)
+
+
+def test_following_ends_after_the_writer(tmp_path: Path) -> None:
+    """A follower sees what is written until its writer is gone, the last record included."""
+    path = tmp_path / "log"
+    _write(path, [(1, b"first\n")])
+    answers = iter([True, True, False])
+
+    def follow() -> bool:
+        answer = next(answers)
+        if not answer:
+            with path.open("ab") as file:
+                other = tmp_path / "other"
+                _write(other, [(1, b"last\n")])
+                file.write(other.read_bytes())
+        return answer
+
+    assert [record.data for record in log.read(path, follow=follow)] == [b"first\n", b"last\n"]

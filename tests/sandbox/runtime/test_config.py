@@ -66,7 +66,7 @@ def test_environment_in_order() -> None:
 
 
 def test_defaults_of_the_image() -> None:
-    """User, working directory and stop signal are the image's unless the caller says otherwise; layers come top first."""
+    """User, working directory and stop signal are the image's unless the caller says otherwise; layers: top first."""
     image = _image(command=("sh",), user="web", working_dir="/srv", stop_signal="SIGQUIT")
     made = _resolve(image)
     assert (made.user, made.working_dir, made.stop_signal) == ("web", "/srv", "SIGQUIT")

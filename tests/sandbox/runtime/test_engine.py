@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,7 +17,6 @@ from sandbox.runtime.state import Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from tests.sandbox.runtime.conftest import Run
 
@@ -160,13 +160,11 @@ def test_stop_ends_what_does_not_listen(engine: Engine) -> None:
 
 def _command_lines() -> str:
     texts = []
-    for entry in os.listdir("/proc"):
-        if entry.isdigit():
-            try:
-                with open(f"/proc/{entry}/cmdline", "rb") as file:
-                    texts.append(file.read().replace(b"\0", b" ").decode(errors="replace"))
-            except OSError:
-                continue
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            texts.append(path.read_bytes().replace(b"\0", b" ").decode(errors="replace"))
+        except OSError:
+            continue
     return "\n".join(texts)
 
 
@@ -388,18 +386,15 @@ def test_a_killed_supervisor_takes_the_container_along(engine: Engine) -> None:
 
 
 def _parent(pid: int) -> int:
-    with open(f"/proc/{pid}/stat") as file:
-        return int(file.read().rpartition(")")[2].split()[1])
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
 def test_nothing_of_the_host_is_mounted(engine: Engine) -> None:
     """The host's mount table is the same while a container runs."""
-    with open("/proc/self/mounts") as file:
-        before = [line for line in file if "hako" in line or "engine-home" in line]
+    before = Path("/proc/self/mounts").read_text()
     identifier = engine.create(_spec("sleep", "60"))
     engine.start(identifier)
-    with open("/proc/self/mounts") as file:
-        assert [line for line in file if "hako" in line or "engine-home" in line] == before
+    assert Path("/proc/self/mounts").read_text() == before
 
 
 def test_inspect_has_docker_names(engine: Engine) -> None:

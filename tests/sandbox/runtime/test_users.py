@@ -45,7 +45,7 @@ def test_numbers_that_would_wrap_are_refused(user: str) -> None:
 @pytest.mark.parametrize("user", ["nobody", "web:nogroup", "#no", "broken"])
 def test_unknown_names(user: str) -> None:
     """A name that the files do not have is an error that says so."""
-    with pytest.raises(NotFoundError, match="no (user|group)"):
+    with pytest.raises(NotFoundError, match=r"no (user|group)"):
         resolve(user, PASSWD, GROUP)
 
 

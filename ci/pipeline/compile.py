@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from ci.errors import CiError
 from ci.pipeline import conditions, graph, matrix, substitution, values
+from ci.pipeline.document import DEFAULT_SHELL, DEFAULT_WORKSPACE
 from ci.pipeline.spec import StageSpec, StepSpec, VolumeMount
 from ci.pipeline.variables import step_variables, variables
 
@@ -28,9 +29,6 @@ if TYPE_CHECKING:
     from ci.pipeline.source import Position, Text
 
 T = TypeVar("T")
-
-DEFAULT_WORKSPACE = "/hako/src"
-DEFAULT_SHELL = "/bin/sh"
 
 
 class CompileError(CiError):

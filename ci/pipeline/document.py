@@ -10,11 +10,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ci.pipeline.failure import OnFailure
 from ci.pipeline.source import NOWHERE, Position, Text
-from ci.pipeline.spec import OnFailure
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+DEFAULT_NAME = "default"
+DEFAULT_SHELL = "/bin/sh"
+DEFAULT_WORKSPACE = "/hako/src"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,6 +143,3 @@ class Document:
     def is_graph(self) -> bool:
         """Whether one step, at least, says what it depends on; if none does, each step waits for the one before it."""
         return any(step.depends_on is not None for step in self.steps)
-
-
-DEFAULT_NAME = "default"

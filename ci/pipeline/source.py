@@ -22,8 +22,9 @@ SIZE_LIMIT = 1024 * 1024  # bytes. A file of 500 steps is 130 kB; what is larger
 LINE_BREAK = re.compile(r"\r\n|\n|\r")
 
 # YAML 1.2 §5.1, c-printable, less the three above; U+FEFF is allowed by YAML inside a text, and is invisible
-# everywhere: refused as well.
-_NOT_ALLOWED = re.compile("[^\t\n\r\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
+# everywhere: refused as well. Compiled only for a file that holds anything unusual: that takes longer than to read the
+# file.
+_NOT_ALLOWED = "[^\t\n\r\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
 
 
 class Position(NamedTuple):
@@ -50,7 +51,9 @@ class Text(NamedTuple):
     def part(self, start: int, end: int) -> Text:
         """The characters from `start` to `end`, with their own position where it can be known, and else the whole's."""
         line, column, end_line, end_column = self.position
-        if line == end_line and end_column - column == len(self.value):  # written plainly: no quotes, no escapes
+        quotes = end_column - column - len(self.value)
+        if line == end_line and quotes in {0, 2}:  # without escapes: as long as its text, and perhaps two quotes
+            column += quotes // 2
             return Text(self.value[start:end], Position(line, column + start, line, column + end))
         return Text(self.value[start:end], self.position)
 
@@ -86,19 +89,19 @@ def read(data: bytes | str, filename: str) -> Source:
 
     Raises SourceError for what is too large, is not UTF-8 or holds characters that YAML does not allow.
     """
-    size = len(data)
-    if size > SIZE_LIMIT:
+    if len(data) > SIZE_LIMIT:
         raise SourceError(
             source(filename, ""),
             Position(1, 1, 1, 1),
             "file-too-large",
-            f"the file is {size / 1024 / 1024:.1f} MiB; a pipeline file may have {SIZE_LIMIT // 1024 // 1024} MiB",
+            f"the file has more than {SIZE_LIMIT // 1024 // 1024} MiB",
             "move long scripts to files of the repository and call them",
         )
     text = data if isinstance(data, str) else _decode(data, filename)
     text = text.removeprefix("\ufeff")  # a byte order mark at the start is an editor's habit, and harmless
     result = source(filename, text)
-    if bad := _NOT_ALLOWED.search(text):
+    usual = text.replace("\n", "").replace("\r", "").replace("\t", "").isprintable()
+    if not usual and (bad := re.search(_NOT_ALLOWED, text)):
         raise _character_error(result, bad.start())
     return result
 

@@ -7,18 +7,14 @@ Everything is a plain value, so that a StageSpec can be stored, sent and compare
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import TYPE_CHECKING
+
+from ci.pipeline.failure import OnFailure
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-
-class OnFailure(StrEnum):
-    """What a step's failure does to its Stage."""
-
-    FAIL = "fail"
-    IGNORE = "ignore"
+__all__ = ["OnFailure", "StageSpec", "StepSpec", "VolumeMount"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

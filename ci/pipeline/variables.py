@@ -7,12 +7,13 @@ shell. CI_MACHINE is known only where the build runs: the runner passes it to `c
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 from ci.pipeline.event import EventKind
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ci.pipeline.event import Event
 
 SYSTEM_NAME = "hako"
@@ -96,7 +97,7 @@ def variables(
         "CI_PIPELINE_NUMBER": str(number),
         "CI_PIPELINE_EVENT": event.kind.value,
         "CI_PIPELINE_CREATED": str(event.created) if event.created else "",
-        "CI_PIPELINE_FILES": json.dumps(files, ensure_ascii=False) if files and len(files) <= FILES_LIMIT else "",
+        "CI_PIPELINE_FILES": _files(files) if files and len(files) <= FILES_LIMIT else "",
         "CI_PIPELINE_CRON": event.cron,
         "CI_WORKFLOW_NAME": workflow,
         "CI_WORKFLOW_NUMBER": str(workflow_number),
@@ -132,3 +133,10 @@ def _page(remote_url: str) -> str:
     if url.startswith(("https://", "http://")):
         return url
     return ""
+
+
+def _files(paths: Sequence[str]) -> str:
+    """The paths as a JSON list, as in Woodpecker."""
+    import json  # noqa: PLC0415  lint needs the names of this module only
+
+    return json.dumps(paths, ensure_ascii=False)

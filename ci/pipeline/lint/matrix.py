@@ -1,0 +1,82 @@
+"""The matrix: names, values, and how many cells it has."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ci.pipeline.matrix import CELL_LIMIT, cells, size
+from ci.pipeline.suggest import did_you_mean
+from ci.pipeline.values import BadValue, variable
+from ci.pipeline.variables import NAMES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from ci.pipeline.diagnostics import Report
+    from ci.pipeline.document import Matrix
+    from ci.pipeline.matrix import Cell
+    from ci.pipeline.source import Text
+
+
+def check_matrix(matrix: Matrix | None, report: Report) -> tuple[Cell, ...]:
+    """Check a matrix; its cells, for the checks of values. At least one, whatever is wrong with it."""
+    if matrix is None:
+        return ({},)
+    for axis in matrix.axes:
+        _check_name(axis.name, report)
+        if not axis.values:
+            report.error("empty-matrix", axis.name.position, f'"{axis.name.value}" has no values')
+        _check_repeated(axis.values, report)
+    known = [axis.name.value for axis in matrix.axes]
+    for cell in matrix.include:
+        for entry in cell:
+            _check_name(entry.name, report)
+    for cell in matrix.exclude:
+        for entry in cell:
+            name = entry.name.value
+            values = next(
+                ([text.value for text in axis.values] for axis in matrix.axes if axis.name.value == name), None
+            )
+            if values is None:
+                hint = did_you_mean(name, known)
+                report.error("undefined-variable", entry.name.position, f'"{name}" is no variable of the matrix', hint)
+            elif entry.value.value not in values:
+                message = f'"{name}" is never "{entry.value.value}": this excludes nothing'
+                report.warning(
+                    "excludes-nothing", entry.value.position, message, did_you_mean(entry.value.value, values)
+                )
+    return _cells(matrix, report)
+
+
+def _cells(matrix: Matrix, report: Report) -> tuple[Cell, ...]:
+    count = size(matrix)
+    if count > CELL_LIMIT:
+        message = f"the matrix has {count} cells; {CELL_LIMIT} are allowed"
+        report.error("matrix-too-large", matrix.position, message, 'use fewer values, or list the cells in "include"')
+        return ({axis.name.value: axis.values[0].value for axis in matrix.axes if axis.values},)
+    found = cells(matrix)
+    if not found:
+        if not any(not axis.values for axis in matrix.axes):
+            report.error("empty-matrix", matrix.position, "the matrix has no cell left, so nothing would run")
+        return ({axis.name.value: "" for axis in matrix.axes},)
+    return found
+
+
+def _check_name(text: Text, report: Report) -> None:
+    try:
+        variable(text.value)
+    except BadValue as error:
+        report.error(error.code, text.position, error.message, error.hint)
+        return
+    if text.value in NAMES:
+        report.warning(
+            "reserved-variable", text.position, f'"{text.value}" hides the variable of that name', "choose another name"
+        )
+
+
+def _check_repeated(values: Iterable[Text], report: Report) -> None:
+    seen: set[str] = set()
+    for text in values:
+        if text.value in seen:
+            report.warning("repeated-value", text.position, f'"{text.value}" is here twice; its cells run once')
+        seen.add(text.value)

@@ -1,0 +1,92 @@
+"""Single values: the type behind the text, with the matrix's variables put in.
+
+A value without `${…}` is checked as it is; one with matrix variables, for every cell; one with `CI_*` variables when
+the event is known, by compile. A name that is neither is a mistake: nothing else would ever put a value there.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ci.pipeline import substitution
+from ci.pipeline.suggest import closest
+from ci.pipeline.values import BadValue
+from ci.pipeline.variables import NAMES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from ci.pipeline.diagnostics import Report
+    from ci.pipeline.matrix import Cell
+    from ci.pipeline.source import Text
+
+
+class Values:
+    """Checks the values of one document, in all cells of its matrix."""
+
+    def __init__(self, report: Report, cells: Sequence[Cell]) -> None:
+        self.report = report
+        self.cells = cells
+
+    def check(self, text: Text | None, read: Callable[[str], object] = str) -> str | None:
+        """Check a value; returns it where it is the same in every cell and good."""
+        if text is None:
+            return None
+        try:
+            parameters = substitution.parameters(text.value)
+        except substitution.SubstitutionError as error:
+            part = text.part(error.start, error.end)
+            hint = 'only ${NAME} is replaced here; write "$${" for a "${" that is to stay'
+            self.report.error("bad-substitution", part.position, error.message, hint)
+            return None
+        names = [parameter.name for parameter in parameters if self._defined(text, parameter)]
+        if len(names) < len(parameters):
+            return None
+        if not names:
+            value = substitution.expand(text.value, lambda _: None)
+            return value if self._good(text, value, read) else None
+        if not any(name in NAMES for name in names):
+            self._check_cells(text, names, read)
+        return None
+
+    def plain(self, text: Text | None, read: Callable[[str], object]) -> bool:
+        """Check a value in which nothing is replaced: a name."""
+        return text is not None and self._good(text, text.value, read)
+
+    def _check_cells(self, text: Text, names: Sequence[str], read: Callable[[str], object]) -> None:
+        seen: set[tuple[str, ...]] = set()
+        for cell in self.cells:
+            key = tuple(cell.get(name, "") for name in names)
+            if key in seen or not all(name in cell for name in names):
+                continue
+            seen.add(key)
+            given = ", ".join(f"{name}={value}" for name, value in zip(names, key, strict=True))
+            if not self._good(text, substitution.expand(text.value, cell.get), read, f" (with {given})"):
+                return
+
+    def _good(self, text: Text, value: str, read: Callable[[str], object], given: str = "") -> bool:
+        try:
+            read(value)
+        except BadValue as error:
+            self.report.error(error.code, text.position, error.message + given, error.hint)
+            return False
+        return True
+
+    def _defined(self, text: Text, parameter: substitution.Parameter) -> bool:
+        name = parameter.name
+        if name in NAMES:
+            return True
+        without = next((cell for cell in self.cells if name not in cell), None)
+        if without is None:
+            return True
+        position = text.part(parameter.start, parameter.end).position
+        known = {key: None for cell in self.cells for key in cell}
+        if name in known:
+            given = ", ".join(f"{key}={value}" for key, value in without.items())
+            message, hint = f'"{name}" has no value in the matrix cell {given}', 'name it in every entry of "include"'
+        else:
+            message = f'"{name}" is neither a variable of the matrix nor a CI_* variable'
+            meant = closest(name, (*known, *sorted(NAMES)))
+            hint = f'did you mean "${{{meant}}}"?' if meant else f'write "$${{{name}}}" for the characters themselves'
+        self.report.error("undefined-variable", position, message, hint)
+        return False

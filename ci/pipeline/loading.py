@@ -1,0 +1,82 @@
+"""The front door: the text of a pipeline file → documents and everything that is wrong with it.
+
+Called through `ci.pipeline.load` by `ci-run` and by the server. Nothing a file may hold raises; a file that cannot be
+read at all is one diagnostic.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ci.errors import CiError
+from ci.pipeline import dialects
+from ci.pipeline.diagnostics import Report, Severity, render, summary
+from ci.pipeline.dialects import hako
+from ci.pipeline.lint import lint
+from ci.pipeline.source import Position, SourceError, read
+from ci.pipeline.yaml import parse
+
+if TYPE_CHECKING:
+    from ci.pipeline.diagnostics import Diagnostic
+    from ci.pipeline.document import Document
+
+
+class PipelineError(CiError):
+    """A file with mistakes, where documents without any are needed.
+
+    `diagnostics` are all of them, `str()` shows them.
+    """
+
+    reference = "bad-pipeline"
+
+    def __init__(self, loaded: Loaded) -> None:
+        super().__init__(f"{loaded.filename}: {summary(loaded.diagnostics)}", hint="ci-run lint shows them")
+        self.diagnostics = loaded.diagnostics
+
+    def rendered(self, *, colour: bool = False) -> str:
+        """The diagnostics as text for a terminal."""
+        return render(self.diagnostics, colour=colour)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """A file that was read: `documents` may be compiled only if `ok`."""
+
+    filename: str
+    documents: tuple[Document, ...]
+    diagnostics: tuple[Diagnostic, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether there is no error; warnings and infos do not count."""
+        return not any(diagnostic.severity is Severity.ERROR for diagnostic in self.diagnostics)
+
+    def require(self) -> tuple[Document, ...]:
+        """The documents. Raises PipelineError where there is an error."""
+        if not self.ok:
+            raise PipelineError(self)
+        return self.documents
+
+
+def load(text: bytes | str, filename: str = ".ci.yml") -> Loaded:
+    """Read, and check, a pipeline file. `filename` is for messages only."""
+    try:
+        source = read(text, filename)
+    except SourceError as error:
+        report = Report(error.source)
+        report.error(error.code, error.position, error.message, error.hint)
+        return Loaded(filename=filename, documents=(), diagnostics=report.diagnostics)
+    report = Report(source)
+    if foreign := dialects.foreign(filename):
+        hint = "only .ci.yml is read so far; a file of another name is taken for one"
+        report.error("unknown-dialect", Position(1, 1, 1, 1), f"this is a file of {foreign}", hint)
+        return Loaded(filename=filename, documents=(), diagnostics=report.diagnostics)
+    nodes = parse(source, report)
+    if not nodes and not report.failed:
+        report.error(
+            "empty-file", Position(1, 1, 1, 1), "the file is empty", 'begin with "steps:", and a list below it'
+        )
+    documents = hako.read(nodes, report)
+    lint(documents, report)
+    return Loaded(filename=filename, documents=documents, diagnostics=report.diagnostics)

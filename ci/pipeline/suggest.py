@@ -1,0 +1,48 @@
+"""What a misspelt word was meant to be."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+_LENGTH_LIMIT = 40  # nobody misspells a longer word
+_CANDIDATES_LIMIT = 600
+
+
+def did_you_mean(word: str, candidates: Iterable[str], synonyms: Mapping[str, str] | None = None) -> str:
+    """A hint with the nearest candidate, or the word's synonym; empty where nothing is near."""
+    meant = (synonyms or {}).get(word.lower()) or closest(word, candidates)
+    return f'did you mean "{meant}"?' if meant else ""
+
+
+def closest(word: str, candidates: Iterable[str]) -> str | None:
+    """The candidate that differs least; at most one change in three characters. The first of several."""
+    if not word or len(word) > _LENGTH_LIMIT:
+        return None
+    best = None
+    limit = max(1, len(word) // 3) + 1
+    for index, candidate in enumerate(candidates):
+        if index == _CANDIDATES_LIMIT:
+            break
+        if abs(len(candidate) - len(word)) < limit:
+            distance = _distance(word.lower(), candidate.lower())
+            if distance < limit:
+                best, limit = candidate, distance
+    return best
+
+
+def _distance(one: str, other: str) -> int:
+    """Characters to insert, delete, replace or swap (optimal string alignment)."""
+    before: list[int] = []
+    previous = list(range(len(other) + 1))
+    for i, a in enumerate(one, 1):
+        current = [i]
+        for j, b in enumerate(other, 1):
+            cost = min(previous[j] + 1, current[j - 1] + 1, previous[j - 1] + (a != b))
+            if i > 1 and j > 1 and a == other[j - 2] and one[i - 2] == b:
+                cost = min(cost, before[j - 2] + 1)
+            current.append(cost)
+        before, previous = previous, current
+    return previous[-1]

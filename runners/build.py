@@ -1,0 +1,145 @@
+"""Runs the Stages of a build: as many at once as allowed, each when the ones it depends on are over.
+
+`next_stages` is the pure decision, `Build` the thin edge. `depends_on` names Stages by their document: a Stage waits
+for all matrix cells of it. Called by `ci-run local`; on a server each Stage is a job of its own, and RQ does this
+part.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from runners.report import StageResult
+from runners.schedule import State
+from runners.stage import StageRun
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from ci.pipeline.spec import StageSpec
+    from runners.backend import Backend
+    from runners.loop import Loop
+    from runners.report import Reporter
+    from runners.stage import StageInput
+
+_BAD = frozenset({State.FAILED, State.ERROR, State.CANCELLED})
+
+
+def next_stages(
+    stages: Sequence[StageSpec], results: Mapping[int, State], running: frozenset[int], *, jobs: int, cancelled: str
+) -> tuple[tuple[StageSpec, ...], tuple[tuple[StageSpec, str], ...]]:
+    """Which Stages start now, and which are skipped, with the reason. Stages are known by their numbers.
+
+    A Stage whose dependency failed is skipped unless its `when.status` asks for failures; one whose dependency was
+    skipped runs as if that one had passed.
+    """
+    start: list[StageSpec] = []
+    skip: list[tuple[StageSpec, str]] = []
+    for stage in stages:
+        if stage.number in results or stage.number in running:
+            continue
+        if cancelled:
+            skip.append((stage, cancelled))
+            continue
+        needed = [other for other in stages if other.name in stage.depends_on and other.number != stage.number]
+        if any(other.number not in results for other in needed):
+            continue
+        failed = next((other.name for other in needed if results[other.number] in _BAD), "")
+        if failed and not stage.run_on_failure:
+            skip.append((stage, f"{failed} failed"))
+        elif not failed and not stage.run_on_success:
+            skip.append((stage, "nothing failed"))
+        elif len(running) + len(start) < jobs:
+            start.append(stage)
+    return tuple(start), tuple(skip)
+
+
+class Build:
+    """All Stages of one build on one loop. `inputs` gives what a Stage needs beside its spec."""
+
+    def __init__(
+        self,
+        stages: Sequence[StageSpec],
+        inputs: Callable[[StageSpec], StageInput],
+        *,
+        loop: Loop,
+        backend: Backend,
+        reporter: Reporter,
+        jobs: int,
+    ) -> None:
+        self._stages = tuple(stages)
+        self._inputs = inputs
+        self._loop = loop
+        self._backend = backend
+        self._reporter = reporter
+        self._jobs = max(1, jobs)
+        self._running: dict[int, StageRun] = {}
+        self._results: dict[int, StageResult] = {}
+        self._cancelled = ""
+        self._advancing = False
+
+    @property
+    def over(self) -> bool:
+        """Whether every Stage has a result."""
+        return len(self._results) == len(self._stages)
+
+    @property
+    def results(self) -> tuple[StageResult, ...]:
+        """The results so far, in the order of the Stages."""
+        return tuple(self._results[stage.number] for stage in self._stages if stage.number in self._results)
+
+    def run(self) -> tuple[StageResult, ...]:
+        """Run everything to its end on the loop."""
+        self._advance()
+        self._loop.run(until=lambda: self.over)
+        return self.results
+
+    def cancel(self, reason: str) -> None:
+        """Kill what runs, start nothing more. Again: kill again. For use from the loop's callbacks."""
+        self._cancelled = self._cancelled or reason
+        for run in tuple(self._running.values()):
+            run.cancel(reason, interrupted=True)
+        self._advance()
+
+    def abandon(self) -> None:
+        """Remove what the running Stages have, without results: for an error that nobody foresaw."""
+        for run in self._running.values():
+            run.abandon()
+
+    def _advance(self) -> None:
+        if self._advancing:  # a Stage that ends while it starts: the outer call goes on
+            return
+        self._advancing = True
+        try:
+            while True:
+                states = {number: result.state for number, result in self._results.items()}
+                start, skip = next_stages(
+                    self._stages, states, frozenset(self._running), jobs=self._jobs, cancelled=self._cancelled
+                )
+                for stage, reason in skip:
+                    state = State.CANCELLED if self._cancelled else State.SKIPPED
+                    self._results[stage.number] = StageResult(stage=stage, state=state, reason=reason)
+                    self._reporter.stage_finished(self._results[stage.number])
+                for stage in start:
+                    self._start(stage)
+                if not start and not skip:
+                    return
+        finally:
+            self._advancing = False
+
+    def _start(self, stage: StageSpec) -> None:
+        run = StageRun(
+            stage,
+            self._inputs(stage),
+            loop=self._loop,
+            backend=self._backend,
+            reporter=self._reporter,
+            finished=self._finished,
+        )
+        self._running[stage.number] = run
+        run.start()
+
+    def _finished(self, result: StageResult) -> None:
+        del self._running[result.stage.number]
+        self._results[result.stage.number] = result
+        self._advance()

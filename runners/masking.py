@@ -1,0 +1,102 @@
+"""Secrets in a step's output are replaced by stars before anybody sees them.
+
+A `Masker` works on one stream of bytes as it comes, in chunks cut anywhere: a secret that begins in one chunk and
+ends in the next is found. `runners.stage` puts one between each step's pipe and whatever shows or keeps the log.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+STARS = b"********"
+SHORTEST = 4  # characters; a shorter line ("{", "on") would blank half of every log
+
+
+def mask_patterns(secrets: Iterable[str]) -> tuple[bytes, ...]:
+    """What to look for: each line of each secret, without surrounding blanks, that has at least four characters.
+
+    Lines, because tools print a multi-line secret indented, quoted or one line at a time. Longest first.
+    """
+    found = set()
+    for secret in secrets:
+        for line in secret.splitlines():
+            text = line.strip()
+            if len(text) >= SHORTEST:
+                found.add(text.encode("utf-8", "surrogateescape"))
+    return tuple(sorted(found, key=lambda pattern: (-len(pattern), pattern)))
+
+
+class Masker:
+    """Masks one stream. What may be the beginning of a secret is held back until more comes or the stream ends."""
+
+    def __init__(self, patterns: tuple[bytes, ...]) -> None:
+        self._patterns = patterns
+        self._longest = max((len(pattern) for pattern in patterns), default=0)
+        self._held = b""
+        self._covered = 0  # so many bytes of `_held` belong to a secret whose stars have been given out
+
+    def feed(self, data: bytes) -> bytes:
+        """Take the next bytes of the stream; returns what can be shown now."""
+        if not self._patterns:
+            return data
+        data = self._held + data
+        cut = self._cut(data)
+        shown, self._covered = self._mask(data, cut)
+        self._held = data[cut:]
+        return shown
+
+    def end(self) -> bytes:
+        """The stream is over; returns the rest."""
+        shown, self._covered = self._mask(self._held, len(self._held))
+        self._held = b""
+        return shown
+
+    def _cut(self, data: bytes) -> int:
+        """Where the longest tail begins that is the beginning of a pattern; `len(data)` when there is none."""
+        # No pattern holds a line feed, so only the unfinished line can be the beginning of one.
+        first = max(data.rfind(b"\n") + 1, len(data) - self._longest + 1)
+        cut = len(data)
+        for pattern in self._patterns:
+            at = data.find(pattern[:1], max(first, len(data) - len(pattern) + 1), cut)
+            while at >= 0:
+                if pattern.startswith(data[at:]):
+                    cut = at
+                    break
+                at = data.find(pattern[:1], at + 1, cut)
+        return cut
+
+    def _mask(self, data: bytes, cut: int) -> tuple[bytes, int]:
+        """`data[:cut]` masked, and how many bytes after the cut are covered by a secret that begins before it."""
+        spans = self._spans(data, cut)
+        if not spans:
+            return data[:cut], 0
+        out = []
+        at = 0
+        for begin, end in spans:
+            out.append(data[at:begin])
+            # A span from 0 goes on from what was masked the last time: its stars are out already.
+            if begin > 0 or not self._covered:
+                out.append(STARS)
+            at = end
+        out.append(data[at:cut])
+        return b"".join(out), max(0, at - cut)
+
+    def _spans(self, data: bytes, cut: int) -> list[tuple[int, int]]:
+        """The parts of `data` to hide that begin before `cut`: sorted, overlapping ones joined."""
+        found = [(0, self._covered)] if self._covered else []
+        for pattern in self._patterns:
+            at = data.find(pattern)
+            while 0 <= at < cut:
+                found.append((at, at + len(pattern)))
+                at = data.find(pattern, at + 1)
+        found.sort()
+        joined: list[tuple[int, int]] = []
+        for begin, end in found:
+            if joined and begin < joined[-1][1]:
+                joined[-1] = (joined[-1][0], max(end, joined[-1][1]))
+            else:
+                joined.append((begin, end))
+        return joined

@@ -1,0 +1,181 @@
+"""One container of a Stage while it runs: its output, its ports, its deadlines, its end.
+
+`runners.stage` makes a `Running` for each step and service and is told, as its `Watcher`, when a service's ports accept
+and when the container is over and its output read to the last byte.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Protocol
+
+from runners.backend import Ended
+from runners.ports import PortWait
+from runners.schedule import State, StepResult
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ci.pipeline.spec import StepSpec
+    from runners.backend import Handle
+    from runners.loop import Loop, Timer
+    from runners.masking import Masker
+    from runners.report import StepLog
+
+CHUNK = 1 << 16
+READY_PATIENCE = 60.0  # seconds until a service's ports must accept
+STOP_PATIENCE = 5.0  # seconds that services have to end by themselves when the steps are over
+KILL_PATIENCE = 10.0  # seconds after which a killed container is given up: a process hangs in the kernel
+DRAIN_PATIENCE = 5.0  # seconds for the rest of the output after the container's end
+
+
+class Watcher(Protocol):
+    """Who is told; called from the loop, at most once each."""
+
+    def is_ready(self, name: str) -> None:
+        """All ports of the service `name` accept."""
+
+    def has_ended(self, running: Running, ended: Ended) -> None:
+        """The container is over and its log closed."""
+
+
+class Running:
+    """One container that runs. `timed_out` and `cancelled` tell why it was killed, if it was."""
+
+    def __init__(
+        self, step: StepSpec, *, loop: Loop, watcher: Watcher, log: StepLog, masker: Masker, service: bool
+    ) -> None:
+        self.step = step
+        self.service = service
+        self.timed_out = False
+        self.cancelled = False
+        self._watcher = watcher
+        self._loop = loop
+        self._log = log
+        self._masker = masker
+        self._handle: Handle | None = None
+        self._ports: PortWait | None = None
+        self._timers: list[Timer] = []
+        self._started = loop.now()
+        self._reading = False
+        self._ended: Ended | None = None
+
+    @property
+    def waiting_for(self) -> int:
+        """The service's port that has not accepted yet, or 0."""
+        return self._ports.port if self._ports is not None else 0
+
+    def begin(self, handle: Handle) -> None:
+        """Listen to the started container."""
+        self._handle = handle
+        self._reading = True
+        self._loop.watch(handle.output, self._read)
+        self._loop.watch(handle.ended, self._has_ended)
+        if self.step.timeout is not None and not self.service:
+            self._after(self.step.timeout, self._time_out)
+        if self.service and self.step.ports:
+            if handle.address:
+                self._ports = PortWait(self._loop, handle.address, self.step.ports, self._accepts)
+                self._after(READY_PATIENCE, self._not_ready)
+            else:
+                self._after(0, lambda: self._watcher.is_ready(self.step.name))
+
+    def stop(self) -> None:
+        """End a service: it is asked first."""
+        if self._handle is not None:
+            self._stop_waiting()
+            self._handle.terminate()
+            self._after(STOP_PATIENCE, self.kill)
+
+    def kill(self, *, cancelled: bool = False) -> None:
+        """End it now."""
+        self.cancelled = self.cancelled or cancelled
+        if self._handle is not None and self._ended is None:
+            self._stop_waiting()
+            self._handle.kill()
+            self._after(KILL_PATIENCE, self._give_up)
+
+    def result(self, state: State, code: int | None, reason: str) -> StepResult:
+        """A result with this container's name and times."""
+        return StepResult(
+            name=self.step.name,
+            state=state,
+            exit_code=code,
+            started=self._started,
+            finished=self._loop.now(),
+            reason=reason,
+        )
+
+    def _after(self, delay: float, callback: Callable[[], None]) -> None:
+        self._timers.append(self._loop.after(delay, callback))
+
+    def _accepts(self) -> None:
+        self._stop_waiting()
+        self._ports = None
+        self._watcher.is_ready(self.step.name)
+
+    def _not_ready(self) -> None:
+        if self._ports is not None:
+            self._time_out()
+
+    def _time_out(self) -> None:
+        self.timed_out = True
+        self.kill()
+
+    def _stop_waiting(self) -> None:
+        if self._ports is not None:
+            self._ports.cancel()
+
+    def _read(self) -> None:
+        if self._handle is None:
+            return
+        data = os.read(self._handle.output, CHUNK)
+        if data:
+            self._write(self._masker.feed(data))
+            return
+        self._read_all()
+
+    def _write(self, data: bytes) -> None:
+        if data:
+            self._log.write(data)
+
+    def _read_all(self) -> None:
+        """No more output: the end of file, or patience is over."""
+        if self._reading and self._handle is not None:
+            self._reading = False
+            self._loop.forget(self._handle.output)
+            self._write(self._masker.end())
+            self._conclude()
+
+    def _has_ended(self) -> None:
+        if self._handle is not None:
+            self._loop.forget(self._handle.ended)
+            self._ended = self._handle.result()
+            self._after(DRAIN_PATIENCE, self._read_all)
+            self._conclude()
+
+    def _give_up(self) -> None:
+        """It does not die: a process of it hangs in the kernel. The Stage goes on without it."""
+        if self._ended is None and self._handle is not None:
+            self._loop.forget(self._handle.ended)
+            self._ended = Ended(code=137, error="it did not end when it was killed")
+            self._read_all()
+
+    def _conclude(self) -> None:
+        if self._ended is None or self._reading or self._handle is None:
+            return
+        for timer in self._timers:
+            timer.cancel()
+        self._stop_waiting()
+        self._handle.close()
+        self._handle = None
+        self._log.close()
+        self._watcher.has_ended(self, self._ended)
+
+
+def seconds(value: float) -> str:
+    """30 s, 5 min, 1.5 h."""
+    for unit, size in (("h", 3600.0), ("min", 60.0)):
+        if value >= size:
+            return f"{value / size:.3g} {unit}"
+    return f"{value:.3g} s"

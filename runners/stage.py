@@ -1,0 +1,253 @@
+"""Runs one Stage: starts what `schedule` says, listens to it, tells the reporter, cleans up.
+
+A `StageRun` lives on a `Loop` and never blocks it: containers' output and ends are descriptors, deadlines are timers.
+Called by `runners.build`. The order of a step's end: its process has ended → its output is read to the last byte →
+its log is closed → its result is recorded → the next steps start.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from ci.errors import CiError
+from ci.pipeline.script import script
+from runners import schedule
+from runners.backend import BackendError, Container
+from runners.masking import Masker, mask_patterns
+from runners.report import StageResult
+from runners.running import READY_PATIENCE, Running, seconds
+from runners.schedule import Progress, State, StepResult
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from ci.pipeline.spec import StageSpec, StepSpec
+    from runners.backend import Backend, Ended, HostMount, Prepared
+    from runners.loop import Loop, Timer
+    from runners.report import Reporter
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageInput:
+    """What a Stage needs beside its spec.
+
+    `workspace` is called when the Stage starts and gives the folder to build in. `secrets` are values by name; all are
+    masked. `environment` wins over the steps' own. `excluded` are names of steps and services that are left out.
+    """
+
+    workspace: Callable[[], Path]
+    mounts: tuple[HostMount, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+    secrets: Mapping[str, str] = field(default_factory=dict)
+    excluded: frozenset[str] = frozenset()
+
+
+class StageRun:
+    """One Stage from preparation to removal; `finished` is called once, with its result."""
+
+    def __init__(
+        self,
+        stage: StageSpec,
+        given: StageInput,
+        *,
+        loop: Loop,
+        backend: Backend,
+        reporter: Reporter,
+        finished: Callable[[StageResult], None],
+    ) -> None:
+        self.stage = stage
+        self._given = given
+        self._loop = loop
+        self._backend = backend
+        self._reporter = reporter
+        self._report_end = finished
+        self._patterns = mask_patterns(given.secrets.values())
+        self._prepared: Prepared | None = None
+        self._running: dict[str, Running] = {}
+        self._results: dict[str, StepResult] = {}
+        self._ready: set[str] = set()
+        self._cancelled = ""
+        self._interrupted = False
+        self._stopping = False
+        self._over = False
+        self._started = loop.now()
+        self._deadline: Timer | None = None
+
+    def start(self) -> None:
+        """Prepare and begin."""
+        self._started = self._loop.now()
+        self._reporter.stage_started(self.stage)
+        try:
+            self._prepared = self._backend.prepare(
+                self.stage, workspace=self._given.workspace(), mounts=self._given.mounts
+            )
+        except BackendError as error:
+            self._finish(State.ERROR, str(error))
+            return
+        except OSError as error:  # the workspace: a full disk, a file that cannot be read
+            self._finish(State.ERROR, f"{error.filename}: {error.strerror}" if error.filename else str(error))
+            return
+        if self.stage.timeout is not None:
+            reason = f"the stage's timeout of {seconds(self.stage.timeout)} is over"
+            self._deadline = self._loop.after(self.stage.timeout, lambda: self.cancel(reason))
+        self._advance()
+
+    def cancel(self, reason: str, *, interrupted: bool = False) -> None:
+        """Kill what runs, start nothing more. Again: kill again."""
+        if self._over:
+            return
+        self._cancelled = self._cancelled or reason
+        self._interrupted = self._interrupted or interrupted
+        for running in tuple(self._running.values()):
+            running.kill(cancelled=True)
+        self._advance()
+
+    def abandon(self) -> None:
+        """Remove everything without another word: something else went wrong."""
+        if not self._over and self._prepared is not None:
+            self._over = True
+            self._prepared.finish()
+
+    # --- what happens next -----------------------------------------------------------------------------------------
+
+    def _progress(self) -> Progress:
+        return Progress(
+            results=self._results,
+            running=frozenset(self._running),
+            ready=frozenset(self._ready),
+            cancelled=self._cancelled,
+            excluded=self._given.excluded,
+        )
+
+    def _advance(self) -> None:
+        while not self._over and self._prepared is not None:
+            decision = schedule.decide(self.stage, self._progress())
+            for result in decision.skip:
+                self._record(result)
+            for step in decision.start:
+                self._start(step, self._prepared)
+            if decision.steps_over:
+                self._stop_services()
+                return
+            if not decision.skip and not decision.start:
+                return
+
+    def _start(self, step: StepSpec, prepared: Prepared) -> None:
+        log = self._reporter.step_started(self.stage, step)
+        running = Running(
+            step,
+            loop=self._loop,
+            watcher=self,
+            log=log,
+            masker=Masker(self._patterns),
+            service=step in self.stage.services,
+        )
+        started = self._loop.now()
+        try:
+            handle = prepared.start(self._container(step, service=running.service))
+        except (BackendError, CiError) as error:
+            log.close()
+            self._record(
+                StepResult(
+                    name=step.name,
+                    state=State.ERROR,
+                    started=started,
+                    finished=self._loop.now(),
+                    reason=str(error),
+                )
+            )
+            return
+        self._running[step.name] = running
+        running.begin(handle)
+
+    def _container(self, step: StepSpec, *, service: bool) -> Container:
+        environment = dict(step.environment)
+        for variable, name in step.secrets.items():
+            if name not in self._given.secrets:
+                raise BackendError(f'the secret "{name}" is not there', hint=f"{step.name} wants it as {variable}")
+            environment[variable] = self._given.secrets[name]
+        environment |= self._given.environment
+        text = script(step.commands, step.shell) if step.commands else ""
+        return Container(step=step, environment=environment, script=text, service=service)
+
+    def _stop_services(self) -> None:
+        if not self._running:
+            self._finish(schedule.outcome(self.stage, self._progress(), interrupted=self._interrupted), self._cancelled)
+        elif not self._stopping:
+            self._stopping = True
+            for running in tuple(self._running.values()):
+                running.stop()
+
+    def _finish(self, state: State, reason: str) -> None:
+        self._over = True
+        if self._deadline is not None:
+            self._deadline.cancel()
+        if self._prepared is not None:
+            self._prepared.finish()
+        order = (*self.stage.services, *self.stage.steps)
+        result = StageResult(
+            stage=self.stage,
+            state=state,
+            steps=tuple(self._results[step.name] for step in order if step.name in self._results),
+            started=self._started,
+            finished=self._loop.now(),
+            reason=reason,
+        )
+        self._reporter.stage_finished(result)
+        self._report_end(result)
+
+    # --- called by the running containers --------------------------------------------------------------------------
+
+    def is_ready(self, name: str) -> None:
+        """A service's ports accept."""
+        self._ready.add(name)
+        self._advance()
+
+    def has_ended(self, running: Running, ended: Ended) -> None:
+        """A container is over and its output read."""
+        del self._running[running.step.name]
+        service = running.service
+        result = self._result_of_service(running, ended) if service else self._result_of_step(running, ended)
+        self._record(result)
+        if service and not self._stopping and result.state is State.IGNORED:
+            self._reporter.notice(self.stage, f"service {result.name} {result.reason}, before the steps were over")
+        self._advance()
+
+    def _record(self, result: StepResult) -> None:
+        self._results[result.name] = result
+        self._reporter.step_finished(self.stage, result)
+
+    def _result_of_step(self, running: Running, ended: Ended) -> StepResult:
+        step = running.step
+        state = schedule.judge(step, ended.code, timed_out=running.timed_out, cancelled=running.cancelled)
+        reason = self._cancelled if running.cancelled else _explain(step, ended, timed_out=running.timed_out)
+        return running.result(state, ended.code, reason if state is not State.PASSED else "")
+
+    def _result_of_service(self, running: Running, ended: Ended) -> StepResult:
+        name = running.step.name
+        if self._stopping or running.cancelled:
+            return running.result(State.PASSED, None, "")
+        if running.waiting_for:
+            if running.timed_out:
+                reason = f"port {running.waiting_for} did not accept within {seconds(READY_PATIENCE)}"
+            else:
+                reason = f"ended with exit code {ended.code} before port {running.waiting_for} accepted"
+            return running.result(State.FAILED, ended.code, reason)
+        # As in drone and Woodpecker, the exit code of a service means nothing to the Stage.
+        state = State.IGNORED if ended.code else State.PASSED
+        self._ready.discard(name)
+        return running.result(state, ended.code, f"ended with exit code {ended.code}" if ended.code else "")
+
+
+def _explain(step: StepSpec, ended: Ended, *, timed_out: bool) -> str:
+    """Why a step failed, where the exit code alone does not say it."""
+    if timed_out and step.timeout is not None:
+        return f"its timeout of {seconds(step.timeout)} is over"
+    if ended.error:
+        return ended.error
+    if ended.oom:
+        limit = f" (its limit is {step.memory / (1 << 20):g} MiB)" if step.memory else ""
+        return f"out of memory{limit}"
+    return ""

@@ -1,0 +1,279 @@
+"""The files of a local run: a copy of the work tree for each Stage, made fast and without touching the original.
+
+What is copied is what a push would bring plus what is not committed yet: tracked files as they are now, and untracked
+ones that git does not ignore; outside of git, everything. Modes, times and symbolic links are kept. The tree is read
+once into a pristine copy, so that all Stages of a run see the same files although somebody goes on editing; each
+Stage gets a copy of that one, the last Stage the pristine copy itself.
+
+Every access is relative to an open directory and follows no link, so that a link in the work tree never leads the copy
+elsewhere. Called by `ci.cli.local`; the server's runner makes its workspaces from a clone instead.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from runners import gitrepo
+from runners.backend import HostMount
+from sandbox.errors import SandboxError
+from sandbox.kernel.paths import Root
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+OBJECTS = "/run/hako/git"  # where containers see the borrowed object folders, numbered
+
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_SOURCE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
+_TARGET = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+_ONE_CALL = 1 << 30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """A pristine copy at `path` of the work tree at `source`, with the mounts that its repository needs.
+
+    `repositories` are the folders in it, relative, that have a `.git`: the top, submodules and the like.
+    """
+
+    source: Path
+    path: Path
+    files: int
+    repositories: tuple[str, ...] = ()
+    mounts: tuple[HostMount, ...] = ()
+
+
+def snapshot(source: Path, target: Path, *, leave_out: Path | None = None) -> Snapshot:
+    """Copy the work tree at `source` to `target`, which must not exist.
+
+    `leave_out` is a folder that is not copied even when it lies inside (the state directory). Raises OSError with the
+    path of what cannot be read, GitError.
+    """
+    borrowed: list[Path] = []
+    repositories: list[str] = []
+    count = 0
+    trees = [b""]  # the work tree, then the repositories in it
+    with _exact_modes():
+        target.mkdir(mode=0o755)
+        while trees:
+            below = trees.pop()
+            here, there = source / os.fsdecode(below), target / os.fsdecode(below)
+            copier = _Copier(here, there, leave_out)
+            copier.copy(_listing(here))
+            count += copier.count
+            trees += [below + b"/" + inner if below else inner for inner in copier.inner]
+            repository = gitrepo.find(here)
+            if repository is not None:
+                places = []
+                for folder in gitrepo.object_folders(repository):
+                    if folder not in borrowed:
+                        borrowed.append(folder)
+                    places.append(f"{OBJECTS}/{borrowed.index(folder)}")
+                gitrepo.copy_metadata(repository, there / ".git", places)
+                repositories.append(os.fsdecode(below))
+    mounts = tuple(HostMount(source=str(folder), target=f"{OBJECTS}/{n}") for n, folder in enumerate(borrowed))
+    return Snapshot(source=source, path=target, files=count, repositories=tuple(repositories), mounts=mounts)
+
+
+def copy(source: Path, target: Path) -> None:
+    """A further copy of a pristine one, with everything in it; `target` must not exist."""
+    with _exact_modes():
+        target.mkdir(mode=0o755)
+        _Copier(source, target, None).copy(sorted(_walk(source)))
+
+
+def settle(copied: Snapshot, workspace: Path) -> None:
+    """Make a workspace that is kept usable outside of containers: its repositories borrow from the original's place."""
+    places = {mount.target.encode(): os.fsencode(mount.source) for mount in copied.mounts}
+    with Root(workspace) as root:  # steps may have left links there
+        for repository in copied.repositories:
+            path = f"{repository}/.git/objects/info/alternates".lstrip("/")
+            try:
+                lines = root.read_regular(path, 1 << 20).splitlines()
+                target = root.open(path, os.O_WRONLY | os.O_TRUNC | os.O_NONBLOCK, follow_final=False)
+            except (OSError, SandboxError):
+                continue  # a step has removed or replaced it: it is not ours any more
+            with os.fdopen(target, "wb") as file:
+                file.writelines(places.get(line, line) + b"\n" for line in lines)
+
+
+def _listing(folder: Path) -> Sequence[bytes]:
+    """The paths to copy, in an order that keeps a folder's files together."""
+    top = gitrepo.enclosing(folder)
+    if top is not None:
+        found = gitrepo.files(folder)
+        if found or top == folder or not gitrepo.is_ignored(folder):
+            return sorted(found)
+    return sorted(_walk(folder))
+
+
+def _walk(folder: Path) -> Iterator[bytes]:
+    """All paths below a folder; folders without anything in them end in a slash. Links are not followed."""
+    waiting = [b""]
+    root = os.fsencode(folder)
+    while waiting:
+        below = waiting.pop()
+        empty = True
+        with os.scandir(root + b"/" + below) as entries:
+            for entry in entries:
+                empty = False
+                path = below + entry.name
+                if entry.is_dir(follow_symlinks=False):
+                    waiting.append(path + b"/")
+                else:
+                    yield path
+        if empty and below:
+            yield below
+
+
+class _Copier:
+    """Copies paths from one tree to another; keeps the two folders it works in open.
+
+    `inner` are the paths that turned out to be folders: submodules, and repositories that nobody told git about.
+    """
+
+    def __init__(self, source: Path, target: Path, leave_out: Path | None) -> None:
+        self.count = 0
+        self.inner: list[bytes] = []
+        self._source = source
+        self._target = target
+        self._leave_out = _inside(leave_out, source)
+        self._made: set[bytes] = set()
+
+    def copy(self, paths: Sequence[bytes]) -> None:
+        """Copy `paths` in their order; one that is gone is passed over."""
+        folder: bytes | None = None
+        here = there = -1
+        try:
+            for path in paths:
+                if self._leave_out and (path + b"/").startswith(self._leave_out):
+                    continue
+                parent, _, name = path.rpartition(b"/")
+                if not name:
+                    self._inner(parent)
+                    continue
+                if parent != folder:
+                    if here >= 0:
+                        os.close(here)
+                        os.close(there)
+                    here = there = -1
+                    folder = parent
+                    pair = self._open(parent)
+                    if pair is not None:
+                        here, there = pair
+                if here >= 0:
+                    self._copy_one(path, name, here, there)
+        except OSError as error:
+            if isinstance(error.filename, bytes):
+                error.filename = str(self._source / os.fsdecode(folder or b"") / os.fsdecode(error.filename))
+            raise
+        finally:
+            if here >= 0:
+                os.close(here)
+                os.close(there)
+
+    def _copy_one(self, path: bytes, name: bytes, here: int, there: int) -> None:
+        try:
+            source = os.open(name, _SOURCE, dir_fd=here)
+        except FileNotFoundError:
+            return  # deleted, in the work tree or this moment
+        except OSError as error:
+            if self._copy_special(name, here, there):
+                return
+            raise error from None
+        try:
+            status = os.fstat(source)
+            if stat.S_ISREG(status.st_mode):
+                _copy_content(name, source, status, there)
+                self.count += 1
+            elif stat.S_ISDIR(status.st_mode):
+                self._inner(path)
+        finally:
+            os.close(source)
+
+    def _copy_special(self, name: bytes, here: int, there: int) -> bool:
+        """A symbolic link is copied; a socket and the like is not worth an error."""
+        status = os.stat(name, dir_fd=here, follow_symlinks=False)
+        if stat.S_ISLNK(status.st_mode):
+            os.symlink(os.readlink(name, dir_fd=here), name, dir_fd=there)
+            times = (status.st_atime_ns, status.st_mtime_ns)
+            os.utime(name, ns=times, dir_fd=there, follow_symlinks=False)
+            self.count += 1
+            return True
+        return not stat.S_ISREG(status.st_mode)
+
+    def _inner(self, path: bytes) -> None:
+        """A folder: made, and, where it has a repository of its own, listed by that one later."""
+        pair = self._open(path)
+        if pair is None:
+            return
+        for descriptor in pair:
+            os.close(descriptor)
+        if gitrepo.find(self._source / os.fsdecode(path)) is not None:
+            self.inner.append(path)
+
+    def _open(self, path: bytes) -> tuple[int, int] | None:
+        """The folder on both sides, made on the right one; `None` where the left one is no folder (any more)."""
+        here = os.open(self._source, _DIRECTORY)
+        there = os.open(self._target, _DIRECTORY)
+        done = b""
+        for name in path.split(b"/") if path else ():
+            done += b"/" + name
+            try:
+                next_here = os.open(name, _DIRECTORY, dir_fd=here)
+            except OSError as error:
+                os.close(here)
+                os.close(there)
+                if isinstance(error, PermissionError):
+                    raise
+                return None  # gone, or a file or a link now
+            os.close(here)
+            here = next_here
+            if done not in self._made:
+                os.mkdir(name, stat.S_IMODE(os.fstat(here).st_mode) | 0o700, dir_fd=there)
+                self._made.add(done)
+            next_there = os.open(name, _DIRECTORY, dir_fd=there)
+            os.close(there)
+            there = next_there
+        return here, there
+
+
+def _copy_content(name: bytes, source: int, status: os.stat_result, there: int) -> None:
+    target = os.open(name, _TARGET, stat.S_IMODE(status.st_mode), dir_fd=there)
+    try:
+        left = status.st_size
+        try:
+            while left > 0:
+                copied = os.copy_file_range(source, target, min(left, _ONE_CALL))
+                if copied == 0:
+                    break  # it has become shorter
+                left -= copied
+        except OSError:  # EXDEV, EINVAL, EOPNOTSUPP: these two file systems cannot; nothing was copied then
+            while left > 0 and (copied := os.sendfile(target, source, None, min(left, _ONE_CALL))):
+                left -= copied
+        os.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns))
+    finally:
+        os.close(target)
+
+
+def _inside(folder: Path | None, tree: Path) -> bytes:
+    """`folder` relative to `tree`, with a slash; empty when it is not in it."""
+    if folder is None:
+        return b""
+    resolved, top = folder.resolve(), tree.resolve()
+    return os.fsencode(resolved.relative_to(top)) + b"/" if resolved.is_relative_to(top) else b""
+
+
+@contextmanager
+def _exact_modes() -> Iterator[None]:
+    """No umask while copies are made."""
+    umask = os.umask(0)
+    try:
+        yield
+    finally:
+        os.umask(umask)

@@ -1,0 +1,250 @@
+"""One Stage from preparation to removal, on virtual time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from ci.pipeline.spec import OnFailure, StageSpec, StepSpec
+from runners.schedule import State
+from runners.stage import StageInput, StageRun
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from runners.report import StageResult
+
+PATH = Path("/nowhere")
+
+
+def step(name: str, *needs: str, **fields: Any) -> StepSpec:
+    """A step with what matters here."""
+    return StepSpec(name=name, image="busybox", depends_on=needs, **({"commands": ("true",)} | fields))
+
+
+def stage(*steps: StepSpec, services: tuple[StepSpec, ...] = (), **fields: Any) -> StageSpec:
+    """A Stage of these steps."""
+    named: dict[str, Any] = {"name": "test", "number": 1, "steps": steps, "services": services}
+    return StageSpec(**(named | fields))
+
+
+@pytest.fixture
+def run(loop: Any, backend: Any, reporter: Any) -> Callable[..., StageResult]:
+    """Runs a Stage to its end; `during` are calls at moments."""
+
+    def run(
+        it: StageSpec, *, during: tuple[tuple[float, Callable[[StageRun], None]], ...] = (), **given: Any
+    ) -> StageResult:
+        done: list[StageResult] = []
+        made = StageRun(
+            it,
+            StageInput(**({"workspace": lambda: PATH} | given)),
+            loop=loop,
+            backend=backend,
+            reporter=reporter,
+            finished=done.append,
+        )
+        for moment, call in during:
+            loop.after(moment, lambda call=call: call(made))
+        made.start()
+        loop.run(lambda: bool(done))
+        assert backend.calls.count(f"finish {it.name}") == backend.calls.count(f"prepare {it.name}") or it.name == (
+            "unpreparable"
+        )
+        return done[0]
+
+    return run
+
+
+def states(result: StageResult) -> dict[str, str]:
+    """The states by name."""
+    return {one.name: one.state.value for one in result.steps}
+
+
+def test_steps_run_in_parallel_and_in_order(run: Any, backend: Any, act: Any, reporter: Any) -> None:
+    """Independent steps overlap; a step begins when what it needs is over; each end is told after the log is closed."""
+    backend.acts = {"a": act(lasts=3, prints=b"from a\n"), "b": act(lasts=1)}
+    result = run(stage(step("a"), step("b"), step("c", "a", "b")))
+    assert result.state is State.PASSED
+    assert reporter.events == [
+        "0 stage test started",
+        "0 a started",
+        "0 b started",
+        "1 b passed",
+        "3 a passed",
+        "3 c started",
+        "4 c passed",
+        "4 stage test passed",
+    ]
+    assert reporter.output["a"] == b"from a\n"
+    assert result.duration == 4
+
+
+def test_a_failing_step_fails_the_stage(run: Any, backend: Any, act: Any) -> None:
+    """The exit code is kept, what follows is skipped with the reason, steps for failures run."""
+    backend.acts = {"a": act(code=3)}
+    it = stage(step("a"), step("b", "a"), step("notify", "b", run_on_success=False, run_on_failure=True))
+    result = run(it)
+    assert result.state is State.FAILED
+    assert states(result) == {"a": "failed", "b": "skipped", "notify": "passed"}
+    assert result.steps[0].exit_code == 3
+
+
+def test_environment_and_secrets_reach_the_container(run: Any, backend: Any) -> None:
+    """The step's own environment, its secrets under their variables, and what the run adds, which wins."""
+    it = stage(step("a", environment={"A": "1", "B": "1"}, secrets={"TOKEN": "api"}))
+    run(it, environment={"B": "2"}, secrets={"api": "hunter22", "other": "zzzz"})
+    container = backend.containers["a"]
+    assert container.environment == {"A": "1", "B": "2", "TOKEN": "hunter22"}
+    assert "true" in container.script
+
+
+def test_a_missing_secret_is_an_error_of_the_step(run: Any, backend: Any) -> None:
+    """Nothing starts with an empty secret."""
+    result = run(stage(step("a", secrets={"TOKEN": "api"})))
+    assert result.steps[0].state is State.ERROR
+    assert result.steps[0].reason == 'the secret "api" is not there (a wants it as TOKEN)'
+    assert "start a" not in backend.calls
+
+
+def test_output_is_masked(run: Any, backend: Any, act: Any, reporter: Any) -> None:
+    """What the reporter gets holds no secret."""
+    backend.acts = {"a": act(prints=b"token hunter22\nhunt")}
+    run(stage(step("a")), secrets={"api": "hunter22"})
+    assert reporter.output["a"] == b"token ********\nhunt"
+
+
+def test_a_step_that_cannot_start_is_an_error(run: Any, backend: Any, act: Any) -> None:
+    """The back end's words are the reason, and the Stage goes on to its end."""
+    backend.acts = {"a": act(fails="no image debian:none")}
+    result = run(stage(step("a"), step("b", "a")))
+    assert result.state is State.FAILED
+    assert [(one.state.value, one.reason) for one in result.steps] == [
+        ("error", "no image debian:none"),
+        ("skipped", "a failed"),
+    ]
+
+
+def test_a_stage_that_cannot_be_prepared_is_an_error(run: Any) -> None:
+    """Nothing runs; the reason is kept."""
+    result = run(stage(step("a"), name="unpreparable"))
+    assert (result.state, result.reason, result.steps) == (State.ERROR, "no address is left", ())
+
+
+def test_a_workspace_that_cannot_be_made_is_an_error(run: Any) -> None:
+    """A full disk while copying ends the Stage, not the run."""
+
+    def full() -> Path:
+        raise OSError(28, "No space left on device", "/var/x")
+
+    result = run(stage(step("a")), workspace=full)
+    assert (result.state, result.reason) == (State.ERROR, "/var/x: No space left on device")
+
+
+def test_a_timeout_kills_the_step(run: Any, backend: Any, act: Any, loop: Any) -> None:
+    """After its time a step is killed and has failed; a `failure: ignore` holds for this too."""
+    backend.acts = {"a": act(lasts=100), "b": act(lasts=100)}
+    result = run(stage(step("a", timeout=5.0), step("b", timeout=7.0, failure=OnFailure.IGNORE)))
+    assert [(one.state.value, one.reason, one.duration) for one in result.steps] == [
+        ("failed", "its timeout of 5 s is over", 5),
+        ("ignored", "its timeout of 7 s is over", 7),
+    ]
+    assert loop.now() == 7
+
+
+def test_a_stages_timeout_ends_everything(run: Any, backend: Any, act: Any) -> None:
+    """Running steps are killed, waiting ones skipped, also those for failures."""
+    backend.acts = {"a": act(lasts=1000)}
+    result = run(stage(step("a"), step("b", "a", run_on_failure=True), timeout=90.0))
+    assert result.state is State.FAILED
+    assert result.reason == "the stage's timeout of 1.5 min is over"
+    assert states(result) == {"a": "cancelled", "b": "skipped"}
+
+
+def test_out_of_memory_is_said(run: Any, backend: Any, act: Any) -> None:
+    """The reason names the limit."""
+    backend.acts = {"a": act(code=137, oom=True)}
+    result = run(stage(step("a", memory=64 << 20)))
+    assert result.steps[0].reason == "out of memory (its limit is 64 MiB)"
+
+
+def test_steps_wait_until_a_service_accepts(
+    run: Any, backend: Any, act: Any, reporter: Any, free_port: Callable[[], int]
+) -> None:
+    """The step starts when the port accepts; afterwards the service is asked to end, then killed."""
+    backend.acts = {"db": act(lasts=1000, listens_after=2.0)}
+    result = run(stage(step("a"), services=(step("db", ports=(free_port(),)),)))
+    started = float(next(event for event in reporter.events if event.endswith("a started")).split()[0])
+    assert 2.0 <= started < 2.6
+    assert result.state is State.PASSED
+    assert states(result) == {"db": "passed", "a": "passed"}
+    assert backend.calls[-3:] == ["terminate db", "kill db", "finish test"]
+
+
+def test_a_service_that_listens_to_terminate_is_not_killed(run: Any, backend: Any, act: Any, loop: Any) -> None:
+    """A service that ends by itself ends the Stage at once."""
+    backend.acts = {"db": act(lasts=1000, ignores_terminate=False)}
+    run(stage(step("a"), services=(step("db"),)))
+    assert "kill db" not in backend.calls
+    assert loop.now() == 1
+
+
+def test_a_service_that_never_accepts_fails_the_stage(
+    run: Any, backend: Any, act: Any, free_port: Callable[[], int]
+) -> None:
+    """After a minute the wait is over, with a reason that names the port."""
+    port = free_port()
+    backend.acts = {"db": act(lasts=1000)}
+    result = run(stage(step("a"), services=(step("db", ports=(port,)),)))
+    assert result.state is State.FAILED
+    assert result.steps[0].reason == f"port {port} did not accept within 1 min"
+    assert states(result) == {"db": "failed", "a": "skipped"}
+
+
+def test_a_service_that_dies_before_it_accepts_fails_the_stage(
+    run: Any, backend: Any, act: Any, loop: Any, free_port: Callable[[], int]
+) -> None:
+    """Nobody waits for the dead."""
+    port = free_port()
+    backend.acts = {"db": act(lasts=2, code=1)}
+    result = run(stage(step("a"), services=(step("db", ports=(port,)),)))
+    assert result.steps[0].reason == f"ended with exit code 1 before port {port} accepted"
+    assert loop.now() == 2
+
+
+def test_a_service_that_ends_early_is_only_noticed(run: Any, backend: Any, act: Any, reporter: Any) -> None:
+    """The exit code of a service means nothing to the Stage, but is said."""
+    backend.acts = {"mail": act(lasts=1, code=2), "a": act(lasts=5)}
+    result = run(stage(step("a"), services=(step("mail"),)))
+    assert result.state is State.PASSED
+    assert reporter.notices == ["service mail ended with exit code 2, before the steps were over"]
+
+
+def test_cancelling_leaves_nothing(run: Any, backend: Any, act: Any, loop: Any) -> None:
+    """Steps and services are killed, the rest is skipped, the Stage is cancelled."""
+    backend.acts = {"a": act(lasts=1000), "db": act(lasts=1000)}
+    result = run(
+        stage(step("a"), step("b", "a"), services=(step("db"),)),
+        during=((3.0, lambda it: it.cancel("interrupted", interrupted=True)),),
+    )
+    assert result.state is State.CANCELLED
+    assert states(result) == {"db": "passed", "a": "cancelled", "b": "skipped"}
+    assert loop.now() == 3
+
+
+def test_a_container_that_does_not_die_is_given_up(run: Any, backend: Any, act: Any, loop: Any) -> None:
+    """A process that hangs in the kernel does not hold the run for ever."""
+    backend.acts = {"a": act(lasts=1000, unkillable=True)}
+    result = run(stage(step("a", timeout=5.0)))
+    assert result.state is State.FAILED
+    assert loop.now() == 15
+
+
+def test_a_long_output_is_read_to_the_end(run: Any, backend: Any, act: Any, reporter: Any) -> None:
+    """What was printed right before the end is not lost."""
+    text = b"x" * 60_000
+    backend.acts = {"a": act(lasts=0, prints=text)}
+    run(stage(step("a")))
+    assert reporter.output["a"] == text

@@ -30,6 +30,8 @@ _PAUSE = 0.001  # seconds
 class Scope(GroupV2):
     """A group that comes into being with its first process."""
 
+    enters = False
+
     def __init__(self, hierarchy: Hierarchy, name: str, limits: Limits) -> None:
         super().__init__({})
         self._hierarchy = hierarchy

@@ -375,8 +375,10 @@ class Engine:
         self._launcher.launch(self.home, identifier, lock, starter.fileno(), stdio)
 
     def _fork(self, identifier: str, lock: int, starter: socket.socket, stdio: Stdio) -> None:
-        from sandbox.runtime.supervisor import supervise  # noqa: PLC0415  (loaded before the fork, not in every command)
+        from sandbox.runtime.facts import hierarchy  # noqa: PLC0415  (loaded before the fork, not in every command)
+        from sandbox.runtime.supervisor import supervise  # noqa: PLC0415
 
+        hierarchy()
         self._reap()
         # Signals meant for this process must not end the supervisor before it has a session of its own.
         old = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP))

@@ -97,12 +97,15 @@ def start(
             filters.program(step.profile, step.capabilities)
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     reader, writer = os.pipe2(os.O_CLOEXEC)
-    middle, middle_fd = namespaces.clone()
+    group = host.cgroup.descriptor() if host.cgroup is not None and host.cgroup.enters else None
+    middle, middle_fd = namespaces.clone(cgroup=group)
     if middle == 0:
         ours.close()
         _join(host, config, spec, plan, descriptors, theirs, writer, joined)
     theirs.close()
     os.close(writer)
+    if group is not None:
+        os.close(group)
     for descriptor in descriptors:
         os.close(descriptor)
     number = os.read(reader, 32)
@@ -115,6 +118,8 @@ def start(
         if received is not None:
             control.raise_error(received[0])
         raise SandboxError(f"cannot enter container {config.id[:12]}", hint="it may be ending", reference="exec-failed")
+    if host.cgroup is not None and not host.cgroup.enters:
+        host.cgroup.add(int(number))
     return Execution(int(number), os.pidfd_open(int(number)), ours, connection)
 
 
@@ -131,8 +136,8 @@ def _join(
     """In the first child: enter the container, have the second child, say its number."""
     try:
         process.set_dumpable(False)
-        if host.cgroup is not None:
-            host.cgroup.add(os.getpid())
+        if host.cgroup is not None and host.cgroup.enters:
+            host.cgroup.enter()
         for target, source in enumerate(descriptors or _nulls()):
             os.dup2(source, target)
         process.pidfd_setns(host.pidfd, joined)

@@ -7,6 +7,7 @@ What the host lacks is degraded here, each with one warning that says what and w
 
 from __future__ import annotations
 
+import functools
 import os
 import stat
 from typing import TYPE_CHECKING, Any
@@ -34,6 +35,17 @@ _RANGE_SIZE = 65536
 _RESOLV_CONF = "/etc/resolv.conf"
 _RESOLVED_UPSTREAM = "/run/systemd/resolve/resolv.conf"  # the servers behind systemd-resolved's 127.0.0.53
 _RESOLV_CONF_LIMIT = 1 << 16
+
+
+@functools.cache
+def hierarchy() -> Hierarchy:
+    """The host's control groups, looked at once in a process; a supervisor inherits it from its engine."""
+    found = Hierarchy.detect()
+    if found.version == 1:
+        import sandbox.kernel.cgroups_v1  # noqa: PLC0415  (one of the two, and before a fork rather than after)
+    else:
+        import sandbox.kernel.cgroups_v2  # noqa: F401, PLC0415
+    return found
 
 
 class Allocations:
@@ -69,8 +81,7 @@ class Allocations:
 
 def collect(home: Path, folder: Path, config: ContainerConfig) -> tuple[Facts, Allocations]:
     """Reserve and look; on an error what was reserved is given back."""
-    hierarchy = Hierarchy.detect()
-    allocations = Allocations(home, config.id, hierarchy)
+    allocations = Allocations(home, config.id, hierarchy())
     try:
         return _collect(home, folder, config, allocations), allocations
     except BaseException:
@@ -86,9 +97,7 @@ def predict(home: Path, config: ContainerConfig) -> Facts:
     first = (IdRange(0, idmap.FIRST_HOST_ID, _RANGE_SIZE),)
     ids = IdMap(first, first) if privileged else IdMap.identity(_RANGE_SIZE)
     network, warnings = _network_mode(config, privileged)
-    return _facts(
-        home, home / "containers" / config.id, config, ids, Hierarchy.detect(), (), network, privileged, warnings
-    )
+    return _facts(home, home / "containers" / config.id, config, ids, hierarchy(), (), network, privileged, warnings)
 
 
 def _collect(home: Path, folder: Path, config: ContainerConfig, allocations: Allocations) -> Facts:
@@ -126,7 +135,7 @@ def _facts(
     folder: Path,
     config: ContainerConfig,
     ids: IdMap,
-    hierarchy: Hierarchy,
+    cgroups: Hierarchy,
     attachments: tuple[Attachment, ...],
     network: str,
     privileged: bool,
@@ -150,9 +159,9 @@ def _facts(
         userxattr=not privileged,
         set_groups=privileged or not ids.single,
         single_id=ids.single,
-        cgroup=f"{CGROUP_PARENT}/{config.id}" if hierarchy.version else "",
+        cgroup=f"{CGROUP_PARENT}/{config.id}" if cgroups.version else "",
         limits=Limits(memory=resources.memory, cpus=resources.cpus, pids=resources.pids or DEFAULT_PIDS_LIMIT),
-        cgroup_mounts=(("cgroup2", "", ""),) if hierarchy.version == 2 else (),
+        cgroup_mounts=(("cgroup2", "", ""),) if cgroups.version == 2 else (),
         network=network,
         attachments=attachments,
         binds=tuple(

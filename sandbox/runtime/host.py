@@ -77,12 +77,15 @@ class Host:
         plan = self._plan
         assert plan is not None, "execute sets it"  # noqa: S101
         self._namespaces = operation.namespaces
-        self.pid, self.pidfd = namespaces.clone(operation.namespaces)
+        group = self.cgroup.descriptor() if self.cgroup is not None and self.cgroup.enters else None
+        self.pid, self.pidfd = namespaces.clone(operation.namespaces, cgroup=group)
         if self.pid == 0:
             ours.close()
             for target, source in enumerate(self._stdio):
                 os.dup2(source, target)
-            Init(theirs).run(plan.init)
+            Init(theirs, self.cgroup).run(plan.init)
+        if group is not None:
+            os.close(group)
         theirs.close()
         self.channel = ours
 
@@ -156,7 +159,7 @@ class Host:
         self.warnings.extend(self.cgroup.warnings)
 
     def _join_cgroup(self, _: op.JoinCgroup) -> None:
-        if self.cgroup is not None:
+        if self.cgroup is not None and not self.cgroup.enters:
             self.cgroup.add(self.pid)
 
 

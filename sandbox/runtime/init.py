@@ -28,14 +28,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from typing import Any, NoReturn
 
+    from sandbox.kernel.cgroups import Cgroup
+
 _ACCOUNT_FILE_LIMIT = 4 << 20  # bytes of /etc/passwd or /etc/group
 
 
 class Init:
     """What the operations share: the new root, the prepared mounts, the channel to the supervisor."""
 
-    def __init__(self, channel: socket.socket) -> None:
+    def __init__(self, channel: socket.socket, cgroup: Cgroup | None = None) -> None:
         self.channel = channel
+        self.cgroup = cgroup
         self.mounts: dict[str, int] = {}
         self.root: paths.Root | None = None
         self.home = "/"
@@ -74,6 +77,11 @@ def _become_root(_: Init, operation: op.BecomeRoot) -> None:
         os.setgroups([])
     os.setresgid(0, 0, 0)
     os.setresuid(0, 0, 0)
+
+
+def _enter_cgroup(init: Init, _: op.EnterCgroup) -> None:
+    if init.cgroup is not None and init.cgroup.enters:
+        init.cgroup.enter()
 
 
 def _unshare_cgroups(_: Init, __: op.UnshareCgroups) -> None:
@@ -354,6 +362,7 @@ _PEEK = 0x2 | 0x40  # MSG_PEEK | MSG_DONTWAIT
 
 _ACTIONS: dict[type, Callable[[Init, Any], None]] = {
     op.BecomeRoot: _become_root,
+    op.EnterCgroup: _enter_cgroup,
     op.UnshareCgroups: _unshare_cgroups,
     op.SetHostname: _set_hostname,
     op.AttachRoot: _attach_root,

@@ -60,10 +60,12 @@ class Launcher:
 
 def main(number: int) -> None:
     """The launcher's own process."""
-    from sandbox.runtime.supervisor import supervise  # noqa: PLC0415  (the engine's end must not load it)
+    from sandbox.runtime.facts import hierarchy  # noqa: PLC0415  (the engine's end must not load it)
+    from sandbox.runtime.supervisor import supervise  # noqa: PLC0415
 
     connection = socket.socket(fileno=number)
     connection.set_inheritable(False)
+    hierarchy()
     for caught in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(caught, signal.SIG_IGN)  # it ends when its engine closes the socket
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # supervisors are reaped by the kernel

@@ -47,7 +47,7 @@ class MapIds(NamedTuple):
 
 
 class JoinCgroup(NamedTuple):
-    """Put init into the control group before it runs anything of the container's."""
+    """Have init put into the control group where it cannot enter by itself: an ordinary user's scope of systemd."""
 
     name: str
 
@@ -100,6 +100,12 @@ class BecomeRoot(NamedTuple):
     """
 
     set_groups: bool
+
+
+class EnterCgroup(NamedTuple):
+    """Move into the control group, before anything of the container's runs."""
+
+    name: str
 
 
 class UnshareCgroups(NamedTuple):
@@ -227,6 +233,7 @@ HostOperation = (
 )
 InitOperation = (
     BecomeRoot
+    | EnterCgroup
     | UnshareCgroups
     | SetHostname
     | AttachRoot

@@ -97,14 +97,15 @@ def plan(config: ContainerConfig, facts: Facts) -> op.Plan:
 
 def capability_set(security: Security) -> frozenset[Capability]:
     """Docker's default set with `--cap-add` and `--cap-drop` (ALL is understood); all of them when privileged."""
-    everything = frozenset(capabilities.Capability)
     if security.privileged:
-        return everything
+        return frozenset(capabilities.Capability)
+    if not security.capabilities_add and not security.capabilities_drop:
+        return capabilities.DEFAULT
     kept = set(capabilities.DEFAULT)
     if any(name.upper() == "ALL" for name in security.capabilities_drop):
         kept = set()
     for name in security.capabilities_add:
-        kept |= everything if name.upper() == "ALL" else {capabilities.parse(name)}
+        kept |= set(capabilities.Capability) if name.upper() == "ALL" else {capabilities.parse(name)}
     for name in security.capabilities_drop:
         if name.upper() != "ALL":
             kept.discard(capabilities.parse(name))
@@ -145,7 +146,8 @@ def _host(facts: Facts) -> Iterator[op.HostOperation]:
 
 def _init(config: ContainerConfig, facts: Facts) -> Iterator[op.InitOperation]:
     spec = config.spec
-    keep = capability_set(spec.security)
+    if facts.cgroup:
+        yield op.EnterCgroup(facts.cgroup)
     yield op.AttachRoot(f"{facts.folder}/mnt")
     yield op.BecomeRoot(facts.set_groups)
     if facts.cgroup:
@@ -164,18 +166,25 @@ def _init(config: ContainerConfig, facts: Facts) -> Iterator[op.InitOperation]:
                 yield op.SetSysctl(name, value)
     if spec.terminal:
         yield op.OpenTerminal()
-    if not spec.security.privileged:
+    yield from _restrictions(config)
+    yield op.Execute(config.argv, config.environment)
+
+
+def _restrictions(config: ContainerConfig) -> Iterator[op.InitOperation]:
+    """What is taken away before the command runs, the system calls last."""
+    security = config.spec.security
+    keep = capability_set(security)
+    if not security.privileged:
         for path in MASKED_PATHS:
             yield op.MaskPath(path)
         for path in READ_ONLY_PATHS:
             yield op.ReadOnlyPath(path)
     yield op.EnterDirectory(config.working_dir)
-    if spec.read_only:
+    if config.spec.read_only:
         yield op.SealRoot()
-    yield op.BecomeUser(config.user, keep, spec.security.no_new_privileges and not spec.security.privileged)
-    if not spec.security.privileged and spec.security.seccomp != "unconfined":
-        yield op.InstallSeccomp(spec.security.seccomp, keep)
-    yield op.Execute(config.argv, config.environment)
+    yield op.BecomeUser(config.user, keep, security.no_new_privileges and not security.privileged)
+    if not security.privileged and security.seccomp != "unconfined":
+        yield op.InstallSeccomp(security.seccomp, keep)
 
 
 def _filesystems(config: ContainerConfig, facts: Facts) -> Iterator[op.InitOperation]:

@@ -15,11 +15,11 @@ import time
 from typing import TYPE_CHECKING
 
 from sandbox.errors import NotFoundError
-from sandbox.kernel.cgroups import Cgroup, Hierarchy
+from sandbox.kernel.cgroups import Cgroup
 from sandbox.kernel.idmap import IdRanges
 from sandbox.network.networks import Networks
 from sandbox.runtime import control
-from sandbox.runtime.facts import CGROUP_PARENT
+from sandbox.runtime.facts import CGROUP_PARENT, hierarchy
 from sandbox.runtime.state import ContainerFolder, Containers, Status, remove_tree
 
 if TYPE_CHECKING:
@@ -50,7 +50,6 @@ def reclaim(home: Path) -> list[str]:
     back.
     """
     done: list[str] = []
-    hierarchy = Hierarchy.detect()
     containers = Containers(home / "containers")
     for folder in list(containers):
         try:
@@ -62,7 +61,7 @@ def reclaim(home: Path) -> list[str]:
         try:
             # A start that was killed before it came to "running" has left a control group at the most, and holds no
             # name of its own.
-            if folder.state().status is Status.RUNNING or Cgroup.open(hierarchy, group(folder.id)).paths:
+            if folder.state().status is Status.RUNNING or Cgroup.open(hierarchy(), group(folder.id)).paths:
                 done.append(reclaim_container(home, folder))
         except NotFoundError:
             continue
@@ -83,7 +82,7 @@ def reclaim(home: Path) -> list[str]:
 def reclaim_container(home: Path, folder: ContainerFolder) -> str:
     """End what is left of a container whose supervisor is dead; the caller holds its lock."""
     config, state = folder.config(), folder.state()
-    cgroup = Cgroup.open(Hierarchy.detect(), group(folder.id))
+    cgroup = Cgroup.open(hierarchy(), group(folder.id))
     cgroup.kill()
     cgroup.remove()
     Networks(home / "networks").release(folder.id)

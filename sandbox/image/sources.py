@@ -1,0 +1,229 @@
+"""Where an image comes from that is not in the store: which names are made here, and how.
+
+Two kinds are built in: `busybox` (any tag) and `debian:<suite>`, also `-slim`. More are named in `images.toml`:
+
+    [images."hako/redis:7"]
+    bootstrap = "debian:bookworm"
+    include = ["redis-server"]
+    command = ["redis-server", "--protected-mode", "no"]
+
+Called by `sandbox bootstrap`, by `run` and by the runners when an image is missing. tomllib is loaded when there is a
+file.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from sandbox.errors import InvalidError, SandboxError
+from sandbox.image import reference as references
+from sandbox.image.config import ImageConfig
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from sandbox.image.reference import Reference
+
+SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+SLIM = "-slim"
+# The numbers and names that Debian's images go by, and the suite that each means.
+_RELEASES: Mapping[str, str] = {
+    "latest": "stable",
+    "10": "buster",
+    "11": "bullseye",
+    "12": "bookworm",
+    "13": "trixie",
+    "14": "forky",
+}
+_KEYS = frozenset(
+    (
+        "bootstrap",
+        "include",
+        "entrypoint",
+        "command",
+        "environment",
+        "user",
+        "working_dir",
+        "labels",
+        "ports",
+        "stop_signal",
+    )
+)
+_SUITE = frozenset("abcdefghijklmnopqrstuvwxyz")
+_PACKAGE = frozenset("abcdefghijklmnopqrstuvwxyz0123456789+-.:")
+
+
+class Maker(StrEnum):
+    """What makes an image's root file system."""
+
+    BUSYBOX = "busybox"
+    DEBIAN = "debian"
+
+
+class Source(NamedTuple):
+    """How to make the image `reference` (canonical). `suite`, `slim` and `include` are Debian's; `config` is the
+    image's.
+    """
+
+    reference: str
+    maker: Maker
+    config: ImageConfig
+    suite: str = ""
+    slim: bool = False
+    include: tuple[str, ...] = ()
+
+
+class Sources:
+    """The configured images; the built-in ones come after them."""
+
+    def __init__(self, configured: Mapping[str, Source] | None = None) -> None:
+        self._configured = dict(configured or {})
+
+    @classmethod
+    def load(cls, paths: Iterable[Path]) -> Sources:
+        """Read `images.toml` files; a name in an earlier one counts, missing files do not matter.
+
+        Raises InvalidError that names the file and the key.
+        """
+        configured: dict[str, Source] = {}
+        for path in paths:
+            try:
+                text = path.read_bytes()
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            except OSError as error:
+                raise SandboxError(f"cannot read {path}: {(error.strerror or '').lower()}") from error
+            for name, source in _read(path, text).items():
+                configured.setdefault(name, source)
+        return cls(configured)
+
+    def find(self, name: str) -> Source | None:
+        """How the image is made; `None` for one that is not made here. Raises InvalidError for a malformed name."""
+        parsed = references.parse(name)
+        if parsed.digest:
+            return None
+        return self._configured.get(parsed.canonical) or built_in(parsed)
+
+    def names(self) -> tuple[str, ...]:
+        """The configured names in familiar form."""
+        return tuple(sorted(references.parse(name).familiar for name in self._configured))
+
+
+def search_paths(environment: Mapping[str, str], home: Path) -> tuple[Path, ...]:
+    """Where `images.toml` is looked for: $HAKO_IMAGES (several, joined by colons), then $HAKO_HOME, then /etc/hako."""
+    given = [Path(part) for part in environment.get("HAKO_IMAGES", "").split(":") if part]
+    return (*given, home / "images.toml", Path("/etc/hako/images.toml"))
+
+
+def built_in(reference: Reference) -> Source | None:
+    """The source of an image that needs no configuration."""
+    if reference.domain != references.DEFAULT_DOMAIN:
+        return None
+    name = reference.canonical
+    if reference.path == "library/busybox":
+        config = ImageConfig(command=("sh",), environment={"PATH": SEARCH_PATH})
+        return Source(name, Maker.BUSYBOX, config)
+    if reference.path == "library/debian":
+        suite = reference.tag.removesuffix(SLIM)
+        suite = _RELEASES.get(suite, suite)
+        if not _SUITE.issuperset(suite) or not suite:
+            return None
+        config = ImageConfig(command=("bash",), environment={"PATH": SEARCH_PATH})
+        return Source(name, Maker.DEBIAN, config, suite, reference.tag.endswith(SLIM))
+    return None
+
+
+def _read(path: Path, text: bytes) -> dict[str, Source]:
+    import tomllib  # noqa: PLC0415
+
+    try:
+        document = tomllib.loads(text.decode("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InvalidError(f"{path}: {error}", reference="invalid-images-file") from None
+    tables = document.pop("images", {})
+    if document:
+        raise _wrong(path, next(iter(document)), 'is not known; images are tables like [images."name:tag"]')
+    if not isinstance(tables, dict):
+        raise _wrong(path, "images", "is not a table")
+    sources: dict[str, Source] = {}
+    for name, table in tables.items():
+        source = _source(path, name, table)
+        if source.reference in sources:
+            raise _wrong(path, f'images."{name}"', f"means {source.reference}, which is there twice")
+        sources[source.reference] = source
+    return sources
+
+
+def _source(path: Path, name: str, table: object) -> Source:
+    where = f'images."{name}"'
+    if not isinstance(table, dict):
+        raise _wrong(path, where, "is not a table")
+    for key in table:
+        if key not in _KEYS:
+            raise _wrong(path, f"{where}.{key}", f"is not known; there are {', '.join(sorted(_KEYS))}")
+    try:
+        reference = references.parse(name)
+    except InvalidError as error:
+        raise _wrong(path, where, error.message) from None
+    if reference.digest:
+        raise _wrong(path, where, "cannot have a digest: what is made here has the digest that comes out")
+    base = table.get("bootstrap")
+    if not isinstance(base, str):
+        raise _wrong(path, f"{where}.bootstrap", 'is missing; give "busybox" or "debian:bookworm"')
+    try:
+        found = built_in(references.parse(base))
+    except InvalidError as error:
+        raise _wrong(path, f"{where}.bootstrap", error.message) from None
+    if found is None:
+        raise _wrong(path, f"{where}.bootstrap", f'is {base!r}; there are "busybox" and "debian:<suite>"')
+    include = _strings(path, where, table, "include")
+    if include and found.maker is not Maker.DEBIAN:
+        raise _wrong(path, f"{where}.include", "needs a Debian root to install packages in")
+    for package in include:
+        if not package or not _PACKAGE.issuperset(package) or package[0] in "+-.:":
+            raise _wrong(path, f"{where}.include", f"{package!r} is not the name of a package")
+    return found._replace(
+        reference=reference.canonical, include=include, config=_config(path, where, table, found.config)
+    )
+
+
+def _config(path: Path, where: str, table: Mapping[str, Any], base: ImageConfig) -> ImageConfig:
+    """The configuration of the root's own image, with what the table says."""
+    ports = _strings(path, where, table, "ports")
+    return ImageConfig(
+        entrypoint=_strings(path, where, table, "entrypoint"),
+        command=_strings(path, where, table, "command") if "command" in table else base.command,
+        environment={**base.environment, **_mapping(path, where, table, "environment")},
+        user=_string(path, where, table, "user"),
+        working_dir=_string(path, where, table, "working_dir"),
+        labels=_mapping(path, where, table, "labels"),
+        exposed_ports=tuple(port if "/" in port else f"{port}/tcp" for port in ports),
+        stop_signal=_string(path, where, table, "stop_signal"),
+    )
+
+
+def _strings(path: Path, where: str, table: Mapping[str, Any], key: str) -> tuple[str, ...]:
+    value = table.get(key, [])
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise _wrong(path, f"{where}.{key}", "is not a list of strings")
+    return tuple(value)
+
+
+def _string(path: Path, where: str, table: Mapping[str, Any], key: str) -> str:
+    value = table.get(key, "")
+    if not isinstance(value, str):
+        raise _wrong(path, f"{where}.{key}", "is not a string")
+    return value
+
+
+def _mapping(path: Path, where: str, table: Mapping[str, Any], key: str) -> dict[str, str]:
+    value = table.get(key, {})
+    if not isinstance(value, dict) or not all(isinstance(item, str) for item in value.values()):
+        raise _wrong(path, f"{where}.{key}", "is not a table of strings")
+    return dict(value)
+
+
+def _wrong(path: Path, key: str, why: str) -> InvalidError:
+    return InvalidError(f"{path}: {key} {why}", reference="invalid-images-file")

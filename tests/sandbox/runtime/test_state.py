@@ -1,0 +1,124 @@
+"""Containers' folders, names and locks on disk."""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sandbox.errors import ConflictError, InvalidError, NotFoundError
+from sandbox.runtime.config import ContainerConfig
+from sandbox.runtime.spec import ContainerSpec
+from sandbox.runtime.state import Containers, State, Status
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def _config(identifier: str, name: str) -> ContainerConfig:
+    return ContainerConfig(
+        id=identifier * 64,
+        name=name,
+        created=0.0,
+        image_id="",
+        layers=(),
+        argv=("true",),
+        environment=(),
+        working_dir="/",
+        user="",
+        hostname="",
+        stop_signal="",
+        spec=ContainerSpec(image="i"),
+    )
+
+
+def test_look_up(tmp_path: Path) -> None:
+    """By name, id and a beginning of it; one that several share is refused, one that none has is not found."""
+    containers = Containers(tmp_path / "containers")
+    for digit, name in (("a", "one"), ("b", "two")):
+        containers.add(_config(digit, name))
+    (containers.root / ("ab" * 32)).mkdir()
+    assert containers.find("one").id == "a" * 64
+    assert containers.find("b").id == "b" * 64
+    assert containers.find("b" * 64).id == "b" * 64
+    with pytest.raises(InvalidError, match="begins the ids of 2"):
+        containers.find("a")
+    for nothing in ("c", "", "..", "a/b", "names"):
+        with pytest.raises(NotFoundError):
+            containers.find(nothing)
+
+
+def test_one_of_many_gets_a_name(tmp_path: Path) -> None:
+    """Of twenty that want one name at once, one has it and the others leave nothing."""
+    containers = Containers(tmp_path / "containers")
+    results: list[str] = []
+
+    def add(number: int) -> None:
+        try:
+            results.append(containers.add(_config(f"{number:02x}"[-1] if number < 16 else "g", "same")).id)
+        except (ConflictError, FileExistsError):
+            results.append("")
+
+    threads = [threading.Thread(target=add, args=(number,)) for number in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    winners = [result for result in results if result]
+    assert len(winners) == 1
+    assert containers.find("same").id == winners[0]
+    assert sorted(os.listdir(containers.root)) == sorted([winners[0], "names"])
+
+
+def test_state_is_read_as_written(tmp_path: Path) -> None:
+    """Field for field; before the first write it is `created`."""
+    containers = Containers(tmp_path / "containers")
+    folder = containers.add(_config("a", "one"))
+    assert folder.state() == State()
+    state = State(status=Status.EXITED, exit_code=3, oom=True, error="e", warnings=("w",), address="10.0.0.2/24")
+    folder.write_state(state)
+    assert folder.state() == state
+
+
+def test_the_lock_tells_whether_it_runs(tmp_path: Path) -> None:
+    """Held, it runs, also for other processes; dropped, it does not."""
+    folder = Containers(tmp_path / "containers").add(_config("a", "one"))
+    assert not folder.is_running()
+    lock = folder.try_lock()
+    assert lock is not None
+    assert folder.is_running()
+    assert folder.try_lock() is None
+    os.close(lock)
+    assert not folder.is_running()
+
+
+def test_a_removed_container_is_gone(tmp_path: Path) -> None:
+    """Its folder with all that was in it, and its name, which another may have then."""
+    containers = Containers(tmp_path / "containers")
+    folder = containers.add(_config("a", "one"))
+    (folder.path / "rw/upper/deep/er").mkdir(parents=True)
+    (folder.path / "rw/upper/deep").chmod(0)
+    containers.remove(folder, "one")
+    assert os.listdir(containers.root) == ["names"]
+    with pytest.raises(NotFoundError):
+        folder.config()
+    containers.add(_config("b", "one"))
+
+
+def test_what_a_crash_leaves_is_found(tmp_path: Path) -> None:
+    """A hidden folder that nobody holds and a name without a container; what is being made is left alone."""
+    containers = Containers(tmp_path / "containers")
+    containers.add(_config("a", "one"))
+    hidden = containers.root / ("." + "b" * 64)
+    hidden.mkdir()
+    (containers.names / "lost").write_text("c" * 64)
+    (containers.names / "made").write_text("b" * 64)
+    assert list(containers.unfinished()) == []
+    os.utime(hidden, (0, 0))
+    lock = os.open(hidden / "lock", os.O_RDWR | os.O_CREAT)
+    os.close(lock)
+    os.utime(hidden, (0, 0))
+    assert list(containers.unfinished()) == [hidden]
+    assert list(containers.stale_names()) == ["lost"]

@@ -56,12 +56,13 @@ def _kinds(made: op.Plan) -> list[type]:
 
 
 def test_the_order_that_security_depends_on() -> None:
-    """Rights are given up after the pivot and the masks, the filter is last but exec, and ids are mapped before any mount."""
+    """Ids are mapped before any mount; rights go after the pivot and the masks; the filter is last but exec."""
     kinds = _kinds(plan(_config(), FACTS))
     order = [
-        op.UnshareMounts, op.CreateCgroup, op.CloneInit, op.MapIds, op.MountOverlay, op.EnterCgroup, op.AttachRoot, op.BecomeRoot,
-        op.PivotRoot, op.MaskPath, op.EnterDirectory, op.BecomeUser, op.InstallSeccomp, op.Execute,
-    ]  # fmt: skip
+        *(op.UnshareMounts, op.CreateCgroup, op.CloneInit, op.MapIds, op.MountOverlay),
+        *(op.EnterCgroup, op.AttachRoot, op.BecomeRoot, op.PivotRoot, op.MaskPath),
+        *(op.EnterDirectory, op.BecomeUser, op.InstallSeccomp, op.Execute),
+    ]
     positions = [kinds.index(kind) for kind in order]
     assert positions == sorted(positions)
     assert kinds[-1] is op.Execute
@@ -117,10 +118,8 @@ def test_outer_mounts_come_before_inner_ones() -> None:
     )
     binds = (Bind("/x", "/a/b/c", False, False, True, True), Bind("/v", "/a/b", False, True, True, False))
     made = plan(_config(mounts=mounts), FACTS._replace(binds=binds))
-    targets = [
-        o.target for o in made.init if isinstance(o, op.PlaceMount | op.MountFilesystem) and o.target.startswith("/a")
-    ]
-    assert targets == ["/a", "/a/b", "/a/b/c"]
+    placed = [o.target for o in made.init if isinstance(o, op.PlaceMount | op.MountFilesystem)]
+    assert [target for target in placed if target.startswith("/a")] == ["/a", "/a/b", "/a/b/c"]
 
 
 def test_a_read_only_root_is_sealed_after_everything_is_made() -> None:
@@ -156,7 +155,5 @@ def test_a_plan_can_be_read() -> None:
     lines = plan(_config(), FACTS).lines()
     assert lines[0] == "host  unshare-mounts"
     assert "init  place-mount key=hosts target=/etc/hosts directory=no" in lines
-    assert lines[-1] == "init  execute argv=\"('true',)\" environment=\"('A=b',)\"" or lines[-1].startswith(
-        "init  execute"
-    )
+    assert lines[-1] == "init  execute argv=('true',) environment=('A=b',)"
     assert plan(_config(), FACTS).warnings == ("one",)

@@ -69,7 +69,7 @@ def test_one_of_many_gets_a_name(tmp_path: Path) -> None:
     winners = [result for result in results if result]
     assert len(winners) == 1
     assert containers.find("same").id == winners[0]
-    assert sorted(os.listdir(containers.root)) == sorted([winners[0], "names"])
+    assert {path.name for path in containers.root.iterdir()} == {winners[0], "names"}
 
 
 def test_state_is_read_as_written(tmp_path: Path) -> None:
@@ -101,7 +101,7 @@ def test_a_removed_container_is_gone(tmp_path: Path) -> None:
     (folder.path / "rw/upper/deep/er").mkdir(parents=True)
     (folder.path / "rw/upper/deep").chmod(0)
     containers.remove(folder, "one")
-    assert os.listdir(containers.root) == ["names"]
+    assert [path.name for path in containers.root.iterdir()] == ["names"]
     with pytest.raises(NotFoundError):
         folder.config()
     containers.add(_config("b", "one"))

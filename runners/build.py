@@ -41,7 +41,7 @@ def next_stages(
         if cancelled:
             skip.append((stage, cancelled))
             continue
-        needed = [other for other in stages if other.name in stage.depends_on and other.number != stage.number]
+        needed = _needed(stage, stages)
         if any(other.number not in results for other in needed):
             continue
         failed = next((other.name for other in needed if results[other.number] in _BAD), "")
@@ -52,6 +52,12 @@ def next_stages(
         elif len(running) + len(start) < jobs:
             start.append(stage)
     return tuple(start), tuple(skip)
+
+
+def _needed(stage: StageSpec, stages: Sequence[StageSpec]) -> list[StageSpec]:
+    if not stage.depends_on:
+        return []
+    return [other for other in stages if other.name in stage.depends_on and other.number != stage.number]
 
 
 class Build:

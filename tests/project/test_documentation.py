@@ -150,10 +150,16 @@ def _problem(words: list[str]) -> str:
         return ""
     if words[1].startswith("-"):
         return "" if _run(name, words[1])[0] == 0 else f"{name} has no option {words[1]}"
-    code, text = _run(name, words[1], "--help")
+    verb = words[1:2]
+    code, text = _run(name, *verb, "--help")
+    if code and len(words) > 2:  # a verb of two words, such as `network ls`
+        verb = words[1:3]
+        code, text = _run(name, *verb, "--help")
     if code:
         return f"{name} has no verb {words[1]}"
-    return next((f"{name} {words[1]} has no option {word}" for word in _options(words[2:]) if word not in text), "")
+    return next(
+        (f"{name} {' '.join(verb)} has no option {word}" for word in _options(words[2:]) if word not in text), ""
+    )
 
 
 def _options(words: list[str]) -> list[str]:

@@ -77,7 +77,10 @@ class Process:
         return status
 
     def close(self) -> None:
-        """Stop watching; the process goes on."""
+        """Stop watching; the process goes on. Dropping the object does the same."""
+        self._connection.close()
+
+    def __del__(self) -> None:
         self._connection.close()
 
 

@@ -318,8 +318,8 @@ def _execute(init: Init, operation: op.Execute) -> None:
 
 def execute(argv: Sequence[str], environment: Mapping[str, str]) -> None:
     """Become `argv`, searched on the environment's PATH; raises with docker's exit codes 126 and 127."""
-    for number in (signal.SIGPIPE, signal.SIGXFSZ):
-        signal.signal(number, signal.SIG_DFL)  # Python ignores them, and exec would pass that on
+    for number in _IGNORED:
+        signal.signal(number, signal.SIG_DFL)  # exec would pass on that they are ignored
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
     name = argv[0]
     if "/" in name:
@@ -358,7 +358,8 @@ def execute(argv: Sequence[str], environment: Mapping[str, str]) -> None:
     )
 
 
-_PEEK = 0x2 | 0x40  # MSG_PEEK | MSG_DONTWAIT
+# Ignored by Python or by the supervisor, which init descends from.
+_IGNORED = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 _ACTIONS: dict[type, Callable[[Init, Any], None]] = {
     op.BecomeRoot: _become_root,

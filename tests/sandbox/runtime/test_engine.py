@@ -265,9 +265,8 @@ def test_a_named_volume_is_shared(run: Run) -> None:
 def test_tmpfs(run: Run) -> None:
     """A tmpfs of the given size, empty and writable."""
     mount = Mount(kind=MountKind.TMPFS, target="/t", size=1 << 20)
-    result = run("head -c 2000000 /dev/zero > /t/x; stat -f -c %T /t", mounts=(mount,))
-    assert "tmpfs" in result.output
-    assert "No space left" in result.error
+    result = run("head -c 2000000 /dev/zero > /t/x || stat -f -c %T /t; stat -c %s /t/x", mounts=(mount,))
+    assert result.output == "tmpfs\n1048576\n"
 
 
 def test_a_read_only_root(run: Run) -> None:
@@ -296,11 +295,11 @@ def test_a_working_directory_is_made(run: Run) -> None:
 def test_a_working_directory_is_never_outside(run: Run, number: int) -> None:
     """A descriptor of the engine's is no way out (CVE-2024-21626): there is none, and magic links are not followed."""
     try:
-        result = run("ls -d etc/hostname-of-the-host 2>/dev/null; pwd", working_dir=f"/proc/self/fd/{number}")
+        result = run("cat ../../../../../etc/hostname", working_dir=f"/proc/self/fd/{number}", hostname="inside")
     except SandboxError as error:
         assert "working directory" in error.message
     else:
-        assert result.output.startswith("/proc/self/fd/")
+        assert result.output == "inside\n"
 
 
 def test_capabilities(run: Run) -> None:
@@ -354,7 +353,15 @@ def test_a_terminal(engine: Engine) -> None:
     """With a terminal the command has a controlling one of the size that was set, and answers Ctrl-C."""
     in_read, in_write = os.pipe()
     out_read, out_write = os.pipe()
-    identifier = engine.create(_spec("sh", "-c", "tty; read x; stty size; sleep 60", terminal=True, open_stdin=True))
+    identifier = engine.create(
+        _spec(
+            "sh",
+            "-c",
+            "trap 'exit 130' INT; tty; read x; stty size; while :; do sleep 0.1; done",
+            terminal=True,
+            open_stdin=True,
+        )
+    )
     process = engine.start(identifier, Stdio(stdin=in_read, stdout=out_write))
     os.close(in_read)
     os.close(out_write)

@@ -358,6 +358,7 @@ def execute(argv: Sequence[str], environment: Mapping[str, str]) -> None:
     )
 
 
+_PEEK = 0x2 | 0x40  # MSG_PEEK | MSG_DONTWAIT
 # Ignored by Python or by the supervisor, which init descends from.
 _IGNORED = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 

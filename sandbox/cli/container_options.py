@@ -1,0 +1,193 @@
+"""The options that describe a container, shared by `run` and `create`, and the `ContainerSpec` they make. Pure but for
+reading a seccomp profile's file.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sandbox.cli import values
+from sandbox.cli.options import Option, UsageError
+from sandbox.runtime.spec import ContainerSpec, LogDriver, Resources, Security
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from sandbox.cli.options import Arguments
+    from sandbox.runtime.spec import Mount
+
+_LEAST_MEMORY = 6 << 20  # docker's; with less not even a shell starts
+_PROFILE_LIMIT = 1 << 20
+UNLIMITED_PIDS = 1 << 22  # the kernel's PID_MAX_LIMIT: as many as there can be
+_WITHOUT_MEANING = ("apparmor=", "label=", "label:", "systempaths=")  # of Linux security modules that are not used here
+
+OPTIONS = (
+    Option(("-e", "--env"), "set an environment variable; a NAME alone takes it from here", "NAME[=VALUE]", many=True),
+    Option(("-v", "--volume"), "mount a host's path or a named volume", "SOURCE:TARGET[:ro]", many=True),
+    Option(("--mount",), "mount, in docker's long form", "type=bind,source=…,target=…", many=True),
+    Option(("--tmpfs",), "mount an empty file system in memory", "TARGET[:size=64m]", many=True),
+    Option(("-w", "--workdir"), "working directory in the container", "PATH"),
+    Option(("-u", "--user"), "user, and group, by name or number", "USER[:GROUP]"),
+    Option(("--name",), "name of the container", "NAME"),
+    Option(("-h", "--hostname"), "host name in the container", "NAME"),
+    Option(("--entrypoint",), "command before the arguments, instead of the image's", "COMMAND"),
+    Option(("-i", "--interactive"), "keep standard input open"),
+    Option(("-t", "--tty"), "give it a terminal"),
+    Option(("--rm",), "remove it when it has ended"),
+    Option(("--net", "--network"), "bridge, none, host or the name of a network (bridge)", "NETWORK"),
+    Option(("--network-alias",), "a further name in its network", "NAME", many=True),
+    Option(("--add-host",), "a line for /etc/hosts", "NAME:ADDRESS", many=True),
+    Option(("-m", "--memory"), "limit of memory", "BYTES[k|m|g]"),
+    Option(("--cpus",), "limit of processors, such as 0.5", "NUMBER"),
+    Option(("--pids-limit",), "limit of processes", "NUMBER"),
+    Option(("--shm-size",), "size of /dev/shm (64m)", "BYTES[k|m|g]"),
+    Option(("--read-only",), "make the root file system read-only"),
+    Option(("--privileged",), "all capabilities, no seccomp filter, no masked paths; still a user namespace"),
+    Option(("--cap-add",), "add a capability", "NAME", many=True),
+    Option(("--cap-drop",), "drop a capability, or ALL", "NAME", many=True),
+    Option(
+        ("--security-opt",),
+        "no-new-privileges=false, seccomp=unconfined, seccomp=FILE (a profile in docker's JSON)",
+        "OPTION",
+        many=True,
+    ),
+    Option(("-l", "--label"), "a label", "NAME[=VALUE]", many=True),
+    Option(("--stop-signal",), "signal that asks it to end", "SIGNAL"),
+    Option(("--stop-timeout",), "seconds that `stop` waits before it kills (10)", "SECONDS"),
+    Option(("--log-driver",), "local, or none to keep no output", "DRIVER"),
+    Option(("--pull",), "what to do for an image that is not here: missing (make it) or never", "WHEN"),
+)
+
+
+def container_spec(arguments: Arguments, ours: Mapping[str, str], resolve: Callable[[str], str] = str) -> ContainerSpec:
+    """The container of a line; `ours` is this process's environment, `resolve` makes a relative path absolute.
+
+    Raises UsageError.
+    """
+    image, *command = arguments.operands
+    if not image:
+        raise UsageError("the name of the image is empty")
+    timeout = arguments.number("stop-timeout")
+    return ContainerSpec(
+        image=image,
+        name=arguments.text("name"),
+        entrypoint=_entrypoint(arguments),
+        command=tuple(command) or None,
+        environment=values.environment(arguments.texts("env"), "--env", ours),
+        working_dir=arguments.text("workdir"),
+        user=arguments.text("user"),
+        hostname=arguments.text("hostname"),
+        terminal=arguments.flag("tty"),
+        open_stdin=arguments.flag("interactive"),
+        auto_remove=arguments.flag("rm"),
+        network=arguments.text("network") or "bridge",
+        aliases=arguments.texts("network-alias"),
+        extra_hosts=tuple(values.host(text, "--add-host") for text in arguments.texts("add-host")),
+        mounts=_mounts(arguments, resolve),
+        read_only=arguments.flag("read-only"),
+        shm_size=values.size(arguments.text("shm-size", "64m"), "--shm-size"),
+        labels=values.labels(arguments.texts("label"), "--label"),
+        resources=_resources(arguments),
+        security=_security(arguments),
+        stop_signal=_stop_signal(arguments),
+        stop_timeout=10 if timeout is None else timeout,
+        log_driver=LogDriver(_choice(arguments, "log-driver", (LogDriver.LOCAL, LogDriver.NONE))),
+    )
+
+
+def pull(arguments: Arguments) -> bool:
+    """Whether a missing image is made."""
+    return _choice(arguments, "pull", ("missing", "never")) == "missing"
+
+
+def _choice(arguments: Arguments, key: str, choices: Sequence[str]) -> str:
+    text = arguments.text(key, choices[0])
+    if text not in choices:
+        raise UsageError(f"--{key} {text!r} is unknown", hint=f"one of: {', '.join(choices)}")
+    return text
+
+
+def _entrypoint(arguments: Arguments) -> tuple[str, ...] | None:
+    """One word, as docker's; an empty one takes the image's away."""
+    if not arguments.given("entrypoint"):
+        return None
+    word = arguments.text("entrypoint")
+    return (word,) if word else ()
+
+
+def _mounts(arguments: Arguments, resolve: Callable[[str], str]) -> tuple[Mount, ...]:
+    mounts = (
+        *(values.volume(text, "--volume", resolve) for text in arguments.texts("volume")),
+        *(values.mount(text, "--mount", resolve) for text in arguments.texts("mount")),
+        *(values.tmpfs(text, "--tmpfs") for text in arguments.texts("tmpfs")),
+    )
+    seen: set[str] = set()
+    for mount in mounts:
+        if mount.target in seen:
+            raise UsageError(f"two mounts on {mount.target}", hint="leave one out")
+        seen.add(mount.target)
+    return mounts
+
+
+def _resources(arguments: Arguments) -> Resources:
+    memory = values.size(arguments.text("memory", "0"), "--memory") or None
+    if memory is not None and memory < _LEAST_MEMORY:
+        raise UsageError(f"--memory {arguments.text('memory')!r} is too little", hint="6m at least")
+    cpus = values.processors(arguments.text("cpus"), "--cpus") if arguments.given("cpus") else None
+    return Resources(memory=memory, cpus=cpus, pids=_pids(arguments))
+
+
+def _pids(arguments: Arguments) -> int | None:
+    pids = arguments.number("pids-limit", least=-1)
+    if pids is None:
+        return None
+    return pids if pids > 0 else UNLIMITED_PIDS
+
+
+def _security(arguments: Arguments) -> Security:
+    seccomp, no_new_privileges = "default", True
+    for option in arguments.texts("security-opt"):
+        name, separator, value = option.partition("=" if "=" in option else ":")
+        if name == "no-new-privileges" and value in ("", "true", "false"):
+            no_new_privileges = value != "false"
+        elif name == "seccomp" and separator and value:
+            seccomp = value if value == "unconfined" else "default" if value == "builtin" else _profile(value)
+        elif not option.startswith(_WITHOUT_MEANING):
+            raise UsageError(
+                f"--security-opt {option!r} is unknown",
+                hint="no-new-privileges=false, seccomp=unconfined or a file",
+            )
+    return Security(
+        privileged=arguments.flag("privileged"),
+        capabilities_add=_capabilities(arguments, "cap-add"),
+        capabilities_drop=_capabilities(arguments, "cap-drop"),
+        no_new_privileges=no_new_privileges,
+        seccomp=seccomp,
+    )
+
+
+def _capabilities(arguments: Arguments, key: str) -> tuple[str, ...]:
+    names = arguments.texts(key)
+    if names:
+        from sandbox.kernel.capabilities import select  # noqa: PLC0415  (only to check what few lines have)
+
+        select(names, ())
+    return names
+
+
+def _profile(path: str) -> str:
+    with Path(path).open("rb") as file:
+        text = file.read(_PROFILE_LIMIT + 1)
+    if len(text) > _PROFILE_LIMIT:
+        raise UsageError(f"--security-opt seccomp={path}: the file is larger than 1 MiB")
+    return text.decode("utf-8", "replace")
+
+
+def _stop_signal(arguments: Arguments) -> str:
+    name = arguments.text("stop-signal")
+    if name:
+        from sandbox.runtime.engine import signal_number  # noqa: PLC0415  (only to check what few lines have)
+
+        signal_number(name)
+    return name

@@ -1,0 +1,94 @@
+"""`sandbox inspect`: everything about containers, images and networks, in docker's shapes."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+from sandbox.cli.options import Option, Syntax, UsageError, Verb
+from sandbox.cli.session import open_engine
+from sandbox.errors import InvalidError, NotFoundError, SandboxError
+
+if TYPE_CHECKING:
+    from sandbox.cli.options import Arguments
+    from sandbox.image.image import Image
+    from sandbox.runtime.engine import Engine
+
+_TYPES = ("container", "image", "network")
+
+
+def _inspect(arguments: Arguments, home: str) -> int:
+    kind = arguments.text("type")
+    if kind and kind not in _TYPES:
+        raise UsageError(f"--type {kind!r} is unknown", hint=f"one of: {', '.join(_TYPES)}")
+    template = None
+    if arguments.text("format", "json") != "json":
+        from sandbox.cli.template import Template  # noqa: PLC0415  (brings regular expressions)
+
+        template = Template(arguments.text("format"))
+    engine = open_engine(home)
+    found: list[dict[str, Any]] = []
+    code = 0
+    for name in arguments.operands:
+        try:
+            found.append(_describe(engine, name, (kind,) if kind else _TYPES))
+        except SandboxError as error:
+            sys.stderr.write(f"sandbox: {error}\n")
+            code = code or error.exit_code
+    if template is not None:
+        sys.stdout.write("".join(f"{template.render(item)}\n" for item in found))
+    else:
+        sys.stdout.write(json.dumps(found, indent=4, ensure_ascii=False) + "\n")
+    return code
+
+
+def _describe(engine: Engine, name: str, kinds: tuple[str, ...]) -> dict[str, Any]:
+    for kind in kinds:
+        try:
+            if kind == "container":
+                return engine.inspect(name)
+            if kind == "image":
+                return describe_image(engine.images.get(name))
+            from sandbox.cli.network import describe  # noqa: PLC0415  (seldom)
+
+            return describe(engine.networks.get(name), engine.containers())
+        except (NotFoundError, InvalidError):
+            if len(kinds) == 1:
+                raise
+    raise NotFoundError(
+        f"no container, image or network {name!r}",
+        hint="`sandbox ps -a`, `sandbox images` and `sandbox network ls` list them",
+    )
+
+
+def describe_image(image: Image) -> dict[str, Any]:
+    """An image in docker's shape (Engine API, ImageInspect)."""
+    from sandbox.image.config import dump  # noqa: PLC0415  (only for images)
+
+    return {
+        "Id": str(image.id),
+        "RepoTags": [name for name in image.references if "@" not in name],
+        "RepoDigests": [name for name in image.references if "@" in name],
+        "Created": image.created,
+        "Architecture": image.architecture,
+        "Os": image.os,
+        "Size": image.size,
+        "RootFS": {"Type": "layers", "Layers": [str(layer.diff_id) for layer in image.layers]},
+        "Config": dump(image.config),
+    }
+
+
+VERBS = {
+    "inspect": Verb(
+        Syntax(
+            "print everything about containers, images or networks, as JSON",
+            "NAME...",
+            (
+                Option(("-f", "--format"), "a template such as '{{.State.Status}}' or '{{json .Config}}'", "FORMAT"),
+                Option(("--type",), "container, image or network (the first that has the name)", "TYPE"),
+            ),
+        ),
+        _inspect,
+    )
+}

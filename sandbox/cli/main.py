@@ -1,0 +1,177 @@
+"""The entry point of `sandbox`: finds the verb's module, runs it, and turns errors into one line and an exit code.
+
+Nothing is imported here that a verb may not need. Exit codes are docker's: 125 the engine could not do it (or the line
+of a `run` is wrong), 126 the command is not executable, 127 it was not found, else the command's own; 2 for mistakes
+on the line of other verbs, 130 after Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from sandbox.cli.options import HelpAsked, UsageError, parse
+from sandbox.errors import SandboxError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sandbox.cli.options import Verb
+
+# Which module of this package holds a verb, in the order of the help.
+MODULES = {
+    "bootstrap": "bootstrap",
+    "images": "images",
+    "rmi": "images",
+    "tag": "images",
+    "run": "run",
+    "create": "run",
+    "start": "start",
+    "ps": "ps",
+    "logs": "logs",
+    "exec": "execute",
+    "inspect": "inspect",
+    "stop": "ending",
+    "kill": "ending",
+    "wait": "ending",
+    "rm": "ending",
+    "network create": "network",
+    "network ls": "network",
+    "network inspect": "network",
+    "network rm": "network",
+    "system reclaim": "system",
+    "system info": "system",
+}
+_INTERRUPTED = 130
+_BROKEN_PIPE = 141  # 128 + SIGPIPE, as a program that the signal ended
+_FAILED = 125
+
+
+def main() -> int:
+    """Run the command line of this process."""
+    try:
+        code = _run(sys.argv[1:])
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        code = _INTERRUPTED
+    except BrokenPipeError:
+        # Nobody reads any more. Python would complain once more when it flushes at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        code = _BROKEN_PIPE
+    return code
+
+
+def load(verb: str) -> Verb:
+    """The verb's grammar and function; imports its module and no other."""
+    module = __import__(f"sandbox.cli.{MODULES[verb]}", fromlist=("VERBS",))
+    found: Verb = module.VERBS[verb]
+    return found
+
+
+def _run(words: Sequence[str]) -> int:
+    verb, usage_code = "", UsageError.exit_code
+    try:
+        home, words = _before_the_verb(words)
+        if not words or words[0] in ("-h", "--help", "help", "--version"):
+            return _about(words)
+        verb, words = _verb(words)
+        found = load(verb)
+        usage_code = found.syntax.usage_code
+        return found.run(parse(found.syntax, words), home)
+    except HelpAsked:
+        return _about(["help", *verb.split()])
+    except BrokenPipeError:
+        raise
+    except Exception as error:
+        if os.environ.get("HAKO_DEBUG"):
+            import traceback  # noqa: PLC0415  (seldom)
+
+            traceback.print_exc()
+        text, code = _explained(error, verb, usage_code)
+        sys.stderr.write(f"sandbox: {text}\n")
+        return code
+
+
+def _explained(error: Exception, verb: str, usage_code: int) -> tuple[str, int]:
+    """One line and the exit code."""
+    if isinstance(error, UsageError):
+        where = f"sandbox {verb} --help" if verb else "sandbox --help"
+        return f"{error.message} ({error.hint or f'see `{where}`'})", usage_code
+    if isinstance(error, SandboxError):
+        return str(error), error.exit_code
+    if isinstance(error, OSError):
+        return describe(error), _FAILED
+    # A mistake of ours, which nobody wants to see whole unless they look for it.
+    return f"internal error: {type(error).__name__}: {error} (HAKO_DEBUG=1 shows where)", _FAILED
+
+
+def _before_the_verb(words: Sequence[str]) -> tuple[str, list[str]]:
+    """The state directory where `--home` gives one, and the words from the verb on."""
+    home, rest = "", list(words)
+    while rest and rest[0].startswith("--home"):
+        name, equals, value = rest.pop(0).partition("=")
+        if name != "--home":
+            raise UsageError(f"unknown option {name}", hint="did you mean --home?")
+        if not equals:
+            if not rest:
+                raise UsageError("--home needs a value")
+            value = rest.pop(0)
+        if not value:
+            raise UsageError("--home is empty")
+        home = value
+    if rest and rest[0].startswith("-") and rest[0] not in ("-h", "--help", "--version"):
+        raise UsageError(f"unknown option {rest[0]}")
+    return home, rest
+
+
+def _verb(words: list[str]) -> tuple[str, list[str]]:
+    """The verb, of one word or of two such as `network ls`, and the words after it."""
+    first = words[0]
+    if first in MODULES:
+        return first, words[1:]
+    seconds = [verb.partition(" ")[2] for verb in MODULES if verb.startswith(f"{first} ")]
+    if seconds:
+        if len(words) > 1 and words[1] in seconds:
+            return f"{first} {words[1]}", words[2:]
+        wrong = f"'{first} {words[1]}' is no command" if len(words) > 1 else f"'{first}' needs a second word"
+        raise UsageError(f"{wrong}: one of {', '.join(seconds)}")
+    from sandbox.cli.options import did_you_mean  # noqa: PLC0415  (only for a mistake)
+
+    question = did_you_mean(first, [verb.partition(" ")[0] for verb in MODULES])
+    if question:
+        raise SandboxError(f"{first!r} is no command; {question}", reference="usage", exit_code=UsageError.exit_code)
+    raise UsageError(f"{first!r} is no command")
+
+
+def _about(words: Sequence[str]) -> int:
+    """The version, or help: of everything, or of the verb after `help`."""
+    if words[:1] == ["--version"]:
+        from importlib.metadata import version  # noqa: PLC0415  (slow and seldom)
+
+        sys.stdout.write(f"sandbox {version('hako')}\n")
+        return 0
+    from sandbox.cli import help as texts  # noqa: PLC0415  (seldom)
+
+    if len(words) > 1:
+        verb, _ = _verb(list(words[1:]))
+        sys.stdout.write(texts.verb(verb, load(verb).syntax))
+        return 0
+    text = texts.overview({verb: load(verb).syntax for verb in MODULES})
+    (sys.stdout if words else sys.stderr).write(text)
+    return 0 if words else UsageError.exit_code
+
+
+def describe(error: OSError) -> str:
+    """What the kernel refused, in one line."""
+    reason = (error.strerror or str(error)).lower()
+    path = error.filename if isinstance(error.filename, str) else ""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        where = f" of {path}" if path else ""
+        return f"the disk{where} is full (remove containers with `sandbox rm` or images with `sandbox rmi`)"
+    return f"{reason}: {path}" if path else reason
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,93 @@
+"""`sandbox run` and `sandbox create`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from sandbox.cli.attached import check_terminal, hold_signals, run_container
+from sandbox.cli.container_options import OPTIONS, container_spec, pull
+from sandbox.cli.making import ensure
+from sandbox.cli.options import Option, Syntax, Verb
+from sandbox.cli.session import open_engine, state_directory, warn
+from sandbox.errors import SandboxError
+
+if TYPE_CHECKING:
+    from sandbox.cli.options import Arguments
+    from sandbox.runtime.engine import Engine
+    from sandbox.runtime.spec import ContainerSpec
+
+_RUN_OPTIONS = (
+    Option(("-d", "--detach"), "let it run in the background and print its id"),
+    Option(("--plan",), "print what would be done, operation by operation, and do nothing"),
+    Option(("--sig-proxy",), "pass signals on to the container (true)"),
+)
+
+
+def _run(arguments: Arguments, home: str) -> int:
+    spec = container_spec(arguments, os.environ, os.path.abspath)
+    if arguments.flag("plan"):
+        engine = _engine(arguments, spec, home)
+        sys.stdout.write("".join(f"{line}\n" for line in engine.plan(spec).lines()))
+        return 0
+    if arguments.flag("detach"):
+        engine = _engine(arguments, spec, home)
+        identifier = engine.create(spec)
+        warn(engine.start(identifier).warnings)
+        sys.stdout.write(f"{identifier}\n")
+        return 0
+    check_terminal(terminal=spec.terminal, interactive=spec.open_stdin)
+    engine = _engine(arguments, spec, home)
+    hold_signals()
+    identifier = engine.create(spec)
+    try:
+        status = run_container(
+            engine,
+            identifier,
+            terminal=spec.terminal,
+            interactive=spec.open_stdin,
+            proxy=arguments.flag("sig-proxy", default=True),
+        )
+    except BrokenPipeError:
+        if spec.auto_remove:  # nobody reads what it prints, and nobody could look at it later
+            with suppress(SandboxError):
+                engine.remove(identifier, force=True)
+        raise
+    return status.code if status is not None else 0
+
+
+def _create(arguments: Arguments, home: str) -> int:
+    spec = container_spec(arguments, os.environ, os.path.abspath)
+    sys.stdout.write(f"{_engine(arguments, spec, home).create(spec)}\n")
+    return 0
+
+
+def _engine(arguments: Arguments, spec: ContainerSpec, home: str) -> Engine:
+    ensure(spec.image, state_directory(home), make=pull(arguments))
+    return open_engine(home)
+
+
+VERBS = {
+    "run": Verb(
+        Syntax(
+            "create a container of an image and run a command in it",
+            "IMAGE [COMMAND] [ARGUMENT...]",
+            tuple(sorted((*OPTIONS, *_RUN_OPTIONS), key=lambda option: option.key)),
+            command=True,
+            usage_code=125,
+        ),
+        _run,
+    ),
+    "create": Verb(
+        Syntax(
+            "create a container without starting it",
+            "IMAGE [COMMAND] [ARGUMENT...]",
+            tuple(sorted(OPTIONS, key=lambda option: option.key)),
+            command=True,
+            usage_code=125,
+        ),
+        _create,
+    ),
+}

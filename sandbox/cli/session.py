@@ -1,0 +1,73 @@
+"""What every verb that touches the engine begins with: the right to be root in a namespace of one's own, and the state
+directory.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sandbox.errors import InvalidError, SandboxError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from sandbox.runtime.engine import Engine
+
+
+def open_engine(home: str) -> Engine:
+    """The engine on `home`, or on the default one where that is empty.
+
+    An ordinary user becomes root of an own user namespace here, so no thread may exist yet.
+    """
+    from sandbox.kernel.idmap import become_root  # noqa: PLC0415  (`--help` and the like need no engine)
+    from sandbox.runtime.engine import Engine  # noqa: PLC0415
+
+    path = state_directory(home)
+    become_root()
+    return Engine(path)
+
+
+def state_directory(home: str) -> Path:
+    """The state directory, made where missing; raises InvalidError where it cannot be one. Before `become_root`."""
+    from sandbox.runtime.engine import default_home  # noqa: PLC0415
+
+    path = Path(home).absolute() if home else default_home()
+    choose = "choose another with --home or $HAKO_HOME"
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise InvalidError(f"the state directory {str(path)!r} is not a directory", hint=choose) from None
+    except OSError as error:
+        reason = (error.strerror or "").lower()
+        raise InvalidError(f"cannot make the state directory {str(path)!r}: {reason}", hint=choose) from None
+    if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
+        raise InvalidError(f"the state directory {str(path)!r} is not writable", hint=choose)
+    return path
+
+
+def warn(warnings: Iterable[str]) -> None:
+    """One line each on standard error."""
+    for warning in warnings:
+        sys.stderr.write(f"sandbox: warning: {warning}\n")
+
+
+def for_each(names: Iterable[str], action: Callable[[str], str | None]) -> int:
+    """Do it for every name, whatever becomes of the others; the exit code of the first error.
+
+    What `action` returns is printed, for `None` the name. Errors are told as they come.
+    """
+    code = 0
+    for name in names:
+        try:
+            said = action(name)
+        except SandboxError as error:
+            sys.stderr.write(f"sandbox: {error}\n")
+            code = code or error.exit_code
+            continue
+        if said != "":
+            sys.stdout.write(f"{name if said is None else said}\n")
+            sys.stdout.flush()
+    return code

@@ -63,3 +63,9 @@ class Event:
         if self.kind is EventKind.PULL_REQUEST and self.pull_request:
             return f"refs/pull/{self.pull_request}/head"
         return f"refs/heads/{self.branch}" if self.branch else ""
+
+
+def platform(system: str, machine: str) -> str:
+    """The name of a platform in conditions and images: `linux/amd64` for the `Linux` and `x86_64` of uname(2)."""
+    names = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "armv6l": "arm", "i686": "386", "i386": "386"}
+    return f"{system.lower()}/{names.get(machine, machine)}"

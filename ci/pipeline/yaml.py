@@ -143,7 +143,7 @@ class _Builder:
                     "tags are not needed here: remove it",
                 )
                 kind = Kind.TEXT
-        elif event.style is not None:
+        elif event.style:  # a quote, "|" or ">"; of a plain one it is empty or None, by the loader
             kind = Kind.TEXT
         else:
             kind = _resolve(value)

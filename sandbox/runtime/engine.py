@@ -117,7 +117,7 @@ class Engine:
     def create(self, spec: ContainerSpec) -> str:
         """Make a container of `spec`; its id. Raises NotFoundError (image), ConflictError (name), InvalidError."""
         if spec.network not in ("bridge", "none", "host"):
-            self.networks.get(spec.network)
+            self.networks.get(spec.network)  # said now, not at the start
         with self.images.hold():
             image = self.images.get(spec.image)
             random = os.urandom(40)

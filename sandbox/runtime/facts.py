@@ -18,6 +18,7 @@ from sandbox.image.snapshots import Snapshots
 from sandbox.kernel import idmap
 from sandbox.kernel.cgroups import Hierarchy, Limits
 from sandbox.kernel.idmap import IdMap, IdRange, IdRanges
+from sandbox.network import names as hosts_files
 from sandbox.network.networks import Networks
 from sandbox.runtime.plan import Bind, Facts
 from sandbox.runtime.spec import MountKind
@@ -25,7 +26,7 @@ from sandbox.runtime.spec import MountKind
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from sandbox.network.networks import Attachment
+    from sandbox.network.records import Attachment
     from sandbox.runtime.config import ContainerConfig
     from sandbox.runtime.spec import Mount
 
@@ -69,7 +70,7 @@ class Allocations:
         if not self.attachments or not self.attachments[0].interface:
             return {}
         first = self.attachments[0]
-        return {"address": first.address, "gateway": first.gateway, "mac": first.mac}
+        return {"address": f"{first.address}/{first.length}", "gateway": first.gateway, "mac": first.mac}
 
     def release(self) -> None:
         """Give everything back; safe to repeat."""
@@ -105,27 +106,17 @@ def _collect(home: Path, folder: Path, config: ContainerConfig, allocations: All
     ids = allocations.take_ids() if privileged else IdMap.identity(_RANGE_SIZE)
     network, warnings = _network_mode(config, privileged)
     _write_files(folder, config)
+    (home / "mnt").mkdir(mode=0o700, exist_ok=True)
     spec = config.spec
-    names = (config.name, *spec.aliases)
+    names = tuple(dict.fromkeys((config.hostname, config.name, *spec.aliases)))
     hosts = folder / "hosts"
-    if network == "bridge":
-        found = (
-            allocations.networks.ensure_default()
-            if spec.network == "bridge"
-            else allocations.networks.get(spec.network)
-        )
-        allocations.attachments = (
-            allocations.networks.reserve(
-                found, config.id, names, hosts_path=hosts, hostname=config.hostname, extra_hosts=spec.extra_hosts
-            ),
-        )
-    elif network == "host":
-        attachment = allocations.networks.reserve_host(
-            spec.network, config.id, names, hosts_path=hosts, hostname=config.hostname, extra_hosts=spec.extra_hosts
-        )
-        allocations.attachments = (attachment,)
+    hosts.unlink(missing_ok=True)  # a former start's
+    if spec.network in ("none", "host"):
+        hosts_files.write(str(hosts), hosts_files.base(names, spec.extra_hosts))
     else:
-        Networks.write_alone(hosts, hostname=config.hostname, extra_hosts=spec.extra_hosts)
+        reserve = allocations.networks.reserve if network == "bridge" else allocations.networks.reserve_host
+        attachment = reserve(spec.network, config.id, names, hosts_path=str(hosts), extra_hosts=spec.extra_hosts)
+        allocations.attachments = (attachment,)
     attachments = allocations.attachments if network == "bridge" else ()
     return _facts(home, folder, config, ids, allocations.hierarchy, attachments, network, privileged, warnings)
 
@@ -153,6 +144,7 @@ def _facts(
     resources = config.spec.resources
     return Facts(
         folder=str(folder),
+        scratch=str(home / "mnt"),
         lowers=lowers,
         ids=ids,
         idmapped=privileged,

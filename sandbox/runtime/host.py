@@ -117,8 +117,8 @@ class Host:
                 mounts.mount("overlay", "root", "overlay", 0, options)
         self._mounts["root"] = mounts.open_tree("root", clone=True)
         # The overlay keeps its own references; taking the scratch away lets the container's folder be removed later.
+        mounts.umount(".", detach=True)
         os.chdir("/")
-        mounts.umount(str(self.folder / "mnt"), detach=True)
 
     def _prepare_mount(self, operation: op.PrepareMount) -> None:
         try:

@@ -16,7 +16,7 @@ import socket
 import stat
 from typing import TYPE_CHECKING
 
-from sandbox.errors import InvalidError, SandboxError, UnsupportedError
+from sandbox.errors import InvalidError, SandboxError
 from sandbox.kernel import capabilities, mounts, namespaces, paths, process, pty, seccomp
 from sandbox.kernel.mounts import Attr
 from sandbox.kernel.namespaces import Flags
@@ -155,25 +155,6 @@ def _open_terminal(init: Init, _: op.OpenTerminal) -> None:
 
 def _configure_network(_: Init, operation: op.ConfigureNetwork) -> None:
     interface.configure(operation.attachments)
-
-
-def _set_sysctl(init: Init, operation: op.SetSysctl) -> None:
-    path = "/proc/sys/" + operation.name.replace(".", "/")
-    try:
-        descriptor = init.beneath().open(path, os.O_WRONLY)
-    except OSError as error:
-        if error.errno in (errno.ENOENT, errno.EACCES, errno.EPERM):  # a kernel without it; the default stays
-            return
-        raise
-    try:
-        if mounts.filesystem_type(descriptor) != mounts.PROC_SUPER_MAGIC:
-            raise UnsupportedError(f"{path} is not on a proc file system", reference="not-proc")
-        os.write(descriptor, operation.value.encode())
-    except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.EPERM, errno.EACCES):
-            raise
-    finally:
-        os.close(descriptor)
 
 
 def _pivot_root(init: Init, _: op.PivotRoot) -> None:
@@ -373,7 +354,6 @@ _ACTIONS: dict[type, Callable[[Init, Any], None]] = {
     op.LinkDevices: _link_devices,
     op.OpenTerminal: _open_terminal,
     op.ConfigureNetwork: _configure_network,
-    op.SetSysctl: _set_sysctl,
     op.PivotRoot: _pivot_root,
     op.MaskPath: _mask_path,
     op.ReadOnlyPath: _read_only_path,

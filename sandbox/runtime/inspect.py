@@ -56,8 +56,8 @@ def describe(config: ContainerConfig, state: State, folder: Path) -> dict[str, A
         "GraphDriver": {
             "Name": "overlay",
             "Data": {
-                "UpperDir": str(folder / "rw/upper"),
-                "WorkDir": str(folder / "rw/work"),
+                "UpperDir": str(folder / "upper"),
+                "WorkDir": str(folder / "work"),
                 "Layers": list(config.layers),
             },
         },

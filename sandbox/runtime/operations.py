@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from sandbox.kernel.cgroups import Limits
     from sandbox.kernel.idmap import IdMap
     from sandbox.kernel.namespaces import Flags
-    from sandbox.network.networks import Attachment
+    from sandbox.network.records import Attachment
 
 # --- the host's side: carried out by the supervisor, in this order -------------------------------------------------
 
@@ -164,13 +164,6 @@ class ConfigureNetwork(NamedTuple):
     attachments: tuple[Attachment, ...]
 
 
-class SetSysctl(NamedTuple):
-    """One sysctl of a namespace, written through a proc file system verified to be one (CVE-2025-52881)."""
-
-    name: str
-    value: str
-
-
 class PivotRoot(NamedTuple):
     """The overlay becomes /, the host's mounts go."""
 
@@ -242,7 +235,6 @@ InitOperation = (
     | LinkDevices
     | OpenTerminal
     | ConfigureNetwork
-    | SetSysctl
     | PivotRoot
     | MaskPath
     | ReadOnlyPath

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from sandbox.kernel.capabilities import Capability
     from sandbox.kernel.cgroups import Limits
     from sandbox.kernel.idmap import IdMap
-    from sandbox.network.networks import Attachment
+    from sandbox.network.records import Attachment
     from sandbox.runtime.config import ContainerConfig
     from sandbox.runtime.spec import Mount, Security
 
@@ -48,11 +48,6 @@ MASKED_PATHS = (
     "/sys/firmware",
 )
 READ_ONLY_PATHS = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
-NETWORK_SYSCTLS = (
-    # As docker since 20.10: without these a user other than root could neither bind port 80 nor ping.
-    ("net.ipv4.ip_unprivileged_port_start", "0"),
-    ("net.ipv4.ping_group_range", "0 2147483647"),
-)
 FILES = ("hosts", "hostname", "resolv.conf")
 
 
@@ -68,13 +63,15 @@ class Bind(NamedTuple):
 
 
 class Facts(NamedTuple):
-    """What the host adds: `lowers` are layer directories, top first; `network` is bridge, none or host.
+    """What the host adds: `lowers` are layer directories, top first; `network` is bridge, none or host; `scratch` is an
+    empty directory to mount on, the same for all, since each supervisor has a mount table of its own.
 
     `cgroup_mounts` are (fstype, source, name) of what appears below /sys/fs/cgroup: a cgroup2 mount has an empty
     source and name.
     """
 
     folder: str
+    scratch: str
     lowers: tuple[str, ...]
     ids: IdMap
     idmapped: bool
@@ -123,11 +120,11 @@ def _host(facts: Facts) -> Iterator[op.HostOperation]:
     yield op.MapIds(facts.ids)
     if facts.cgroup:
         yield op.JoinCgroup(facts.cgroup)
-    yield op.MountScratch(f"{facts.folder}/mnt")
+    yield op.MountScratch(facts.scratch)
     names = tuple(f"l{index}" for index in range(len(facts.lowers)))
     for source, name in zip(facts.lowers, names, strict=True):
         yield op.MountLayer(source, name, facts.idmapped)
-    yield op.MountLayer(f"{facts.folder}/rw", "rw", facts.idmapped)
+    yield op.MountLayer(facts.folder, "rw", facts.idmapped)
     yield op.MountOverlay(names, facts.userxattr, read_only=False)
     for name, number in DEVICES.items():
         yield op.PrepareMount(f"dev/{name}", f"/dev/{name}", False, False, False, number)
@@ -148,7 +145,7 @@ def _init(config: ContainerConfig, facts: Facts) -> Iterator[op.InitOperation]:
     spec = config.spec
     if facts.cgroup:
         yield op.EnterCgroup(facts.cgroup)
-    yield op.AttachRoot(f"{facts.folder}/mnt")
+    yield op.AttachRoot(facts.scratch)
     yield op.BecomeRoot(facts.set_groups)
     if facts.cgroup:
         yield op.UnshareCgroups()
@@ -160,10 +157,6 @@ def _init(config: ContainerConfig, facts: Facts) -> Iterator[op.InitOperation]:
         yield op.PlaceMount(name, f"/etc/{name}", directory=False)
     yield from _user_mounts(spec.mounts, facts.binds)
     yield op.PivotRoot()
-    if facts.network != "host":
-        for name, value in NETWORK_SYSCTLS:
-            if not (facts.single_id and name == "net.ipv4.ping_group_range"):  # the group 2147483647 must be mapped
-                yield op.SetSysctl(name, value)
     if spec.terminal:
         yield op.OpenTerminal()
     yield from _restrictions(config)

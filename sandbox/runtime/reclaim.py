@@ -75,7 +75,7 @@ def reclaim(home: Path) -> list[str]:
         done.append(f"name {name}: freed")
     alive = _Alive(containers)
     done += [f"id range of {owner[:12]}: given back" for owner in IdRanges(home / "ids").reclaim(alive)]
-    done += Networks(home / "networks").reclaim(alive)
+    Networks(home / "networks").reclaim(alive)
     return done
 
 

@@ -156,7 +156,7 @@ class Containers:
         check_name(config.name)
         hidden = ContainerFolder(self.root / f".{config.id}")
         self.names.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for part in ("", "mnt", "rw", "rw/upper", "rw/work"):
+        for part in ("", "upper", "work"):
             (hidden.path / part).mkdir(mode=0o755)
         lock = hidden.try_lock()
         try:

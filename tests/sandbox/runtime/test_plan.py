@@ -18,6 +18,7 @@ from sandbox.runtime.spec import ContainerSpec, Mount, MountKind, Security
 RANGE = (IdRange(0, 1_900_000_000, 65536),)
 FACTS = Facts(
     folder="/home/containers/ff",
+    scratch="/home/mnt",
     lowers=("/s/top/fs", "/s/base/fs"),
     ids=IdMap(RANGE, RANGE),
     idmapped=True,
@@ -74,17 +75,17 @@ def test_layers_are_stacked_top_first() -> None:
     assert [(layer.source, layer.name, layer.idmapped) for layer in layers] == [
         ("/s/top/fs", "l0", True),
         ("/s/base/fs", "l1", True),
-        ("/home/containers/ff/rw", "rw", True),
+        ("/home/containers/ff", "rw", True),
     ]
 
 
 @pytest.mark.parametrize(("network", "own"), [("none", True), ("bridge", True), ("host", False)])
 def test_a_network_namespace_unless_the_hosts(network: str, own: bool) -> None:
-    """The host's network means no namespace, no sysctls of its own, and /sys as the host has it, read-only."""
+    """The host's network means no namespace, nothing to configure, and /sys as the host has it, read-only."""
     made = plan(_config(), FACTS._replace(network=network))
     flags = next(operation.namespaces for operation in made.host if isinstance(operation, op.CloneInit))
     assert bool(flags & Flags.NEWNET) is own
-    assert any(isinstance(operation, op.SetSysctl) for operation in made.init) is own
+    assert any(isinstance(operation, op.ConfigureNetwork) for operation in made.init) is own
     assert any(isinstance(o, op.MountFilesystem) and o.fstype == "sysfs" for o in made.init) is own
 
 
@@ -129,11 +130,10 @@ def test_a_read_only_root_is_sealed_after_everything_is_made() -> None:
 
 
 def test_a_single_id_leaves_out_what_needs_others() -> None:
-    """An ordinary user with one id has no tty group and no range of groups that may ping."""
+    """An ordinary user with one id has no tty group."""
     made = plan(_config(), FACTS._replace(single_id=True, set_groups=False))
     pts = next(o for o in made.init if isinstance(o, op.MountFilesystem) and o.fstype == "devpts")
     assert "gid" not in dict(pts.options)
-    assert [o.name for o in made.init if isinstance(o, op.SetSysctl)] == ["net.ipv4.ip_unprivileged_port_start"]
 
 
 @pytest.mark.parametrize(

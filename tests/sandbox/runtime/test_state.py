@@ -98,8 +98,8 @@ def test_a_removed_container_is_gone(tmp_path: Path) -> None:
     """Its folder with all that was in it, and its name, which another may have then."""
     containers = Containers(tmp_path / "containers")
     folder = containers.add(_config("a", "one"))
-    (folder.path / "rw/upper/deep/er").mkdir(parents=True)
-    (folder.path / "rw/upper/deep").chmod(0)
+    (folder.path / "upper/deep/er").mkdir(parents=True)
+    (folder.path / "upper/deep").chmod(0)
     containers.remove(folder, "one")
     assert [path.name for path in containers.root.iterdir()] == ["names"]
     with pytest.raises(NotFoundError):

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 
 from sandbox.errors import SandboxError, UnsupportedError
 from sandbox.image import aptsources
+from sandbox.image.tarformat import Kind, TarEntry
+from sandbox.image.tarwriter import TarWriter
 from sandbox.kernel.process import set_parent_death_signal
 
 if TYPE_CHECKING:
@@ -36,15 +38,25 @@ _SLIM = (
     "path-exclude=/usr/share/lintian/*",
     "path-exclude=/usr/share/locale/*",
 )
-# `$1` is the root. policy-rc.d: packages installed in a container must not start services. The three files in /etc are
-# mounted over in a container; what mmdebstrap copied there is the host's.
-_FINISH = """\
-set -e
-printf '#!/bin/sh\\nexit 101\\n' > "$1/usr/sbin/policy-rc.d"
-chmod 755 "$1/usr/sbin/policy-rc.d"
-for name in resolv.conf hostname hosts; do rm -f "$1/etc/$name"; : > "$1/etc/$name"; done
-rm -rf "$1/var/lib/apt/lists"/* "$1/var/cache/apt"/*.bin
-"""
+# In hooks `$1` is the root. Packages installed in a container must not start services, neither now nor later, so
+# policy-rc.d comes before the packages and stays. The three files are mounted over in a container; what mmdebstrap
+# copied there is the host's.
+_POLICY = 'printf \'#!/bin/sh\\nexit 101\\n\' > "$1/usr/sbin/policy-rc.d"; chmod 755 "$1/usr/sbin/policy-rc.d"'
+_FINISH = (
+    'for name in resolv.conf hostname hosts; do rm -f "$1/etc/$name"; : > "$1/etc/$name"; done; '
+    'rm -rf "$1/var/lib/apt/lists"/* "$1/var/cache/apt"/*.bin'
+)
+# Of what mmdebstrap says, what a person who waits does not need.
+_QUIET = (
+    "done",
+    "success in",
+    "using /",
+    "removing tempdir",
+    "running --",
+    "chroot architecture",
+    "finding",
+    "reading",
+)
 
 
 def command(source: Source, *, privileged: bool, options: Mapping[str, str]) -> list[str]:
@@ -55,7 +67,8 @@ def command(source: Source, *, privileged: bool, options: Mapping[str, str]) -> 
     line += [f'--aptopt={name} "{value}"' for name, value in sorted(options.items())]
     if source.slim:
         line += [f"--dpkgopt={option}" for option in _SLIM]
-    line += [f"--customize-hook={_FINISH}", source.suite, "-", "-"]
+    line += ["--skip=chroot/policy-rc.d", "--skip=output/dev"]  # ours is kept; a container has its own /dev
+    line += [f"--essential-hook={_POLICY}", f"--customize-hook={_FINISH}", source.suite, "-", "-"]
     return line
 
 
@@ -67,6 +80,7 @@ class RootBuild:
 
     def __init__(self, source: Source, progress: Callable[[str], None]) -> None:
         self._progress = progress
+        self._head = _device_directory()
         self._partial = b""
         self._last: list[str] = []
         self._errors_end = False
@@ -107,6 +121,9 @@ class RootBuild:
 
     def read(self, size: int, /) -> bytes:
         """The next bytes of the tar. What mmdebstrap says meanwhile goes to `progress`."""
+        if self._head:
+            head, self._head = self._head[:size], self._head[size:]
+            return head
         while True:
             wanted = [self._output] if self._errors_end else [self._output, self._errors]
             ready, _, _ = select.select(wanted, [], [])
@@ -144,10 +161,12 @@ class RootBuild:
             self._partial = b""
         for line in lines:
             text = line.decode("utf-8", "replace").strip()
-            if not text or text.startswith("done") or text.strip(" |<->=#").endswith("%"):
+            if not text or text.endswith("%"):
                 continue
             self._last = [*self._last[-_LAST_LINES + 1 :], text]
-            self._progress(text)
+            plain = text.removeprefix("I: ")
+            if not plain.startswith(_QUIET):
+                self._progress(plain)
 
     def _check_end(self) -> None:
         while not self._errors_end:
@@ -161,6 +180,13 @@ class RootBuild:
             hint="are the suite and the packages right, and does `apt-get update` work on this host?",
             reference="bootstrap-failed",
         )
+
+
+def _device_directory() -> bytes:
+    """The entry of an empty /dev, put before mmdebstrap's own, which has either the host's devices in it or no /dev."""
+    parts: list[bytes] = []
+    TarWriter(lambda data: parts.append(bytes(data))).add(TarEntry(b"./dev", Kind.DIRECTORY, 0o755))
+    return b"".join(parts)
 
 
 def host_codename(path: Path = Path("/etc/os-release")) -> str:

@@ -45,6 +45,9 @@ NO_XATTRS: Mapping[bytes, bytes] = {}
 class TarEntry(NamedTuple):
     """One entry. `size` is a file's length, holes included; with `segments` only those (offset, length) are in the
     archive.
+
+    GNU tar begins each segment at a block of its own, others do not: in what is written, all but the last are whole
+    blocks.
     """
 
     name: bytes

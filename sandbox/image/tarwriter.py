@@ -48,7 +48,7 @@ class TarWriter:
         records: list[tuple[bytes, bytes]] = []
         sparse_map = b""
         if is_file and entry.segments is not None:
-            sparse_map = _map(entry.segments)
+            sparse_map = _map(entry.segments, entry.size)
             records += [
                 (b"GNU.sparse.major", b"1"),
                 (b"GNU.sparse.minor", b"0"),
@@ -199,6 +199,8 @@ def _is_utf8(text: bytes) -> bool:
     return True
 
 
-def _map(segments: tuple[tuple[int, int], ...]) -> bytes:
+def _map(segments: tuple[tuple[int, int], ...], size: int) -> bytes:
+    if (sum(segments[-1]) if segments else 0) < size:
+        segments = (*segments, (size, 0))  # how GNU tar learns of a hole at the end
     text = b"%d\n" % len(segments) + b"".join(b"%d\n%d\n" % segment for segment in segments)
     return text + bytes(padding(len(text)))

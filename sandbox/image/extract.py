@@ -95,6 +95,8 @@ class Extractor:
         if not base:
             self._set_root(entry)
             return
+        if path.startswith(whiteout.AUFS):
+            return
         mark, deleted = whiteout.read(entry.name, base)
         try:
             if mark is Mark.NONE:

@@ -44,7 +44,9 @@ class Reference(NamedTuple):
             return self.name
         rest = self.path.removeprefix(OFFICIAL)
         short = self.path if "/" in rest else rest
-        return short if _split_domain(short) == (DEFAULT_DOMAIN, short) else self.name  # docker.io/a.b/c is not host a.b's
+        return (
+            short if _split_domain(short) == (DEFAULT_DOMAIN, short) else self.name
+        )  # docker.io/a.b/c is not host a.b's
 
     def _suffix(self) -> str:
         return (f":{self.tag}" if self.tag else "") + (f"@{self.digest}" if self.digest else "")

@@ -14,7 +14,7 @@ from sandbox.image.tarformat import malformed
 
 PREFIX = b".wh."
 OPAQUE = b".wh..wh..opq"
-_AUFS = b".wh..wh."  # aufs' own records, of no meaning to others; docker skips them too
+AUFS = b".wh..wh."  # aufs' own records, of no meaning to others; docker skips them too
 OPAQUE_VALUE = b"y"
 
 
@@ -33,7 +33,7 @@ def read(name: bytes, base: bytes) -> tuple[Mark, bytes]:
         return Mark.NONE, base
     if base == OPAQUE:
         return Mark.OPAQUE, b""
-    if base.startswith(_AUFS):
+    if base.startswith(AUFS):
         return Mark.IGNORED, b""
     deleted = base[len(PREFIX) :]
     if deleted in (b"", b".", b".."):

@@ -1,0 +1,1 @@
+"""Networks of containers: bridges, addresses, NAT and names. `networks.Networks` is the door."""

@@ -1,0 +1,280 @@
+"""The host's side of networks in the kernel: bridges, forwarding and packet rules, made when first needed.
+
+Called by `networks`. `ensure` is on the path of every container: one question each to rtnetlink and nfnetlink when all
+is there. What is missing (after a reboot, a flushed firewall, a deleted bridge) is made again under the lock that all
+engines of the host share. Bridges carry the engine's folder as their alias, by which those of a folder that is gone are
+found.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from typing import TYPE_CHECKING
+
+from sandbox.errors import ConflictError, SandboxError, UnsupportedError
+from sandbox.kernel.netlink import Netlink, add_address, index_of, set_link
+from sandbox.network import address, rules
+from sandbox.network.store import host_locked, read_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from sandbox.kernel.netlink import Link
+    from sandbox.network.records import Attachment, Network
+
+_MAIN_TABLE = 254
+_DEFAULT_MTU = 1500
+_LARGEST_NAME = 15  # IFNAMSIZ less the NUL
+_LARGEST_ALIAS = 255
+_FORWARDING = "/proc/sys/net/ipv4/ip_forward"
+
+
+class Bridges:
+    """The bridges and the table of the engine whose networks lie in `root`; their names begin with `prefix`."""
+
+    def __init__(self, root: str, prefix: str) -> None:
+        self._root = root
+        self._prefix = prefix
+        self.table = prefix
+        # Whose folder is not plain text cannot be told by the alias to be gone, and is never taken for it
+        plain = root.isascii() and root.isprintable() and len(root) < _LARGEST_ALIAS - 16
+        self._alias = f"hako {prefix} {root if plain else '-'}"
+        self.notices: tuple[str, ...] = ()
+
+    def default_name(self) -> str:
+        """The bridge of the default network."""
+        return f"{self._prefix}0"
+
+    def bridge_name(self, taken: Iterable[str]) -> str:
+        """A name for another bridge, other than those `taken`."""
+        used = set(taken)
+        while (name := f"{self._prefix}-{os.urandom(3).hex()}") in used:
+            continue
+        return name
+
+    def veth_name(self, taken: Iterable[str]) -> str:
+        """A name for the host's end of a veth pair, other than those `taken`. Random, for an old one may take time to
+        go.
+        """
+        used = set(taken)
+        room = _LARGEST_NAME - len(self._prefix) - 1
+        while (name := f"{self._prefix}v{os.urandom(5).hex()[:room]}") in used:
+            continue
+        return name
+
+    def routes(self) -> tuple[address.Subnet, ...]:
+        """The places that the host's routes lead to."""
+        with Netlink() as netlink:
+            return address.read_routes(route.destination for route in netlink.routes())
+
+    def ensure(self, network: Network, networks: Callable[[], tuple[Network, ...]]) -> Link:
+        """The bridge of `network`, up, with address and rules; `networks` gives all of the engine's for the rules.
+
+        Raises `SandboxError` with what is missing on the host.
+        """
+        with Netlink() as netlink:
+            link = netlink.link(network.bridge)
+            if link is not None and link.up and link.alias == self._alias and rules.present(self.table):
+                return link
+            with _explained(network), host_locked():
+                return self._make(netlink, network, networks)
+
+    def make(self, network: Network, networks: Callable[[], tuple[Network, ...]]) -> None:
+        """`ensure` for a new network, whose subnet the caller chose under the host's lock and still holds."""
+        with Netlink() as netlink, _explained(network):
+            self._make(netlink, network, networks)
+
+    def attach(self, attachment: Attachment, bridge: Link, namespace_fd: int) -> None:
+        """Make the veth pair of `attachment`. Raises `OSError`; ENODEV when the bridge was removed meanwhile."""
+        with Netlink() as netlink:
+            netlink.add_veth(
+                attachment.host_interface,
+                attachment.interface,
+                peer_namespace_fd=namespace_fd,
+                master_index=bridge.ifindex,
+                mtu=attachment.mtu or bridge.mtu,
+                mac=attachment.mac,
+            )
+
+    def remove(self, network: Network) -> None:
+        """Take the bridge and the network's rules away; what is gone already is fine. The caller holds the
+        host's lock.
+        """
+        with Netlink() as netlink:
+            link = netlink.link(network.bridge)
+            if link is not None and link.alias == self._alias:
+                _delete(netlink, network.bridge)
+            if link is not None and rules.present(self.table):
+                # Elements that somebody removed are no reason to fail
+                with contextlib.suppress(UnsupportedError):
+                    rules.load(rules.elements("delete", self.table, network))
+
+    def tear_down(self) -> None:
+        """Take all bridges and the table of this engine away. Records stay; the next container makes them again."""
+        with host_locked(), Netlink() as netlink:
+            for link in netlink.links():
+                if link.alias == self._alias and link.kind == "bridge":
+                    _delete(netlink, link.name)
+            if rules.present(self.table):
+                rules.load(f"delete table inet {self.table}\n")
+
+    def reclaim(self, known: Iterable[str]) -> None:
+        """Remove bridges of this engine that are not among `known`, and all of engines whose folder is gone."""
+        names = set(known)
+        with host_locked(), Netlink() as netlink:
+            tables = set()
+            for link in netlink.links():
+                mark, _, rest = link.alias.partition(" ")
+                prefix, _, root = rest.partition(" ")
+                if mark != "hako" or link.kind != "bridge" or not root:
+                    continue
+                if link.alias == self._alias:
+                    if link.name not in names:
+                        _delete(netlink, link.name)
+                elif root.startswith("/") and not os.path.isdir(root):  # noqa: PTH112
+                    _delete(netlink, link.name)
+                    tables.add(prefix)
+            for table in tables:
+                if rules.present(table):
+                    rules.load(f"delete table inet {table}\n")
+
+    def _make(self, netlink: Netlink, network: Network, networks: Callable[[], tuple[Network, ...]]) -> Link:
+        _check_right(netlink, network.bridge)
+        link = netlink.link(network.bridge)
+        if link is not None and link.alias not in ("", self._alias):
+            raise ConflictError(
+                f"the bridge {network.bridge} belongs to another engine ({link.alias})", hint="use another HAKO_HOME"
+            )
+        self._check_overlap(netlink, network)
+        # Rules first: a bridge that is up is one whose rules have been set
+        if link is None or not rules.present(self.table):
+            self._load_rules(network, networks)
+        if link is None:
+            mtu = network.mtu or uplink_mtu(netlink)
+            mac = address.mac(address.parse(network.gateway))
+            netlink.add_bridge(network.bridge, mtu=mtu, mac=mac, alias=self._alias)
+        try:
+            made = self._bring_up(netlink, network)
+        except BaseException:
+            if link is None:
+                _delete(netlink, network.bridge)
+            raise
+        self._forward(network)
+        return made
+
+    def _bring_up(self, netlink: Netlink, network: Network) -> Link:
+        # Neither does the host take router advertisements from containers (CVE-2020-13401)
+        with contextlib.suppress(OSError):
+            _write(f"/proc/sys/net/ipv6/conf/{network.bridge}/disable_ipv6", "1")
+        index = index_of(network.bridge)
+        length = address.parse_subnet(network.subnet).length
+        with contextlib.suppress(FileExistsError):
+            netlink.send(add_address(index, f"{network.gateway}/{length}"))
+        netlink.send(set_link(index, up=True))
+        link = netlink.link(network.bridge)
+        if link is None:
+            raise OSError(errno.ENODEV, os.strerror(errno.ENODEV), network.bridge)
+        return link
+
+    def _load_rules(self, network: Network, networks: Callable[[], tuple[Network, ...]]) -> None:
+        if rules.present(self.table):
+            # Refused when an element of a network that is gone was left behind: then all is made anew
+            with contextlib.suppress(UnsupportedError):
+                rules.load(rules.elements("add", self.table, network))
+                return
+        everyone = {one.name: one for one in networks()} | {network.name: network}
+        rules.load(rules.render(self.table, everyone.values()))
+
+    def _check_overlap(self, netlink: Netlink, network: Network) -> None:
+        """A subnet that was free once may have been taken since by somebody else's interface."""
+        own = address.parse_subnet(network.subnet)
+        bridge = netlink.link(network.bridge)
+        for route in netlink.routes():
+            if bridge is not None and route.ifindex == bridge.ifindex:
+                continue
+            for other in address.read_routes((route.destination,)):
+                if other.overlaps(own):
+                    raise ConflictError(
+                        f"subnet {network.subnet} of network {network.name} is also the host's route to {other}",
+                        hint=f"sandbox network rm {network.name} lets it be made again elsewhere; or remove the route",
+                        reference="subnet-overlap",
+                    )
+
+    def _forward(self, network: Network) -> None:
+        notices = []
+        if (read_text(_FORWARDING) or "").strip() == "0":
+            try:
+                _write(_FORWARDING, "1")
+                notices.append(
+                    "this host did not forward packets (net.ipv4.ip_forward); it does now, for networks need it"
+                )
+            except OSError as error:
+                notices.append(f"containers reach the host only: net.ipv4.ip_forward cannot be set ({error.strerror})")
+        if rules.forward_policy() == "drop":
+            bridge = network.bridge
+            notices.append(
+                f"the host's own firewall (iptables FORWARD) drops forwarded packets: containers on {bridge} do not "
+                f"reach other hosts until it lets them, e.g. iptables -I DOCKER-USER -i {bridge} -j ACCEPT and "
+                f"-o {bridge} -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"
+            )
+        self.notices = tuple(notices)
+
+
+def uplink_mtu(netlink: Netlink) -> int:
+    """The MTU of the interface that the host's default route leaves by, 1500 without one."""
+    ways = [route for route in netlink.routes() if route.destination == "default" and route.table == _MAIN_TABLE]
+    ways = [route for route in ways if ":" not in route.gateway and route.ifindex]
+    if not ways:
+        return _DEFAULT_MTU
+    best = min(ways, key=lambda route: route.priority)
+    for link in netlink.links():
+        if link.ifindex == best.ifindex:
+            return link.mtu
+    return _DEFAULT_MTU
+
+
+@contextlib.contextmanager
+def _explained(network: Network) -> Iterator[None]:
+    try:
+        yield
+    except PermissionError:
+        raise SandboxError(
+            f"no right to set up network {network.name}",
+            hint="bridges need root; use --network host or none",
+            reference="network-not-permitted",
+        ) from None
+    except OSError as error:
+        if error.errno == errno.EOPNOTSUPP:
+            raise UnsupportedError(
+                f"the kernel cannot make the bridge {network.bridge}", hint="load its module: modprobe bridge"
+            ) from None
+        raise
+
+
+def _check_right(netlink: Netlink, name: str) -> None:
+    """Raise `PermissionError` where bridges may not be made; the kernel looks at the right before it looks for the
+    link.
+    """
+    try:
+        netlink.send(set_link(name))
+    except OSError as error:
+        if error.errno != errno.ENODEV:
+            raise
+
+
+def _delete(netlink: Netlink, name: str) -> None:
+    try:
+        netlink.delete_link(name)
+    except OSError as error:
+        if error.errno != errno.ENODEV:
+            raise
+
+
+def _write(path: str, value: str) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(descriptor, value.encode())
+    finally:
+        os.close(descriptor)

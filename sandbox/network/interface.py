@@ -1,0 +1,62 @@
+"""A container's own side of its networks: addresses and routes inside its namespace.
+
+`configure` runs in the container's first process, in its network namespace and as its root, before the root is changed
+and the command executed. It imports nothing while it runs (CVE-2019-14271), opens one netlink socket and sends one
+message.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from sandbox.kernel.netlink import Netlink, add_address, add_route, index_of, set_link
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sandbox.network.records import Attachment
+
+_LOOPBACK = 1  # the index of `lo` in every namespace
+
+# What Docker allows in a container's own namespace: low ports and ping for users other than root
+_SETTINGS = {"ipv4/ip_unprivileged_port_start": "0", "ipv4/ping_group_range": "0 65535"}
+
+
+def configure(attachments: Sequence[Attachment], *, proc: str = "/proc") -> None:
+    """Set up `lo` and the interfaces of `attachments`; none means `--network none`. The first with a gateway is the way
+    out.
+
+    `proc` is a procfs that may be written. IPv6 is off on the interfaces: no router on the bridge can hand out
+    addresses or routes (CVE-2020-13401). Raises `OSError` with the interface or address.
+    """
+    requests = [set_link(_LOOPBACK, up=True)]
+    way_out = False
+    for attachment in attachments:
+        if attachment.shared:
+            continue
+        _write(f"{proc}/sys/net/ipv6/conf/{attachment.interface}/disable_ipv6", "1")
+        index = index_of(attachment.interface)
+        requests.append(add_address(index, f"{attachment.address}/{attachment.length}"))
+        requests.append(set_link(index, up=True))
+        if attachment.gateway and not way_out:
+            requests.append(add_route(attachment.gateway, "default", index))
+            way_out = True
+    with Netlink() as netlink:
+        netlink.send(*requests)
+    for name, value in _SETTINGS.items():
+        try:
+            _write(f"{proc}/sys/net/{name}", value)
+        except OSError:  # a convenience; an id that the user namespace does not map is refused
+            continue
+
+
+def _write(path: str, value: str) -> None:
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    except FileNotFoundError:  # the kernel has no IPv6
+        return
+    try:
+        os.write(descriptor, value.encode())
+    finally:
+        os.close(descriptor)

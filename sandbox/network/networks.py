@@ -1,0 +1,370 @@
+"""Networks of containers: made, joined, left and removed. The door of the package.
+
+Called by the runtime, the CLI, the runners and the Remote API; any number of processes work on one folder at once.
+Making a network and reserving an address are work on files; the kernel is touched when a container is connected. The
+default network is called `bridge` and exists from its first use on.
+
+An ordinary user has no right to bridges: `create` and `reserve_host` work all the same, and give the containers of a
+network, which then share the host's, their names.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+import zlib
+from typing import TYPE_CHECKING
+
+from sandbox.errors import ConflictError, InvalidError, NotFoundError, SandboxError
+from sandbox.network import address, names
+from sandbox.network.bridges import Bridges
+from sandbox.network.records import Attachment, Network
+from sandbox.network.reservations import by_address, open_reservations
+from sandbox.network.store import Store, check_name, host_locked
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    from sandbox.network.reservations import Reservations
+
+DEFAULT = "bridge"
+_PREDEFINED = frozenset({DEFAULT, "host", "none"})
+_STANDARD_ROOT = "/var/lib/hako/networks"
+_DEFAULT_LENGTH = 22  # as many addresses as a bridge of Linux has ports (1024)
+_LENGTH = 24
+_SMALLEST_MTU, _LARGEST_MTU = 68, 65535  # IPv4's minimum, and what a veth takes
+_LONGEST_PREFIX = 8  # bytes, leaving room for a suffix in an interface's 15
+
+
+class Networks:
+    """The networks kept in `root` ($HAKO_HOME/networks).
+
+    Interfaces and the nftables table are named after `prefix`: "hako" for the standard folder, else one that follows
+    from the folder, so that engines with different homes on one host do not meet. `notices` holds, after `connect` or
+    `create`, what was changed on the host or what of it stands in the way, a sentence each.
+    """
+
+    def __init__(self, root: Path, *, prefix: str = "") -> None:
+        real = os.path.realpath(root)
+        if not prefix:
+            prefix = "hako" if real == _STANDARD_ROOT else f"hk{zlib.crc32(os.fsencode(real)) & 0xFF_FFFF:06x}"
+        if len(prefix) > _LONGEST_PREFIX or not (prefix.isascii() and prefix.isalnum()):
+            raise InvalidError(f"invalid prefix of interfaces: {prefix!r}", hint="use up to 8 letters and digits")
+        self._store = Store(root)
+        self._bridges = Bridges(real, prefix)
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """See the class."""
+        return self._bridges.notices
+
+    def create(
+        self,
+        name: str,
+        *,
+        subnet: str | None = None,
+        gateway: str | None = None,
+        internal: bool = False,
+        mtu: int | None = None,
+        labels: Mapping[str, str] | Iterable[tuple[str, str]] = (),
+    ) -> Network:
+        """Make a network. `subnet` is chosen so that no route of the host overlaps it, `gateway` is its first address
+        by default.
+
+        Raises `ConflictError` for a name that is taken or a subnet that overlaps, `InvalidError` for a malformed value.
+        """
+        check_name(name)
+        if name in _PREDEFINED:
+            raise ConflictError(f"network {name} is predefined", hint="choose another name")
+        return self._create(name, subnet, gateway, internal, mtu, dict(labels), _LENGTH)
+
+    def ensure_default(self) -> Network:
+        """The network `bridge`."""
+        found = self._store.find(DEFAULT)
+        if found is None:
+            try:
+                found = self._create(DEFAULT, None, None, False, None, {}, _DEFAULT_LENGTH)
+            except ConflictError:  # another process was quicker
+                found = self._store.get(DEFAULT)
+        return found
+
+    def get(self, name: str) -> Network:
+        """The network `name`, or the one whose id begins so. Raises `NotFoundError`."""
+        if name == DEFAULT:
+            return self.ensure_default()
+        check_name(name)
+        found = self._store.find(name)
+        if found is None:
+            near = [network for network in self._store.all() if network.id.startswith(name)]
+            found = near[0] if len(near) == 1 else self._store.get(name)
+        return found
+
+    def list(self) -> tuple[Network, ...]:
+        """All networks, by name."""
+        return self._store.all()
+
+    def attachments(self, network: Network | str) -> tuple[Attachment, ...]:
+        """Who is in the network, by address."""
+        record = self._record(network)
+        with open_reservations(self._store.folder(record.name), record.name) as reservations:
+            return tuple(reservations.all())
+
+    def remove(self, name: str) -> None:
+        """Remove a network, its bridge and its rules. Raises `ConflictError` naming the containers that are in it.
+
+        The default network can be removed too, and is made anew, elsewhere if need be, with the next use.
+        """
+        network = self.get(name)
+        folder = self._store.folder(network.name)
+        with self._store.locked(), open_reservations(folder, network.name) as reservations:
+            present = sorted({attachment.container[:12] for attachment in reservations.all()})
+            if present:
+                raise ConflictError(
+                    f"network {network.name} is in use by {', '.join(present)}",
+                    hint="remove the containers first",
+                    reference="network-in-use",
+                )
+            try:
+                with host_locked():
+                    self._bridges.remove(network)
+            except PermissionError:
+                raise SandboxError(
+                    f"no right to remove the bridge of network {network.name}", reference="network-not-permitted"
+                ) from None
+            self._store.discard(network.name)
+
+    def reserve(
+        self,
+        network: Network | str,
+        container_id: str,
+        names: Sequence[str],
+        *,
+        hosts_path: str = "",
+        extra_hosts: Iterable[tuple[str, str]] = (),
+        interface: str = "eth0",
+        wanted: str = "",
+    ) -> Attachment:
+        """Give the container an address and its names, and tell its peers: work on files only.
+
+        `names` begin with the canonical one (the host's name). `hosts_path` is made if missing, with `extra_hosts`
+        (name, address) in it; it and the files of all peers are up to date on return. `wanted` asks for one address.
+        Raises `ConflictError` (taken, or in the network already), `InvalidError`, `NotFoundError`, `SandboxError`
+        (full).
+        """
+        record = self._record(network)
+        with open_reservations(self._store.folder(record.name), record.name) as reservations:
+            number = reservations.choose(record, wanted)
+            everyone = reservations.all()
+            attachment = Attachment(
+                network=record.name,
+                container=container_id,
+                address=address.text(number),
+                length=address.parse_subnet(record.subnet).length,
+                interface=interface,
+                host_interface=self._bridges.veth_name(one.host_interface for one in everyone),
+                bridge=record.bridge,
+                gateway="" if record.internal else record.gateway,
+                mac=address.mac(number),
+                mtu=record.mtu,
+                names=tuple(names),
+                hosts_path=hosts_path,
+            )
+            self._join(reservations, record, attachment, everyone, extra_hosts)
+        return attachment
+
+    def reserve_host(
+        self,
+        network: Network | str,
+        container_id: str,
+        names: Sequence[str],
+        *,
+        hosts_path: str = "",
+        extra_hosts: Iterable[tuple[str, str]] = (),
+    ) -> Attachment:
+        """The same for a container that shares the host's network: names only, found at 127.0.0.1."""
+        record = self._record(network)
+        with open_reservations(self._store.folder(record.name), record.name) as reservations:
+            attachment = Attachment(
+                network=record.name,
+                container=container_id,
+                address="127.0.0.1",
+                names=tuple(names),
+                hosts_path=hosts_path,
+            )
+            self._join(reservations, record, attachment, reservations.all(), extra_hosts)
+        return attachment
+
+    def connect(self, attachment: Attachment, namespace_fd: int) -> None:
+        """Put the container's interface into the network namespace behind the descriptor; `interface.configure` sets it
+        up there.
+
+        Makes bridge and rules when they are missing. Raises `SandboxError`.
+        """
+        if attachment.shared:
+            return
+        record = self._store.get(attachment.network)
+        for last in (False, True):
+            bridge = self._bridges.ensure(record, self._store.all)
+            try:
+                self._bridges.attach(attachment, bridge, namespace_fd)
+            except OSError as error:
+                if error.errno == errno.ENODEV and not last:  # the bridge went meanwhile
+                    continue
+                raise _refused(attachment, error) from None
+            return
+
+    def release(self, container_id: str) -> None:
+        """Give back all addresses and names of the container, and tell its peers. Its interfaces go with its namespace.
+
+        A container that has none is fine.
+        """
+        for name in self._store.names():
+            folder = self._store.folder(name)
+            if not os.path.islink(f"{folder}/containers/{container_id}"):  # noqa: PTH114 - no lock for the many others
+                continue
+            try:
+                with open_reservations(folder, name) as reservations:
+                    if reservations.free(container_id):
+                        _tell(self._store.get(name), reservations.all())
+            except NotFoundError:  # removed meanwhile
+                continue
+
+    def hosts(self, network: Network | str, *, for_container: str) -> tuple[tuple[str, tuple[str, ...]], ...]:
+        """What `for_container` finds its peers and itself by in the network: (address, names), by address."""
+        record = self._record(network)
+        with open_reservations(self._store.folder(record.name), record.name) as reservations:
+            everyone = reservations.all()
+        viewer = next((one for one in everyone if one.container == for_container), None)
+        return tuple(_entries(record, everyone, viewer))
+
+    def reclaim(self, alive: Callable[[str], bool]) -> None:
+        """Give back what belongs to containers that `alive` denies, and remove bridges that nobody's records know."""
+        if not os.path.isdir(self._store.root):  # noqa: PTH112
+            return
+        with self._store.locked():
+            self._store.sweep()
+            networks = self._store.all()
+            for network in networks:
+                with open_reservations(self._store.folder(network.name), network.name) as reservations:
+                    if reservations.reclaim(alive):
+                        _tell(network, reservations.all())
+            try:
+                self._bridges.reclaim(network.bridge for network in networks)
+            except PermissionError:  # an ordinary user has none
+                return
+
+    def tear_down(self) -> None:
+        """Remove all bridges and rules of this engine from the host; records stay. For tests, and before
+        uninstalling.
+        """
+        self._bridges.tear_down()
+
+    def _create(
+        self,
+        name: str,
+        subnet: str | None,
+        gateway: str | None,
+        internal: bool,
+        mtu: int | None,
+        labels: dict[str, str],
+        length: int,
+    ) -> Network:
+        if mtu is not None and not _SMALLEST_MTU <= mtu <= _LARGEST_MTU:
+            raise InvalidError(f"an MTU of {mtu} is not possible", hint=f"use {_SMALLEST_MTU} to {_LARGEST_MTU}")
+        asked = None if subnet is None else address.parse_subnet(subnet)
+        with self._store.locked(), host_locked():
+            if self._store.find(name) is not None:
+                raise ConflictError(f"network {name} exists already", hint="remove it first, or choose another name")
+            present = self._store.all()
+            routes = self._bridges.routes()
+            used = {f"the host's route to {route}": route for route in routes}
+            used |= {f"network {one.name} ({one.subnet})": address.parse_subnet(one.subnet) for one in present}
+            chosen = asked or address.free_subnet(used.values(), length)
+            for what, other in used.items():
+                if chosen.overlaps(other):
+                    raise ConflictError(f"subnet {chosen} overlaps {what}", reference="subnet-overlap")
+            door = chosen.address + 1 if gateway is None else address.parse(gateway)
+            if not chosen.holds(door):
+                raise InvalidError(f"gateway {gateway} is no address for a host in {chosen}")
+            bridges = [one.bridge for one in present]
+            network = Network(
+                id=os.urandom(32).hex(),
+                name=name,
+                bridge=self._bridges.default_name() if name == DEFAULT else self._bridges.bridge_name(bridges),
+                subnet=str(chosen),
+                gateway=address.text(door),
+                internal=internal,
+                mtu=mtu or 0,
+                labels=labels,
+                created=time.time(),
+            )
+            # At once, where the caller may: a bridge that stands keeps other engines of the host from choosing its
+            # subnet
+            try:
+                self._bridges.make(network, self._store.all)
+            except SandboxError as error:
+                if error.reference != "network-not-permitted":
+                    raise
+            self._store.add(network)
+            return network
+
+    def _record(self, network: Network | str) -> Network:
+        return network if isinstance(network, Network) else self.get(network)
+
+    def _join(
+        self,
+        reservations: Reservations,
+        network: Network,
+        attachment: Attachment,
+        others: Iterable[Attachment],
+        extra_hosts: Iterable[tuple[str, str]],
+    ) -> None:
+        reservations.add(attachment)
+        try:
+            everyone = by_address((*others, attachment))
+            _tell(network, everyone, attachment.container, names.base(extra=extra_hosts))
+        except BaseException:
+            reservations.free(attachment.container)
+            raise
+
+
+def _tell(network: Network, everyone: Sequence[Attachment], newcomer: str = "", initial: str = "") -> None:
+    """Bring the hosts files of everybody in the network up to date; the file of `newcomer` is made from `initial`."""
+    for one in everyone:
+        if one.hosts_path:
+            new = one.container == newcomer
+            try:
+                names.rewrite(
+                    one.hosts_path, network.name, _entries(network, everyone, one), initial=initial if new else None
+                )
+            except OSError:
+                if new:
+                    raise  # a peer's file that cannot be written must not keep others from joining
+
+
+def _entries(
+    network: Network, everyone: Iterable[Attachment], viewer: Attachment | None
+) -> list[tuple[str, tuple[str, ...]]]:
+    """(address, names) as `viewer` sees them, itself first: containers on the host's network are at 127.0.0.1 for their
+    like, and at the gateway for those on the bridge.
+    """
+    found = []
+    for one in sorted(everyone, key=lambda one: viewer is None or one.container != viewer.container):
+        beside = one.shared and viewer is not None and not viewer.shared
+        found.append((network.gateway if beside else one.address, one.names))
+    return found
+
+
+def _refused(attachment: Attachment, error: OSError) -> SandboxError:
+    where = f"network {attachment.network}"
+    if isinstance(error, PermissionError):
+        return SandboxError(
+            f"no right to connect to {where}",
+            hint="bridges need root; use --network host or none",
+            reference="network-not-permitted",
+        )
+    if error.errno == errno.EXFULL:
+        return SandboxError(f"{where} is full", hint="a bridge has 1023 ports; use a second network")
+    return SandboxError(f"cannot connect to {where}: {error.strerror} ({error.filename})")

@@ -1,0 +1,85 @@
+"""What is known of a network and of a container's place in it: the records on disk and at the package's seams."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Network:
+    """One network. `subnet` ("10.88.4.0/24") and `gateway` are text; `mtu` 0 means the uplink's; `created` is in epoch
+    seconds.
+
+    The bridge named `bridge` exists only while somebody has needed it since the host's start.
+    """
+
+    id: str
+    name: str
+    bridge: str
+    subnet: str
+    gateway: str
+    internal: bool = False
+    mtu: int = 0
+    labels: Mapping[str, str] = field(default_factory=dict)
+    created: float = 0.0
+
+    def to_json(self) -> str:
+        """The text of `network.json`."""
+        return json.dumps({name: getattr(self, name) for name in self.__slots__})
+
+    @classmethod
+    def from_json(cls, text: str) -> Network:
+        """Read back; fields of a later version are ignored. Raises `ValueError`."""
+        return cls(**_known(text, cls.__slots__))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attachment:
+    """One container's place in one network.
+
+    `address` is an IPv4 address as text, `length` its prefix length. `interface` is the name inside the container,
+    `host_interface` of the other end; both are empty for a container that shares the host's network and is here for its
+    name only, with the address 127.0.0.1. `gateway` is empty where no way leads out. `names` are what peers find it by,
+    the first is the canonical one; `hosts_path` is the file on the host that the container sees as /etc/hosts, empty
+    for none.
+    """
+
+    network: str
+    container: str
+    address: str
+    length: int = 32
+    interface: str = ""
+    host_interface: str = ""
+    bridge: str = ""
+    gateway: str = ""
+    mac: str = ""
+    mtu: int = 0
+    names: tuple[str, ...] = ()
+    hosts_path: str = ""
+
+    @property
+    def shared(self) -> bool:
+        """Whether the container has no interface of its own in the network."""
+        return not self.interface
+
+    def to_json(self) -> str:
+        """The text of a reservation file, and what the runtime may keep in its state."""
+        return json.dumps({name: getattr(self, name) for name in self.__slots__})
+
+    @classmethod
+    def from_json(cls, text: str) -> Attachment:
+        """Read back; fields of a later version are ignored. Raises `ValueError`."""
+        known = _known(text, cls.__slots__)
+        return cls(**{**known, "names": tuple(known.get("names", ()))})
+
+
+def _known(text: str, fields: tuple[str, ...]) -> dict[str, Any]:
+    value = json.loads(text)
+    if not isinstance(value, dict):
+        raise ValueError("not an object")
+    return {name: value[name] for name in fields if name in value}

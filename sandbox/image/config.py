@@ -7,8 +7,8 @@ written back. Source: OCI image-spec config.md; `Healthcheck`, `Shell` and `OnBu
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sandbox.errors import InvalidError
 
@@ -16,8 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Healthcheck:
+class Healthcheck(NamedTuple):
     """Docker's HEALTHCHECK; durations in nanoseconds, 0 is the default."""
 
     test: tuple[str, ...] = ()  # ("CMD", …) | ("CMD-SHELL", text) | ("NONE",)
@@ -28,23 +27,22 @@ class Healthcheck:
     retries: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImageConfig:
+class ImageConfig(NamedTuple):
     """How a container of the image starts, unless its caller says otherwise. An empty value is the same as none."""
 
     entrypoint: tuple[str, ...] = ()
     command: tuple[str, ...] = ()
-    environment: Mapping[str, str] = field(default_factory=dict)  # in the image's order
+    environment: Mapping[str, str] = MappingProxyType({})  # in the image's order
     user: str = ""
     working_dir: str = ""
-    labels: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = MappingProxyType({})
     exposed_ports: tuple[str, ...] = ()  # "80/tcp"
     volumes: tuple[str, ...] = ()
     stop_signal: str = ""
     shell: tuple[str, ...] = ()
     on_build: tuple[str, ...] = ()
     healthcheck: Healthcheck | None = None
-    unknown: Mapping[str, Any] = field(default_factory=dict)  # fields of the JSON that are none of these
+    unknown: Mapping[str, Any] = MappingProxyType({})  # fields of the JSON that are none of these
 
 
 _KNOWN = frozenset(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -19,8 +18,7 @@ class LayerRecord(NamedTuple):
     tar_size: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Image:
+class Image(NamedTuple):
     """A stored image. `id` is the digest of its configuration, as docker's is; `references` are in familiar form,
     sorted.
     """

@@ -16,10 +16,10 @@ import errno
 import os
 import signal
 import time
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -31,8 +31,7 @@ _SMALLEST_QUOTA = 1_000  # microseconds, the kernel's
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.000_2, 0.01  # seconds between two looks at something that ends on its own
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class Limits(NamedTuple):
     """Limits of one container; `None` and "" mean none. Names and units follow the Docker Engine API.
 
     `memory_swap` is memory plus swap: `None` twice the memory as Docker has it, -1 no limit. `memory_reservation` is
@@ -63,8 +62,7 @@ class Limits:
         return 2 * self.memory if self.memory_swap is None else self.memory_swap
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Hierarchy:
+class Hierarchy(NamedTuple):
     """Where the host's control groups are mounted.
 
     `version` 2: everything below `unified`. 1: a mount per controller in `controllers`, and `unified` too on a hybrid
@@ -74,7 +72,7 @@ class Hierarchy:
 
     version: int
     unified: str = ""
-    controllers: Mapping[str, str] = field(default_factory=dict)
+    controllers: Mapping[str, str] = MappingProxyType({})
     uid: int = 0
     runtime_directory: str = ""
 

@@ -13,8 +13,7 @@ import fcntl
 import os
 import signal
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from sandbox.errors import SandboxError, UnsupportedError
 from sandbox.kernel import mounts, namespaces, process
@@ -33,8 +32,7 @@ _ALL_SIGNALS = frozenset(range(1, 32)) | frozenset(range(34, 65))  # 32 and 33 a
 _UID_FAILED, _GID_FAILED = 1, 2
 
 
-@dataclass(frozen=True, slots=True)
-class IdRange:
+class IdRange(NamedTuple):
     """`size` ids, from `container` on inside the namespace and from `host` on in its parent."""
 
     container: int
@@ -42,8 +40,7 @@ class IdRange:
     size: int
 
 
-@dataclass(frozen=True, slots=True)
-class IdMap:
+class IdMap(NamedTuple):
     """The users and groups of a user namespace."""
 
     uids: tuple[IdRange, ...]

@@ -8,8 +8,7 @@ first.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sandbox.errors import InvalidError
 from sandbox.runtime.spec import ContainerSpec, LogDriver, Mount, MountKind, Resources, Security
@@ -23,8 +22,7 @@ DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 DEFAULT_STOP_SIGNAL = "SIGTERM"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ContainerConfig:
+class ContainerConfig(NamedTuple):
     """`layers` are ChainIDs, top first; `environment` is a tuple of NAME=value; `created` is in seconds since the
     epoch.
     """
@@ -44,8 +42,7 @@ class ContainerConfig:
 
     def to_json(self) -> dict[str, Any]:
         """The shape of `config.json`."""
-        fields = {name: getattr(self, name) for name in self.__slots__ if name != "spec"}
-        return fields | {"spec": _spec_to_json(self.spec)}
+        return self._asdict() | {"spec": _spec_to_json(self.spec)}
 
     @staticmethod
     def from_json(data: dict[str, Any]) -> ContainerConfig:
@@ -103,13 +100,12 @@ def _environment(spec: ContainerSpec, image: Mapping[str, str], hostname: str) -
 
 
 def _spec_to_json(spec: ContainerSpec) -> dict[str, Any]:
-    fields = {name: getattr(spec, name) for name in spec.__slots__}
-    return fields | {
+    return spec._asdict() | {
         "environment": dict(spec.environment),
         "labels": dict(spec.labels),
-        "mounts": [{name: getattr(mount, name) for name in mount.__slots__} for mount in spec.mounts],
-        "resources": {name: getattr(spec.resources, name) for name in spec.resources.__slots__},
-        "security": {name: getattr(spec.security, name) for name in spec.security.__slots__},
+        "mounts": [mount._asdict() for mount in spec.mounts],
+        "resources": spec.resources._asdict(),
+        "security": spec.security._asdict(),
     }
 
 

@@ -243,7 +243,7 @@ class Engine:
         """Run a further process in a running container; with a terminal, `Process.terminal` is its master."""
         folder = self._containers.find(reference)
         connection = control.connect(folder.path)
-        fields = {name: getattr(spec, name) for name in spec.__slots__} | {"environment": dict(spec.environment)}
+        fields = spec._asdict() | {"environment": dict(spec.environment)}
         try:
             control.send(connection, {"do": "execute", "spec": fields}, self._exec_streams(spec, stdio or Stdio()))
             terminal: int | None = None

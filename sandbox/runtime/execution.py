@@ -10,7 +10,6 @@ CVE-2024-21626).
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import os
 import socket
 from typing import TYPE_CHECKING
@@ -177,7 +176,7 @@ def _run(config: ContainerConfig, spec: ExecSpec, plan: op.Plan, channel: socket
         enter_directory(init.root, spec.working_dir or config.working_dir)
         security = config.spec.security
         privileged = spec.privileged or security.privileged
-        keep = capability_set(dataclasses.replace(security, privileged=privileged))
+        keep = capability_set(security._replace(privileged=privileged))
         become_user(
             init, spec.user or config.user, keep, no_new_privileges=security.no_new_privileges and not privileged
         )

@@ -4,9 +4,6 @@
 host's rights, the second in the container's first process, which has none but those of its own user namespace. An
 operation holds everything it needs, so that a plan can be read, printed, compared and interrupted after any of its
 lines.
-
-They are named tuples because a cold `sandbox run` pays for every class it creates: a frozen dataclass costs six times
-as much.
 """
 
 from __future__ import annotations

@@ -9,7 +9,6 @@ ends whatever else should remain.
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import time
 from typing import TYPE_CHECKING
@@ -32,8 +31,7 @@ LOST_EXIT_CODE = 137  # as after a SIGKILL, which is how it ended
 
 def lost(state: State) -> State:
     """A running container's state after its supervisor was killed: it ended, nobody saw when."""
-    return dataclasses.replace(
-        state,
+    return state._replace(
         status=Status.EXITED,
         pid=0,
         finished=state.finished or time.time(),

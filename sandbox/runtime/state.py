@@ -14,9 +14,8 @@ import fcntl
 import json
 import os
 import time
-from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sandbox.errors import ConflictError, InvalidError, NotFoundError
 from sandbox.kernel import paths
@@ -40,8 +39,7 @@ class Status(StrEnum):
     EXITED = "exited"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class State:
+class State(NamedTuple):
     """Times are seconds since the epoch; `pid` is init's on the host, with `start_time` (ticks since boot) to know it
     again.
     """
@@ -64,7 +62,7 @@ class State:
 
     def to_json(self) -> dict[str, Any]:
         """The shape of `state.json`."""
-        return {name: getattr(self, name) for name in self.__slots__}
+        return self._asdict()
 
     @staticmethod
     def from_json(data: dict[str, Any]) -> State:

@@ -10,7 +10,6 @@ own connection is the first one that waits for the end.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import os
 import signal
 import time
@@ -47,7 +46,7 @@ def supervise(home: Path, identifier: str, lock: int, starter: socket.socket, st
         attached = [fd for fd in (stdio.stdin, stdio.stdout, stdio.stderr) if fd is not None]
         _detach_from_caller((lock, starter.fileno(), *attached))
         if stdio.stdout is not None and stdio.stdout == stdio.stderr:
-            stdio = dataclasses.replace(stdio, stderr=os.dup(stdio.stderr))  # each stream owns and closes its own
+            stdio = stdio._replace(stderr=os.dup(stdio.stderr))  # each stream owns and closes its own
         process.set_name(f"hako:{identifier[:10]}")
         Supervisor(home, identifier, lock, starter, stdio).run()
     except BaseException as error:
@@ -351,8 +350,7 @@ class Supervisor:
         else:
             (self._folder.path / control.SOCKET_NAME).unlink(missing_ok=True)
             self._folder.write_state(
-                dataclasses.replace(
-                    self._state,
+                self._state._replace(
                     status=Status.EXITED if started else Status.CREATED,
                     pid=0,
                     finished=time.time(),

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Network:
+class Network(NamedTuple):
     """One network. `subnet` ("10.88.4.0/24") and `gateway` are text; `mtu` 0 means the uplink's; `created` is in epoch
     seconds.
 
@@ -25,21 +24,20 @@ class Network:
     gateway: str
     internal: bool = False
     mtu: int = 0
-    labels: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = MappingProxyType({})
     created: float = 0.0
 
     def to_json(self) -> str:
         """The text of `network.json`."""
-        return json.dumps({name: getattr(self, name) for name in self.__slots__})
+        return json.dumps(self._asdict() | {"labels": dict(self.labels)})
 
     @classmethod
     def from_json(cls, text: str) -> Network:
         """Read back; fields of a later version are ignored. Raises `ValueError`."""
-        return cls(**_known(text, cls.__slots__))
+        return cls(**_known(text, cls._fields))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Attachment:
+class Attachment(NamedTuple):
     """One container's place in one network.
 
     `address` is an IPv4 address as text, `length` its prefix length. `interface` is the name inside the container,
@@ -69,12 +67,12 @@ class Attachment:
 
     def to_json(self) -> str:
         """The text of a reservation file, and what the runtime may keep in its state."""
-        return json.dumps({name: getattr(self, name) for name in self.__slots__})
+        return json.dumps(self._asdict())
 
     @classmethod
     def from_json(cls, text: str) -> Attachment:
         """Read back; fields of a later version are ignored. Raises `ValueError`."""
-        known = _known(text, cls.__slots__)
+        known = _known(text, cls._fields)
         return cls(**{**known, "names": tuple(known.get("names", ()))})
 
 

@@ -69,7 +69,9 @@ class Ended:
 
 
 class Handle(Protocol):
-    """One started container. Its two descriptors belong to the handle and are valid until `close`."""
+    """One started container. Its descriptors belong to the handle: `output` is valid until `close`, `ended` until
+    `result`.
+    """
 
     @property
     def output(self) -> int:
@@ -84,7 +86,7 @@ class Handle(Protocol):
         """An IP address at which this host reaches the container's ports, or empty where there is none."""
 
     def result(self) -> Ended:
-        """How it ended; only after `ended` is readable, any number of times."""
+        """How it ended; once `ended` is readable, which must not be watched any more. Any number of times."""
 
     def terminate(self) -> None:
         """Ask the container to end in its own way, or kill it where its process does not listen. Idempotent, never

@@ -100,11 +100,11 @@ class Build:
         self._loop.run(until=lambda: self.over)
         return self.results
 
-    def cancel(self, reason: str) -> None:
-        """Kill what runs, start nothing more. Again: kill again. For use from the loop's callbacks."""
+    def cancel(self, reason: str, *, gently: bool = False) -> None:
+        """End what runs, start nothing more; see `StageRun.cancel`. For use from the loop's callbacks."""
         self._cancelled = self._cancelled or reason
         for run in tuple(self._running.values()):
-            run.cancel(reason, interrupted=True)
+            run.cancel(reason, interrupted=True, gently=gently)
         self._advance()
 
     def abandon(self) -> None:

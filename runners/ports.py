@@ -55,7 +55,10 @@ class PortWait:
         self.cancel()
         family = socket.AF_INET6 if ":" in self._address else socket.AF_INET
         self._socket = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
-        code = self._socket.connect_ex((self._address, self.port))
+        try:
+            code = self._socket.connect_ex((self._address, self.port))
+        except OSError as error:  # not an address
+            code = error.errno or errno.EINVAL
         if code == errno.EINPROGRESS:
             self._loop.watch(self._socket.fileno(), self._connected, write=True)
             self._timer = self._loop.after(_CONNECT_PATIENCE, self._attempt)

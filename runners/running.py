@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 CHUNK = 1 << 16
 READY_PATIENCE = 60.0  # seconds until a service's ports must accept
-STOP_PATIENCE = 5.0  # seconds that services have to end by themselves when the steps are over
+STOP_PATIENCE = 5.0  # seconds that a container has to end by itself when it is asked to
 KILL_PATIENCE = 10.0  # seconds after which a killed container is given up: a process hangs in the kernel
 DRAIN_PATIENCE = 5.0  # seconds for the rest of the output after the container's end
 
@@ -58,12 +58,15 @@ class Running:
         self._timers: list[Timer] = []
         self._started = loop.now()
         self._reading = False
+        self._accepted = False
         self._ended: Ended | None = None
 
     @property
     def waiting_for(self) -> int:
         """The service's port that has not accepted yet, or 0."""
-        return self._ports.port if self._ports is not None else 0
+        if self._accepted or not self.service or not self.step.ports:
+            return 0
+        return self._ports.port if self._ports is not None else self.step.ports[0]
 
     def begin(self, handle: Handle) -> None:
         """Listen to the started container."""
@@ -78,18 +81,17 @@ class Running:
                 self._ports = PortWait(self._loop, handle.address, self.step.ports, self._accepts)
                 self._after(READY_PATIENCE, self._not_ready)
             else:
-                self._after(0, lambda: self._watcher.is_ready(self.step.name))
+                self._after(0, self._accepts)  # nobody can tell; one that died at once is seen before this
 
     def stop(self) -> None:
-        """End a service: it is asked first."""
-        if self._handle is not None:
+        """End it: it is asked first, and killed after a moment."""
+        if self._handle is not None and self._ended is None:
             self._stop_waiting()
             self._handle.terminate()
             self._after(STOP_PATIENCE, self.kill)
 
-    def kill(self, *, cancelled: bool = False) -> None:
+    def kill(self) -> None:
         """End it now."""
-        self.cancelled = self.cancelled or cancelled
         if self._handle is not None and self._ended is None:
             self._stop_waiting()
             self._handle.kill()
@@ -110,12 +112,11 @@ class Running:
         self._timers.append(self._loop.after(delay, callback))
 
     def _accepts(self) -> None:
-        self._stop_waiting()
-        self._ports = None
+        self._accepted = True
         self._watcher.is_ready(self.step.name)
 
     def _not_ready(self) -> None:
-        if self._ports is not None:
+        if not self._accepted:
             self._time_out()
 
     def _time_out(self) -> None:

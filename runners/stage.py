@@ -94,14 +94,18 @@ class StageRun:
             self._deadline = self._loop.after(self.stage.timeout, lambda: self.cancel(reason))
         self._advance()
 
-    def cancel(self, reason: str, *, interrupted: bool = False) -> None:
-        """Kill what runs, start nothing more. Again: kill again."""
+    def cancel(self, reason: str, *, interrupted: bool = False, gently: bool = False) -> None:
+        """End what runs, start nothing more. `gently`: containers that handle their stop signal get a moment for it."""
         if self._over:
             return
         self._cancelled = self._cancelled or reason
         self._interrupted = self._interrupted or interrupted
         for running in tuple(self._running.values()):
-            running.kill(cancelled=True)
+            running.cancelled = True
+            if gently:
+                running.stop()
+            else:
+                running.kill()
         self._advance()
 
     def abandon(self) -> None:

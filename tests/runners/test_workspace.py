@@ -7,12 +7,14 @@ import os
 import socket
 import stat
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 
 import pytest
 
 from runners import gitrepo, workspace
+from sandbox.kernel import capabilities
 
 IDENTITY = {
     "GIT_AUTHOR_NAME": "a",
@@ -285,21 +287,15 @@ def test_a_file_that_cannot_be_read_is_named(project: Path, tmp_path: Path) -> N
     """The error has the path."""
     (project / "src/b").chmod(0)
     pid = os.fork()
-    if pid == 0:  # root reads everything, so somebody else has to try
+    if pid == 0:
         code = 1
         try:
-            tmp_path.chmod(0o777)
-            os.setgroups([])
-            os.setresgid(65534, 65534, 65534)
-            os.setresuid(65534, 65534, 65534)
+            capabilities.apply(frozenset())  # what makes root read everything
             workspace.snapshot(project, tmp_path / "copy")
         except OSError as error:
             code = 0 if error.filename == str(project / "src/b") else 2
         finally:
             os._exit(code)
-    for folder in tmp_path.parents:
-        if folder.name.startswith("pytest-"):
-            folder.chmod(0o755)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
 
 
@@ -373,22 +369,20 @@ def test_a_broken_repository_is_an_error(project: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_five_thousand_files_take_half_a_second(tmp_path: Path) -> None:
-    """Or hardly longer than cp needs, where the disk is slow: paired, the best of three."""
-    folder = tmp_path / "large"
-    for number in range(50):
-        (folder / f"d{number}").mkdir(parents=True)
-        for index in range(100):
-            (folder / f"d{number}/f{index}").write_text("x = 1\n" * 500)
-    git(folder, "init", "-q")
-    git(folder, "add", "-A")
-    git(folder, "commit", "-q", "-m", "large")
-    ours, theirs = [], []
-    for attempt in range(3):
-        started = time.perf_counter()
-        workspace.snapshot(folder, tmp_path / f"ours{attempt}")
-        between = time.perf_counter()
-        subprocess.run(["cp", "-a", folder, tmp_path / f"theirs{attempt}"], check=True)
-        ours.append(between - started)
-        theirs.append(time.perf_counter() - between)
-    assert min(ours) < max(0.5, 1.5 * min(theirs)), (ours, theirs)
+def test_five_thousand_files_take_half_a_second() -> None:
+    """In memory, so that it is our own work that is measured: making inodes on a disk has its own, changing price."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as memory:
+        folder = Path(memory, "large")
+        for number in range(50):
+            (folder / f"d{number}").mkdir(parents=True)
+            for index in range(100):
+                (folder / f"d{number}/f{index}").write_text("x = 1\n" * 500)
+        git(folder, "init", "-q")
+        git(folder, "add", "-A")
+        git(folder, "commit", "-q", "-m", "large")
+        times = []
+        for attempt in range(3):
+            started = time.perf_counter()
+            workspace.snapshot(folder, Path(memory, f"copy{attempt}"))
+            times.append(time.perf_counter() - started)
+    assert min(times) < 0.5, times

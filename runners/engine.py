@@ -1,0 +1,350 @@
+"""The back end on our own engine (`sandbox.runtime.engine`).
+
+A Stage gets a network `ci-<8 hex>`, in which services and steps find each other by name; the workspace, temporary
+volumes and the script are bind mounts from the run's folder. A step's output goes by one pipe straight to the runner:
+the engine keeps no log of it. For an ordinary user there is only the host's network: every name of the Stage then
+means 127.0.0.1.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ci.pipeline.script import script_arguments
+from runners import runfolder
+from runners.backend import BackendError, Ended
+from sandbox.errors import NotFoundError, SandboxError
+from sandbox.kernel.idmap import in_initial_namespace
+from sandbox.kernel.paths import remove_tree
+from sandbox.runtime.engine import signal_number
+from sandbox.runtime.spec import ContainerSpec, LogDriver, Mount, MountKind, Resources, Security, Stdio
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from ci.pipeline.spec import StageSpec, StepSpec, VolumeMount
+    from runners.backend import Container, HostMount
+    from runners.runfolder import RunFolder
+    from sandbox.image.sources import Sources
+    from sandbox.runtime.engine import Engine, Process
+
+RUN_LABEL = "hako.run"
+STAGE_LABEL = "hako.stage"
+STEP_LABEL = "hako.step"
+NETWORK_PREFIX = "ci-"
+SCRIPT = "/run/hako/script"  # where a container finds its script
+_KILLED = 128 + signal.SIGKILL
+_PIPE_SIZE = 1 << 20  # a step that prints a lot runs ahead instead of waiting for the loop
+
+
+class EngineBackend:
+    """Makes containers in `engine` for the run that `folder` belongs to. `progress` gets lines about image work."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        folder: RunFolder,
+        *,
+        sources: Callable[[], Sources],
+        progress: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self.engine = engine
+        self.folder = folder
+        self._sources = sources
+        self._progress = progress
+        self._rootful = in_initial_namespace()
+        self._warnings: dict[str, None] = {}
+        if not self._rootful:
+            self.warn("an ordinary user has the host's network only: services listen on this host, at 127.0.0.1")
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What this host lacks, each sentence once."""
+        return tuple(self._warnings)
+
+    @property
+    def has_networks(self) -> bool:
+        """Whether Stages get a network of their own."""
+        return self._rootful
+
+    def warn(self, text: str) -> None:
+        """Remember a sentence."""
+        self._warnings[text] = None
+
+    def reclaim(self) -> None:
+        """End and remove what runs without a living process left: containers, networks, folders."""
+        runfolder.reclaim(self.engine.home, before=lambda name: _remove_run(self.engine, name))
+        self.engine.reclaim()
+
+    def missing_images(self, names: tuple[str, ...]) -> tuple[str, ...]:
+        """Those that are not in the store."""
+        return tuple(dict.fromkeys(name for name in names if self.engine.images.find(name) is None))
+
+    def fetch_image(self, name: str) -> None:
+        """Make the image of the distribution's packages, where a source says how."""
+        from sandbox.image.bootstrap import bootstrap  # noqa: PLC0415  (images are here mostly)
+
+        try:
+            source = self._sources().find(name)
+            if source is None:
+                raise no_source(name)
+            bootstrap(self.engine.images, source, progress=self._progress)
+        except (SandboxError, OSError) as error:
+            raise _converted(error) from error
+
+    def prepare(self, stage: StageSpec, *, workspace: Path, mounts: tuple[HostMount, ...] = ()) -> EngineStage:
+        """The Stage's network and volumes."""
+        return EngineStage(self, stage, workspace, mounts)
+
+
+class EngineStage:
+    """One Stage on the engine."""
+
+    def __init__(
+        self, backend: EngineBackend, stage: StageSpec, workspace: Path, mounts: tuple[HostMount, ...]
+    ) -> None:
+        self._backend = backend
+        self._stage = stage
+        self._workspace = workspace
+        self._mounts = mounts
+        self._handles: list[EngineHandle] = []
+        self._names: set[str] = set()
+        self.name = NETWORK_PREFIX + os.urandom(4).hex()
+        self._path = backend.folder.path / self.name
+        self._network = "host"
+        try:
+            self._path.mkdir(mode=0o700)
+            for volume in stage.volumes:
+                (self._path / "volumes" / volume).mkdir(mode=0o755, parents=True)
+            if backend.has_networks:
+                backend.engine.networks.create(self.name, labels={RUN_LABEL: backend.folder.name})
+                self._network = self.name
+        except (SandboxError, OSError) as error:
+            self.finish()
+            raise _converted(error) from error
+
+    def start(self, container: Container) -> EngineHandle:
+        """Start one container with its output on a pipe."""
+        try:
+            spec = self._spec(container)
+            reading, writing = os.pipe2(os.O_CLOEXEC)
+        except OSError as error:
+            raise _converted(error) from error
+        try:
+            _enlarge(writing)
+            identifier = self._backend.engine.create(spec)
+            try:
+                process = self._backend.engine.start(identifier, Stdio(stdout=writing, stderr=writing))
+            except BaseException:
+                _remove_container(self._backend.engine, identifier)
+                raise
+            address = self._address(identifier)
+        except (SandboxError, OSError) as error:
+            os.close(reading)
+            raise _converted(error) from error
+        finally:
+            os.close(writing)
+        for warning in process.warnings:
+            self._backend.warn(warning)
+        handle = EngineHandle(self._backend.engine, identifier, process, reading, address)
+        self._handles.append(handle)
+        return handle
+
+    def finish(self) -> None:
+        """Containers, network, volumes; what fails stays for `reclaim`."""
+        for handle in self._handles:
+            handle.close()
+        if self._network != "host":
+            _remove_network(self._backend.engine, self.name)
+            self._network = "host"
+        _remove_folder(self._path)
+
+    def _spec(self, container: Container) -> ContainerSpec:
+        step = container.step
+        mounts = [
+            Mount(kind=MountKind.BIND, source=str(self._workspace), target=self._stage.workspace),
+            *(
+                Mount(kind=MountKind.BIND, source=mount.source, target=mount.target, read_only=mount.read_only)
+                for mount in self._mounts
+            ),
+            *(self._volume(volume) for volume in step.volumes),
+        ]
+        entrypoint = step.entrypoint or None
+        command: tuple[str, ...] | None = None
+        if container.script:
+            path = self._path / f"script-{len(self._handles)}"
+            path.write_text(container.script, "utf-8", "surrogateescape")
+            path.chmod(0o444)
+            mounts.append(Mount(kind=MountKind.BIND, source=str(path), target=SCRIPT, read_only=True))
+            entrypoint, command = script_arguments(step.shell, SCRIPT), ()
+        elif step.entrypoint:
+            command = ()
+        return ContainerSpec(
+            image=step.image,
+            name=self._container_name(step.name),
+            entrypoint=entrypoint,
+            command=command,
+            environment=container.environment,
+            working_dir=step.working_dir or self._stage.workspace,
+            user=step.user,
+            hostname=_host_name(step.name) if self._backend.has_networks else "",
+            auto_remove=True,
+            network=self._network,
+            aliases=(_host_name(step.name),) if self._backend.has_networks else (),
+            extra_hosts=() if self._backend.has_networks else self._names_of_this_host(),
+            mounts=tuple(mounts),
+            labels={
+                RUN_LABEL: self._backend.folder.name,
+                STAGE_LABEL: self._stage.name,
+                STEP_LABEL: step.name,
+            },
+            resources=Resources(memory=step.memory, cpus=step.cpus),
+            security=Security(privileged=step.privileged),
+            log_driver=LogDriver.NONE,
+        )
+
+    def _address(self, identifier: str) -> str:
+        if not self._backend.has_networks:
+            return "127.0.0.1"
+        try:
+            return self._backend.engine.state(identifier).address.partition("/")[0]
+        except NotFoundError:  # it has ended, and is removed
+            return ""
+
+    def _volume(self, volume: VolumeMount) -> Mount:
+        source = volume.host or str(self._path / "volumes" / volume.name)
+        return Mount(kind=MountKind.BIND, source=source, target=volume.target, read_only=volume.read_only)
+
+    def _container_name(self, step: str) -> str:
+        """`ci-<8 hex>-<step>`, made different where two names of the pipeline differ only in their case."""
+        name = f"{self.name}-{step.lower()}"
+        while name in self._names:
+            name += "-"
+        self._names.add(name)
+        return name
+
+    def _names_of_this_host(self) -> tuple[tuple[str, str], ...]:
+        every: Sequence[StepSpec] = (*self._stage.services, *self._stage.steps)
+        return tuple((_host_name(step.name), "127.0.0.1") for step in every)
+
+
+class EngineHandle:
+    """One running container."""
+
+    def __init__(self, engine: Engine, identifier: str, process: Process, output: int, address: str) -> None:
+        self._engine = engine
+        self._id = identifier
+        self._process = process
+        self._result: Ended | None = None
+        self._closed = False
+        self.output = output
+        self.ended = process.fileno()
+        self.address = address
+
+    def result(self) -> Ended:
+        """What the supervisor says; a supervisor that was killed is the container's end too."""
+        if self._result is None:
+            try:
+                status = self._process.wait()
+            except (SandboxError, OSError) as error:
+                self._result = Ended(code=_KILLED, error=str(error))
+            else:
+                assert status is not None  # noqa: S101  (no timeout was given)
+                self._result = Ended(code=status.code, oom=status.oom, error=status.error)
+        return self._result
+
+    def terminate(self) -> None:
+        """Its stop signal where its first process handles it, else SIGKILL: the kernel would drop the signal."""
+        try:
+            number = signal_number(self._engine.config(self._id).stop_signal)
+            if _catches(self._process.pid, number):
+                self._engine.kill(self._id, number)
+            else:
+                self.kill()
+        except (SandboxError, OSError):
+            self.kill()
+
+    def kill(self) -> None:
+        """SIGKILL to its first process; the kernel ends all others of its PID namespace with it."""
+        with contextlib.suppress(SandboxError, OSError):  # it has ended
+            self._engine.kill(self._id, signal.SIGKILL)
+
+    def close(self) -> None:
+        """Descriptors, and the container where it has not ended."""
+        if not self._closed:
+            self._closed = True
+            os.close(self.output)
+            self._process.close()
+            if self._result is None:
+                _remove_container(self._engine, self._id)
+
+
+def no_source(name: str) -> BackendError:
+    """What to say of an image that is not here and that nothing here can make."""
+    return BackendError(
+        f"there is no image {name!r} here, and no source that makes it",
+        hint="`sandbox images` lists those that are here; images.toml can describe one made of Debian's packages",
+    )
+
+
+def _remove_run(engine: Engine, run: str) -> None:
+    """Containers and networks of a run whose process is dead."""
+    for config, _ in engine.containers(all=True):
+        if config.spec.labels.get(RUN_LABEL) == run:
+            _remove_container(engine, config.id)
+    for network in engine.networks.list():
+        if network.labels.get(RUN_LABEL) == run:
+            _remove_network(engine, network.name)
+
+
+def _remove_container(engine: Engine, identifier: str) -> None:
+    with contextlib.suppress(SandboxError, OSError):  # gone already, or for `reclaim`
+        engine.remove(identifier, force=True)
+
+
+def _remove_network(engine: Engine, name: str) -> None:
+    with contextlib.suppress(SandboxError, OSError):
+        engine.networks.remove(name)
+
+
+def _remove_folder(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        parent = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            remove_tree(parent, path.name)
+        finally:
+            os.close(parent)
+
+
+def _catches(pid: int, number: int) -> bool:
+    """Whether a process has a handler for a signal (proc(5), SigCgt). The first process of a PID namespace without one
+    is not ended by it.
+    """
+    for line in Path(f"/proc/{pid}/status").read_text("ascii", "replace").splitlines():
+        name, _, value = line.partition(":")
+        if name == "SigCgt":
+            return bool(int(value, 16) >> (number - 1) & 1)
+    return False
+
+
+def _enlarge(pipe: int) -> None:
+    with contextlib.suppress(OSError):  # an ordinary user has a limit (/proc/sys/fs/pipe-user-pages-soft)
+        fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE_SIZE)
+
+
+def _host_name(step: str) -> str:
+    return step.lower()
+
+
+def _converted(error: SandboxError | OSError | BackendError) -> BackendError:
+    if isinstance(error, BackendError):
+        return error
+    if isinstance(error, SandboxError):
+        return BackendError(error.message, hint=error.hint)
+    reason = (error.strerror or str(error)).lower()
+    return BackendError(f"{error.filename}: {reason}" if error.filename else reason)

@@ -66,8 +66,10 @@ class Host:
             _ACTIONS[type(operation)](self, operation)
         assert self.channel is not None, "a plan clones init"  # noqa: S101
         control.send(self.channel, {"event": "go", "mounts": list(self._mounts)}, list(self._mounts.values()))
-        for descriptor in self._mounts.values():
-            os.close(descriptor)
+        # The root stays open here: its last user synchronises the disk, which must not be init on its way out.
+        for key, descriptor in self._mounts.items():
+            if key != "root":
+                os.close(descriptor)
         self._mounts.clear()
         if self._user_namespace >= 0:
             os.close(self._user_namespace)
@@ -107,7 +109,9 @@ class Host:
         os.close(tree)
 
     def _mount_overlay(self, operation: op.MountOverlay) -> None:
-        options = mounts.overlay_options(operation.lowers, "rw/upper", "rw/work", userxattr=operation.userxattr)
+        options = mounts.overlay_options(
+            operation.lowers, "rw/upper", "rw/work", userxattr=operation.userxattr, volatile=operation.volatile
+        )
         assert self._ids is not None, "ids are mapped first"  # noqa: S101
         os.mkdir("root")
         if operation.userxattr:
@@ -156,7 +160,8 @@ class Host:
 
     def _create_cgroup(self, operation: op.CreateCgroup) -> None:
         self.cgroup = Cgroup.create(self._hierarchy, operation.name, operation.limits)
-        self.warnings.extend(self.cgroup.warnings)
+        if operation.asked:
+            self.warnings.extend(self.cgroup.warnings)
 
     def _join_cgroup(self, _: op.JoinCgroup) -> None:
         if self.cgroup is not None and not self.cgroup.enters:

@@ -25,10 +25,11 @@ class UnshareMounts(NamedTuple):
 
 
 class CreateCgroup(NamedTuple):
-    """The container's control group, with its limits."""
+    """The container's control group, with its limits; `asked` when the caller wants any, and hears where they fail."""
 
     name: str
     limits: Limits
+    asked: bool
 
 
 class CloneInit(NamedTuple):
@@ -64,11 +65,15 @@ class MountLayer(NamedTuple):
 
 
 class MountOverlay(NamedTuple):
-    """The container's root: the image's layers below, the container's own upper directory above."""
+    """The container's root: the image's layers below, the container's own upper directory above.
+
+    A `volatile` one is never synchronised with the disk: the kernel would write back the upper's whole file system when
+    the overlay goes. It is for containers that are removed at their end, and after a crash anyway.
+    """
 
     lowers: tuple[str, ...]
     userxattr: bool
-    read_only: bool
+    volatile: bool
 
 
 class PrepareMount(NamedTuple):

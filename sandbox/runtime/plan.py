@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from sandbox.kernel import capabilities
 from sandbox.kernel.namespaces import Flags
 from sandbox.runtime import operations as op
-from sandbox.runtime.spec import MountKind
+from sandbox.runtime.spec import MountKind, Resources
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -89,7 +89,7 @@ class Facts(NamedTuple):
 
 def plan(config: ContainerConfig, facts: Facts) -> op.Plan:
     """Every operation of one start, in order."""
-    return op.Plan(host=tuple(_host(facts)), init=tuple(_init(config, facts)), warnings=facts.warnings)
+    return op.Plan(host=tuple(_host(config, facts)), init=tuple(_init(config, facts)), warnings=facts.warnings)
 
 
 def capability_set(security: Security) -> frozenset[Capability]:
@@ -109,13 +109,13 @@ def capability_set(security: Security) -> frozenset[Capability]:
     return frozenset(kept)
 
 
-def _host(facts: Facts) -> Iterator[op.HostOperation]:
+def _host(config: ContainerConfig, facts: Facts) -> Iterator[op.HostOperation]:
     namespaces = Flags.NEWUSER | Flags.NEWNS | Flags.NEWPID | Flags.NEWUTS | Flags.NEWIPC
     if facts.network != "host":
         namespaces |= Flags.NEWNET
     yield op.UnshareMounts()
     if facts.cgroup:
-        yield op.CreateCgroup(facts.cgroup, facts.limits)
+        yield op.CreateCgroup(facts.cgroup, facts.limits, asked=config.spec.resources != Resources())
     yield op.CloneInit(namespaces)
     yield op.MapIds(facts.ids)
     if facts.cgroup:
@@ -125,7 +125,7 @@ def _host(facts: Facts) -> Iterator[op.HostOperation]:
     for source, name in zip(facts.lowers, names, strict=True):
         yield op.MountLayer(source, name, facts.idmapped)
     yield op.MountLayer(facts.folder, "rw", facts.idmapped)
-    yield op.MountOverlay(names, facts.userxattr, read_only=False)
+    yield op.MountOverlay(names, facts.userxattr, volatile=config.spec.auto_remove)
     for name, number in DEVICES.items():
         yield op.PrepareMount(f"dev/{name}", f"/dev/{name}", False, False, False, number)
     for name in FILES:

@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from ci.pipeline.source import Position
+from ci.pipeline.suggest import Suggester
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -80,6 +81,7 @@ class Report:
 
     def __init__(self, source: Source) -> None:
         self.source = source
+        self.suggester = Suggester()
         self._found: dict[tuple[Position, str, str], Diagnostic] = {}
 
     def error(self, code: str, position: Position, message: str, hint: str = "") -> None:
@@ -100,13 +102,18 @@ class Report:
         return any(diagnostic.severity is Severity.ERROR for diagnostic in self._found.values())
 
     @property
+    def full(self) -> bool:
+        """Whether nothing more is taken: then looking for more is a waste."""
+        return len(self._found) > DIAGNOSTICS_LIMIT
+
+    @property
     def diagnostics(self) -> tuple[Diagnostic, ...]:
         """In the order of the file."""
         return tuple(sorted(self._found.values(), key=lambda one: one.position[:2]))
 
     def _add(self, code: str, severity: Severity, position: Position, message: str, hint: str) -> None:
         key = (position, code, message)
-        if key in self._found or len(self._found) > DIAGNOSTICS_LIMIT:
+        if key in self._found or self.full:
             return
         if len(self._found) == DIAGNOSTICS_LIMIT:
             # Placed behind all others, wherever they are.

@@ -14,7 +14,7 @@ from ci.pipeline import dialects
 from ci.pipeline.diagnostics import Report, Severity, render, summary
 from ci.pipeline.dialects import hako
 from ci.pipeline.lint import lint
-from ci.pipeline.source import Position, SourceError, read
+from ci.pipeline.source import Position, SourceError, invisible, read
 from ci.pipeline.yaml import parse
 
 if TYPE_CHECKING:
@@ -72,6 +72,9 @@ def load(text: bytes | str, filename: str = ".ci.yml") -> Loaded:
         hint = "only .ci.yml is read so far; a file of another name is taken for one"
         report.error("unknown-dialect", Position(1, 1, 1, 1), f"this is a file of {foreign}", hint)
         return Loaded(filename=filename, documents=(), diagnostics=report.diagnostics)
+    for position, character in invisible(source):
+        message = f"the character U+{ord(character):04X} is not seen, and may change how this line reads"
+        report.warning("invisible-character", position, message, "remove it")
     nodes = parse(source, report)
     if not nodes and not report.failed:
         report.error(

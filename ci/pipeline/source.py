@@ -13,7 +13,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 SIZE_LIMIT = 1024 * 1024  # bytes. A file of 500 steps is 130 kB; what is larger was not written by a person.
 
@@ -106,6 +109,16 @@ def read(data: bytes | str, filename: str) -> Source:
     return result
 
 
+def invisible(origin: Source) -> Iterator[tuple[Position, str]]:
+    """Characters that make a line read otherwise than it is shown (CVE-2021-42574), and their places."""
+    if origin.text.isascii():
+        return
+    for number, line in enumerate(origin.lines, 1):
+        if not line.isascii():
+            for match in re.finditer("[\u200b-\u200f\u202a-\u202e\u2060-\u2069]", line):
+                yield Position(number, match.start() + 1, number, match.end() + 1), match[0]
+
+
 def _decode(data: bytes, filename: str) -> str:
     try:
         return data.decode("utf-8")
@@ -125,7 +138,7 @@ def _character_error(origin: Source, offset: int) -> SourceError:
     line, column = len(before), len(before[-1]) + 1
     character = origin.text[offset]
     message = f"the character U+{ord(character):04X} cannot be in a pipeline file"
-    hint = 'remove it; where a string needs it, write it as an escape in double quotes: "\\u2028"'
+    hint = f'remove it; a string that needs it has it as an escape in double quotes: "\\u{ord(character):04x}"'
     if character == "\0":
-        hint = "remove it; is this a binary file, or UTF-16?"
+        hint = "is this a binary file, or UTF-16?"
     return SourceError(origin, Position(line, column, line, column + 1), "bad-character", message, hint)

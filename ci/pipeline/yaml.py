@@ -18,6 +18,7 @@ import yaml
 
 from ci.pipeline.nodes import Entry, Kind, Mapping, Node, Scalar, Sequence
 from ci.pipeline.source import NOWHERE, Position
+from ci.pipeline.syntax import report_syntax
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,22 +46,6 @@ _TAGS = {
 }
 _COLLECTION_TAGS = ("tag:yaml.org,2002:seq", "tag:yaml.org,2002:map", "!")
 
-# What the parser says → what to do about it.
-_HINTS = (
-    ("mapping values are not allowed", 'a value that contains ": " must be quoted; or is the indentation wrong?'),
-    ("cannot start any token", "quote the value, or remove the character"),
-    ("did not find expected key", "check the indentation, and that every quote is closed"),
-    ("could not find expected ':'", 'a key is followed by ":" and a space'),
-    ("did not find expected '-' indicator", 'every item of a list begins with "- ", in one column'),
-    ("unexpected end of stream", "is a quote not closed?"),
-    ("did not find expected ',' or ']'", 'is a "[" not closed?'),
-    ("did not find expected ',' or '}'", 'is a "{" not closed?'),
-    ("unknown escape character", 'in double quotes a backslash is written "\\\\"; single quotes take it as it is'),
-    ("block sequence entries are not allowed", 'a list begins on a line of its own, each item with "- "'),
-    ("did not find expected alphabetic", 'a value that begins with "*" or "&" must be quoted'),
-    ("undefined tag handle", 'a value that begins with "!" must be quoted'),
-)
-
 
 def parse(source: Source, report: Report) -> tuple[Node, ...]:
     """The documents of a file that hold anything at all.
@@ -75,7 +60,7 @@ def parse(source: Source, report: Report) -> tuple[Node, ...]:
             if not builder.take(event):
                 break
     except yaml.MarkedYAMLError as error:
-        _report_syntax(error, source, report)
+        report_syntax(error, source, report)
         return ()
     except yaml.YAMLError as error:
         report.error("yaml-syntax", Position(1, 1, 1, 1), f"the file is not YAML: {error}")
@@ -284,30 +269,3 @@ def _resolve(value: str) -> Kind:
 
 def _tag(tag: str) -> str:
     return tag.replace("tag:yaml.org,2002:", "!!")
-
-
-def _report_syntax(error: yaml.MarkedYAMLError, source: Source, report: Report) -> None:
-    mark = error.problem_mark or error.context_mark
-    line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-    problem = error.problem or error.context or "no YAML"
-    hint = next((hint for words, hint in _HINTS if words in problem), "")
-    message = problem
-    text = source.lines[line - 1] if line <= len(source.lines) else ""
-    if "cannot start any token" in problem:
-        character = text[column - 1 : column]
-        message = f'a value cannot begin with "{character}"'
-        if character == "\t":
-            message, hint = "a tab cannot indent", "indent with spaces"
-    elif (
-        error.context
-        and error.context_mark
-        and error.problem_mark
-        and error.context_mark.line != error.problem_mark.line
-    ):
-        message = f"{problem}, {error.context} (line {error.context_mark.line + 1})"
-    if line > len(source.lines) or (not text.strip() and column == 1):
-        # The parser noticed at the end of the file; what it was reading is more of use.
-        other = error.context_mark
-        if other:
-            line, column = other.line + 1, other.column + 1
-    report.error("yaml-syntax", Position(line, column, line, column + 1), message, hint)

@@ -12,7 +12,7 @@ from ci.pipeline.conditions import FACTS
 from ci.pipeline.document import Document, Step
 from ci.pipeline.failure import OnFailure
 from ci.pipeline.nodes import Entry, Mapping, Scalar, Sequence
-from ci.pipeline.reading import Keys, Reader
+from ci.pipeline.parts import Parts
 from ci.pipeline.source import Text
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from ci.pipeline.diagnostics import Report
     from ci.pipeline.nodes import Node
+    from ci.pipeline.reading import Keys
 
 # What a step and a service have in common.
 CONTAINER_KEYS = (
@@ -113,7 +114,7 @@ def read(nodes: Several[Node], report: Report) -> tuple[Document, ...]:
     return tuple(document for document in documents if document)
 
 
-class _Hako(Reader):
+class _Hako(Parts):
     """Reads documents, steps and services."""
 
     def document(self, node: Node) -> Document | None:

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from ci.pipeline.conditions import WORDS
 from ci.pipeline.glob import Glob, GlobError
-from ci.pipeline.suggest import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -51,7 +50,7 @@ def _check(condition: Condition, axes: Mapping[str, None], report: Report) -> No
     for axis, patterns in condition.matrix.items():
         if axis not in axes:
             message = f'"{axis}" is no variable of the matrix' if axes else f'there is no matrix to take "{axis}" from'
-            report.error("undefined-variable", patterns.position, message, did_you_mean(axis, axes))
+            report.error("undefined-variable", patterns.position, message, report.suggester.did_you_mean(axis, axes))
         _check_globs(patterns, report)
 
 
@@ -63,7 +62,7 @@ def _check_words(fact: str, patterns: Filter, report: Report) -> None:
         if any(character in text.value for character in _GLOB_CHARACTERS):
             hint = f'"{fact}" takes words, not patterns: {", ".join(words)}'
         else:
-            hint = did_you_mean(text.value, words) or f"one of: {', '.join(words)}"
+            hint = report.suggester.did_you_mean(text.value, words) or f"one of: {', '.join(words)}"
         report.error("bad-condition", text.position, f'"{fact}" is never "{text.value}"', hint)
 
 

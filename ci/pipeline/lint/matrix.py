@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ci.pipeline.matrix import CELL_LIMIT, cells, size
-from ci.pipeline.suggest import did_you_mean
 from ci.pipeline.values import BadValue, variable
 from ci.pipeline.variables import NAMES
 
@@ -38,13 +37,12 @@ def check_matrix(matrix: Matrix | None, report: Report) -> tuple[Cell, ...]:
                 ([text.value for text in axis.values] for axis in matrix.axes if axis.name.value == name), None
             )
             if values is None:
-                hint = did_you_mean(name, known)
+                hint = report.suggester.did_you_mean(name, known)
                 report.error("undefined-variable", entry.name.position, f'"{name}" is no variable of the matrix', hint)
             elif entry.value.value not in values:
                 message = f'"{name}" is never "{entry.value.value}": this excludes nothing'
-                report.warning(
-                    "excludes-nothing", entry.value.position, message, did_you_mean(entry.value.value, values)
-                )
+                hint = report.suggester.did_you_mean(entry.value.value, values)
+                report.warning("excludes-nothing", entry.value.position, message, hint)
     return _cells(matrix, report)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ci.pipeline import graph
-from ci.pipeline.suggest import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -38,7 +37,7 @@ def check_steps(document: Document, report: Report) -> None:
                 )
             else:
                 message = f'"{name}" depends on "{text.value}", and there is no such step'
-                hint = did_you_mean(text.value, names)
+                hint = report.suggester.did_you_mean(text.value, names)
             report.error("unknown-dependency", text.position, message, hint)
     _check_cycles(dependencies, report)
 
@@ -56,7 +55,7 @@ def check_documents(documents: Sequence[Document], report: Report) -> None:
         for text in document.depends_on:
             if text.value not in names:
                 message = f'"{document.title}" depends on "{text.value}", and there is no such document'
-                hint = did_you_mean(text.value, names) or "this names documents of the file, not steps"
+                hint = report.suggester.did_you_mean(text.value, names) or "this names documents of the file, not steps"
                 report.error("unknown-dependency", text.position, message, hint)
     _check_cycles({document.title: document.depends_on for document in documents}, report)
 

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from ci.pipeline import values
 from ci.pipeline.document import DEFAULT_WORKSPACE
-from ci.pipeline.suggest import did_you_mean
 from ci.pipeline.variables import NAMES
 
 if TYPE_CHECKING:
@@ -118,7 +117,7 @@ def _check_mount(mount: Mount, volumes: Sequence[str], check: Values) -> None:
         )
     elif mount.name is not None and mount.name.value not in volumes:
         name = mount.name.value
-        hint = did_you_mean(name, volumes) or f'name it at the top: "volumes: [{name}]"'
+        hint = check.report.suggester.did_you_mean(name, volumes) or f'name it at the top: "volumes: [{name}]"'
         check.report.error("unknown-volume", mount.name.position, f'there is no volume "{name}"', hint)
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ci.pipeline import substitution
-from ci.pipeline.suggest import closest
 from ci.pipeline.values import BadValue
 from ci.pipeline.variables import NAMES
 
@@ -21,12 +20,17 @@ if TYPE_CHECKING:
     from ci.pipeline.source import Text
 
 
+CHECKS_LIMIT = 50_000  # values × cells that are looked at; what is left, compile finds
+
+
 class Values:
     """Checks the values of one document, in all cells of its matrix."""
 
     def __init__(self, report: Report, cells: Sequence[Cell]) -> None:
         self.report = report
         self.cells = cells
+        self.budget = CHECKS_LIMIT
+        self._known = dict.fromkeys(name for cell in cells for name in cell)
 
     def check(self, text: Text | None, read: Callable[[str], object] = str) -> str | None:
         """Check a value; returns it where it is the same in every cell and good."""
@@ -45,7 +49,7 @@ class Values:
         if not names:
             value = substitution.expand(text.value, lambda _: None)
             return value if self._good(text, value, read) else None
-        if not any(name in NAMES for name in names):
+        if read is not str and not any(name in NAMES for name in names):
             self._check_cells(text, names, read)
         return None
 
@@ -60,6 +64,9 @@ class Values:
             if key in seen or not all(name in cell for name in names):
                 continue
             seen.add(key)
+            self.budget -= 1
+            if self.budget < 0:
+                return
             given = ", ".join(f"{name}={value}" for name, value in zip(names, key, strict=True))
             if not self._good(text, substitution.expand(text.value, cell.get), read, f" (with {given})"):
                 return
@@ -74,19 +81,18 @@ class Values:
 
     def _defined(self, text: Text, parameter: substitution.Parameter) -> bool:
         name = parameter.name
-        if name in NAMES:
+        if name in NAMES or self.report.full:
             return True
         without = next((cell for cell in self.cells if name not in cell), None)
         if without is None:
             return True
         position = text.part(parameter.start, parameter.end).position
-        known = {key: None for cell in self.cells for key in cell}
-        if name in known:
+        if name in self._known:
             given = ", ".join(f"{key}={value}" for key, value in without.items())
             message, hint = f'"{name}" has no value in the matrix cell {given}', 'name it in every entry of "include"'
         else:
             message = f'"{name}" is neither a variable of the matrix nor a CI_* variable'
-            meant = closest(name, (*known, *sorted(NAMES)))
+            meant = self.report.suggester.closest(name, (*self._known, *sorted(NAMES)))
             hint = f'did you mean "${{{meant}}}"?' if meant else f'write "$${{{name}}}" for the characters themselves'
         self.report.error("undefined-variable", position, message, hint)
         return False

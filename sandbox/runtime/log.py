@@ -37,20 +37,26 @@ class LogWriter:
 
     def __init__(self, path: Path) -> None:
         self.error = ""
-        self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        self._path = path
+        self._descriptor = -1  # opened for the first record: many containers print nothing
 
     def write(self, stream: int, data: bytes) -> None:
         """Append one record in one write."""
         if self.error:
             return
         try:
+            if self._descriptor < 0:
+                flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+                self._descriptor = os.open(self._path, flags, 0o600)
             os.writev(self._descriptor, (_HEADER.pack(time.time_ns(), stream, len(data)), data))
         except OSError as error:
             self.error = f"output is no longer kept: {error.strerror}"
 
     def close(self) -> None:
         """Close the file."""
-        os.close(self._descriptor)
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
 
 
 def read(path: Path, *, start: int = 0, follow: Callable[[], bool] | None = None) -> Iterator[Record]:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from bench.harness import BenchmarkError
+from sandbox.network.networks import Networks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def engine_home(setup: Setup) -> Iterator[Path]:
-    """Make it; the caller's folder is removed as a whole afterwards."""
+    """Make it; its bridge goes afterwards, the caller's folder is removed as a whole."""
     home = setup.directory / "home"
     home.mkdir(mode=0o700)
     made = subprocess.run(
@@ -30,4 +31,8 @@ def engine_home(setup: Setup) -> Iterator[Path]:
     )
     if made.returncode:
         raise BenchmarkError(f"sandbox bootstrap busybox: {made.stderr.strip()}")
-    yield home
+    try:
+        yield home
+    finally:
+        if os.geteuid() == 0:  # an ordinary user has no bridges
+            Networks(home / "networks").tear_down()

@@ -4,16 +4,18 @@ Markers: `root` is skipped with the reason for an ordinary user, `network` where
 is a throw-away state directory of one test; `engine_home` is one for the whole run, shared by all processes of
 pytest-xdist, with the image `busybox` in it.
 
-A run leaves nothing behind: `leaks.py` compares mounts, interfaces, control groups and processes of before and after.
+A run leaves nothing behind: `project/leaks.py` compares mounts, interfaces, control groups and processes of before and
+after.
 """
 
 from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 import subprocess
 import sys
-import time
+import tempfile
 import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MARK = "HAKO_TEST_RUN"  # in the environment of every process that a run starts
+SHARED = "HAKO_TEST_SHARED"  # the folder of what the processes of a run share
 _before = pytest.StashKey[leaks.Snapshot]()
 _found = pytest.StashKey[tuple[str, ...]]()
 REPOSITORY = Path(__file__).parent.parent
@@ -52,6 +55,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Note what the host has before anything runs; only the process that starts the others does."""
     if _is_controller(config):
         os.environ[MARK] = uuid.uuid4().hex
+        os.environ[SHARED] = tempfile.mkdtemp(prefix="hako-tests-")
         config.stash[_before] = leaks.Snapshot.take()
 
 
@@ -59,7 +63,11 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Look for what the run left; with HAKO_LEAKS=fail (as `make test` has it) anything found fails the run."""
     config = session.config
-    if not _is_controller(config) or session.testscollected == 0:
+    if not _is_controller(config):
+        return
+    take_down(Path(os.environ[SHARED]) / "home")
+    shutil.rmtree(os.environ[SHARED], ignore_errors=True)
+    if session.testscollected == 0:
         return
     found = leaks.left_behind(config.stash[_before], mark=f"{MARK}={os.environ[MARK]}", patience=5.0)
     config.stash[_found] = found
@@ -76,32 +84,52 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
             terminalreporter.line(line)
 
 
+def take_down(home: Path) -> None:
+    """Remove a state directory and what it has in the kernel.
+
+    An ordinary user's holds files of the ids that belong to its containers: they are removed the way they were made, in
+    a user namespace that has those ids.
+    """
+    if not home.exists():
+        return
+    if os.geteuid() == 0:
+        from sandbox.network.networks import Networks  # noqa: PLC0415  (collecting must not need the engine)
+
+        if (home / "networks").exists():
+            Networks(home / "networks").tear_down()
+        shutil.rmtree(home, ignore_errors=True)
+        return
+    program = (
+        "import shutil, sys; from sandbox.kernel.idmap import become_root; become_root(); shutil.rmtree(sys.argv[1])"
+    )
+    subprocess.run([sys.executable, "-c", program, str(home)], cwd=REPOSITORY, capture_output=True, check=False)
+
+
 @pytest.fixture
-def hako_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def hako_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A state directory of this test alone, also in the environment of the commands that it starts."""
     home = tmp_path / "hako"
     home.mkdir(mode=0o700)
     monkeypatch.setenv("HAKO_HOME", str(home))
-    return home
+    yield home
+    take_down(home)
 
 
 @pytest.fixture(scope="session")
-def engine_home(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator[Path]:
+def engine_home() -> Path:
     """One state directory of the whole run, with the image `busybox`; all processes of pytest-xdist share it.
 
     The image is made by the `sandbox` command under a lock, by whoever comes first.
     """
-    base = tmp_path_factory.getbasetemp()
-    if worker_id != "master":
-        base = base.parent
-    home = base / "engine-home"
-    with (base / "engine-home.lock").open("w") as lock:
+    shared = Path(os.environ[SHARED])
+    home = shared / "home"
+    with (shared / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (home / ".ready").exists():
+        if not (shared / "ready").exists():
             home.mkdir(mode=0o700, exist_ok=True)
-            started = time.monotonic()
             made = subprocess.run(
                 [sys.executable, "-m", "sandbox.cli.main", "bootstrap", "busybox"],
+                cwd=REPOSITORY,
                 env={**os.environ, "HAKO_HOME": str(home)},
                 capture_output=True,
                 text=True,
@@ -110,8 +138,8 @@ def engine_home(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Ite
             )
             if made.returncode != 0:
                 pytest.fail(f"`sandbox bootstrap busybox` failed: {made.stderr}", pytrace=False)
-            (home / ".ready").write_text(f"{time.monotonic() - started:.3f} s\n")
-    yield home
+            (shared / "ready").touch()
+    return home
 
 
 @pytest.fixture

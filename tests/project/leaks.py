@@ -1,18 +1,21 @@
 """What a test run must not leave on the host: mounts, interfaces, control groups, processes.
 
-Called by the root conftest, once before and once after a run. Names are the engine's own: veths `hv…`, control groups
-below `hako`. Bridges (`hako0`, `hk-…`) are no leak by themselves: a network outlives its containers, and the default
-one is kept for the next; a test that makes a network removes it and looks.
+Called by the root conftest, once before and once after a run. Names are the engine's own: interfaces `hako…` and `hk…`
+(bridges and veths), packet filter tables of the same names, control groups below `hako`. Those of the standard state
+directory (`hako0`, table `hako`) are kept for the next container and are no leak.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
-_VETH = "hv"
+_PREFIXES = ("hako", "hk")
+_STANDARD = ("hako", "hako0")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +24,7 @@ class Snapshot:
 
     mounts: frozenset[str]
     interfaces: frozenset[str]
+    tables: frozenset[str]
     cgroups: frozenset[str]
     processes: frozenset[int]
 
@@ -29,7 +33,8 @@ class Snapshot:
         """Read the present state of this process's namespaces."""
         return cls(
             mounts=frozenset(_mounts(Path("/proc/self/mountinfo"))),
-            interfaces=frozenset(name for name in _names(Path("/sys/class/net")) if name.startswith(_VETH)),
+            interfaces=frozenset(filter(_is_ours, _names(Path("/sys/class/net")))),
+            tables=frozenset(filter(_is_ours, _tables())),
             cgroups=frozenset(_cgroups(Path("/sys/fs/cgroup"))),
             processes=frozenset(int(name) for name in _names(Path("/proc")) if name.isdigit()),
         )
@@ -51,12 +56,26 @@ def left_behind(before: Snapshot, *, mark: str, patience: float) -> tuple[str, .
 def _compare(before: Snapshot, now: Snapshot, mark: bytes) -> tuple[str, ...]:
     lines = [f"mount {point}" for point in sorted(now.mounts - before.mounts)]
     lines += [f"interface {name}" for name in sorted(now.interfaces - before.interfaces)]
+    lines += [f"packet filter table {name}" for name in sorted(now.tables - before.tables)]
     lines += [f"control group {name}" for name in sorted(now.cgroups - before.cgroups)]
     own = _ancestors(os.getpid())
     for pid in sorted(now.processes - before.processes - own):
         if _has_mark(pid, mark):
             lines.append(f"process {pid}: {_command(pid)}")
     return tuple(lines)
+
+
+def _is_ours(name: str) -> bool:
+    return name.startswith(_PREFIXES) and name not in _STANDARD
+
+
+def _tables() -> list[str]:
+    """Names of the nftables tables; none where there is no `nft`, or no right to look."""
+    nft = shutil.which("nft", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
+    if nft is None:
+        return []
+    listed = subprocess.run([nft, "list", "tables"], capture_output=True, text=True, check=False).stdout
+    return [line.split()[-1] for line in listed.splitlines() if line.startswith("table ")]
 
 
 def _mounts(table: Path) -> list[str]:

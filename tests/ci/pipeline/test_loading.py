@@ -1,0 +1,210 @@
+"""The front door: any text is loaded, and what is wrong with it is said once, at its place, quickly."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import ci.pipeline
+from ci.pipeline.compile import CompileError, compile_all
+from ci.pipeline.diagnostics import render
+from ci.pipeline.dialects.hako import DOCUMENT_KEYS, SERVICE_KEYS, STEP_KEYS
+from ci.pipeline.event import Event
+from ci.pipeline.loading import PipelineError
+
+
+def test_fine() -> None:
+    """A file without mistakes gives its documents."""
+    loaded = ci.pipeline.load(b"steps: [{name: a, image: b}]", "x.yml")
+    assert loaded.ok
+    assert loaded.diagnostics == ()
+    assert [document.title for document in loaded.require()] == ["default"]
+    assert ci.pipeline.check("steps: [{name: a, image: b}]") == ()
+
+
+def test_warnings_do_not_stop() -> None:
+    """A file with warnings and infos can be run."""
+    loaded = ci.pipeline.load("{matrix: {A: [1, 1]}, steps: [{name: a, image: b, privileged: true}]}")
+    assert [one.code for one in loaded.diagnostics] == ["repeated-value", "needs-trust"]
+    assert loaded.require()
+
+
+def test_require() -> None:
+    """Documents of a file with errors are not to be had, and the error tells the way."""
+    with pytest.raises(PipelineError, match=r"x\.yml: 1 error") as error:
+        ci.pipeline.load("steps: [{name: a}]", "x.yml").require()
+    assert "missing-image" in error.value.rendered()
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "place"),
+    [
+        (b"", "empty-file", (1, 1)),
+        (b"\xef\xbb\xbf", "empty-file", (1, 1)),
+        (b"# nothing\n---\n", "empty-file", (1, 1)),
+        (b"- a\n- b", "not-a-mapping", (1, 1)),
+        (b"\n  hello", "not-a-mapping", (2, 3)),
+        (b"\x7fELF\0\xff", "not-utf8", (1, 6)),
+        (b"a: \0", "bad-character", (1, 4)),
+        (b"a" * (10 << 20), "file-too-large", (1, 1)),
+        (b"a: [" + b"1," * 500_000 + b"]", "too-large", (1, 200_003)),
+        (b"[" * 500_000, "too-deep", (1, 51)),
+        (b"x" * 1_000_000, "not-a-mapping", (1, 1)),
+        (b"\n" * 1_000_000, "empty-file", (1, 1)),
+        (
+            b"image: b\nsteps: [{name: a}]\nmatrix: {%s}" % b", ".join(b"A%d: [1, 2, 3]" % n for n in range(5000)),
+            "matrix-too-large",
+            (3, 1),
+        ),
+    ],
+    ids=lambda value: value if isinstance(value, str) else None,
+)
+def test_one_clear_diagnostic(text: bytes, code: str, place: tuple[int, int]) -> None:
+    """What is no pipeline at all is one diagnostic, in less than a second."""
+    before = time.process_time()
+    loaded = ci.pipeline.load(text)
+    rendered = render(loaded.diagnostics)
+    assert time.process_time() - before < 1
+    assert [(one.code, one.position[:2]) for one in loaded.diagnostics] == [(code, place)]
+    assert len(rendered) < 1500
+
+
+SLOW = {
+    "misspelt names": "image: b\nsteps: [{name: a}"
+    + "".join(f", {{name: step-{n}, depends_on: [stap-{n}]}}" for n in range(3000))
+    + "]",
+    "cells": "image: b\nmatrix: {A: ["
+    + ",".join(map(str, range(500)))
+    + "]}\nsteps: ["
+    + ", ".join(f"{{name: s{n}, timeout: '${{A}}{n}s', environment: {{X: '${{A}}', Y: '${{B}}'}}}}" for n in range(800))
+    + "]",
+    "a circle": "image: b\nsteps:\n"
+    + "\n".join(f"- {{name: s{n}, depends_on: [s{(n + 1) % 3000}]}}" for n in range(3000)),
+    "variables": "image: '" + "${A}" * 100_000 + "'\nsteps: [{name: a}]",
+    "patterns": "image: b\nsteps: ["
+    + ", ".join(f"{{name: s{n}, when: {{path: ['{'**/{a,b,' * 20 + '}' * 20}']}}}}" for n in range(1000))
+    + "]",
+    "unknown keys": "steps: []\n" + "\n".join(f"stepz{n}: 1" for n in range(40_000)),
+}
+
+
+@pytest.mark.parametrize("text", SLOW.values(), ids=SLOW.keys())
+def test_hostile_files_are_quick(text: str) -> None:
+    """Files that ask for much work, each in its own way, take less than a second and a half."""
+    before = time.process_time()
+    render(ci.pipeline.load(text).diagnostics)
+    assert time.process_time() - before < 1.5
+
+
+def test_500_steps_are_quick() -> None:
+    """Lint and compile of 500 steps, in a warm process, stay well below the command's 200 ms."""
+    step = (
+        "{{name: s{0}, image: b, commands: [make], environment: {{A: b}}, when: {{branch: main}}, depends_on: [s{1}]}}"
+    )
+    text = "steps: [{name: s0, image: b}, " + ", ".join(step.format(n, n - 1) for n in range(1, 500)) + "]"
+    ci.pipeline.load(text)
+    before = time.process_time()
+    compile_all(ci.pipeline.load(text).require(), Event(branch="main"))
+    assert time.process_time() - before < 0.4
+
+
+@pytest.mark.parametrize("name", [".drone.yml", "a/.woodpecker.yaml"])
+def test_other_dialects(name: str) -> None:
+    """The file of another system is not taken for ours."""
+    assert [one.code for one in ci.pipeline.check("kind: pipeline", name)] == ["unknown-dialect"]
+
+
+def test_invisible_characters() -> None:
+    """A character that reorders the line is pointed at."""
+    found = ci.pipeline.check("steps: [{name: a, image: b, commands: ['a \u202e b']}]")
+    assert [(one.code, one.position.column) for one in found] == [("invisible-character", 43)]
+
+
+# Files that are nearly right: the keys there are, with values of any shape.
+OTHER_WORDS = [
+    "a",
+    "b",
+    "1",
+    "10m",
+    "1g",
+    "${A}",
+    "${CI_STEP_NAME}",
+    "/a",
+    "a:/b",
+    "**",
+    "{a",
+    "push",
+    "include",
+    "exclude",
+    "from_secret",
+    "true",
+    "~",
+    "event",
+    "branch",
+    "status",
+    "failure",
+    "ignore",
+    "<<",
+    "x-a",
+    "name",
+    "steps",
+]
+WORDS = st.sampled_from([*DOCUMENT_KEYS, *STEP_KEYS, *SERVICE_KEYS, *OTHER_WORDS])
+VALUES = st.recursive(
+    WORDS | st.none() | st.booleans() | st.integers(0, 99) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(WORDS, inner, max_size=4),
+    max_leaves=15,
+)
+STEP_VALUES = {key: VALUES for key in STEP_KEYS if key != "name"}
+STEPS = st.lists(st.fixed_dictionaries({"name": WORDS}, optional=STEP_VALUES), max_size=4)
+DOCUMENTS = st.fixed_dictionaries({"steps": STEPS}, optional={key: VALUES for key in DOCUMENT_KEYS if key != "steps"})
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(DOCUMENTS | VALUES, min_size=1, max_size=2))
+def test_nearly_right_files(documents: list[object]) -> None:
+    """Keys with values of any shape never raise; and what has no errors compiles, or says why not."""
+    loaded = ci.pipeline.load(yaml.safe_dump_all(documents, allow_unicode=True))
+    render(loaded.diagnostics)
+    for one in loaded.diagnostics:
+        assert one.position.line >= 1
+    if loaded.ok:
+        try:
+            compile_all(loaded.documents, Event(branch="main"))
+        except CompileError as error:
+            assert error.position.line
+
+
+@given(st.text(max_size=200) | st.binary(max_size=200))
+def test_any_input(text: str | bytes) -> None:
+    """No text, and no bytes, make load raise."""
+    loaded = ci.pipeline.load(text)
+    assert loaded.diagnostics or loaded.documents
+
+
+GOOD = """\
+name: a
+image: b:${A}
+matrix:
+  A: [x, 'y']
+steps:
+  - name: s
+    when: {branch: [m, "r/*"]}
+    commands: |
+      a
+"""
+
+
+@given(st.data())
+def test_damaged_files(data: st.DataObject) -> None:
+    """A good file with characters taken out, put in or doubled never makes load raise."""
+    text = GOOD
+    for _ in range(data.draw(st.integers(1, 4))):
+        at = data.draw(st.integers(0, len(text)))
+        new = data.draw(st.sampled_from([*"\n\t:-{]!'\" ", "", "&a", "*a", "${", "<<: ", text[:at]]))
+        text = text[:at] + new + text[at + data.draw(st.integers(0, 3)) :]
+    render(ci.pipeline.load(text).diagnostics, colour=True)

@@ -33,11 +33,13 @@ if TYPE_CHECKING:
 class StageInput:
     """What a Stage needs beside its spec.
 
-    `workspace` is called when the Stage starts and gives the folder to build in. `secrets` are values by name; all are
-    masked. `environment` wins over the steps' own. `excluded` are names of steps and services that are left out.
+    `workspace` is called when the Stage starts and gives the folder to build in, `release` when it is over. `secrets`
+    are values by name; all are masked. `environment` wins over the steps' own. `excluded` are names of steps and
+    services that are left out.
     """
 
     workspace: Callable[[], Path]
+    release: Callable[[], None] = lambda: None
     mounts: tuple[HostMount, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
     secrets: Mapping[str, str] = field(default_factory=dict)
@@ -190,6 +192,7 @@ class StageRun:
             self._deadline.cancel()
         if self._prepared is not None:
             self._prepared.finish()
+        self._given.release()
         order = (*self.stage.services, *self.stage.steps)
         result = StageResult(
             stage=self.stage,

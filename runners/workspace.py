@@ -13,14 +13,14 @@ from __future__ import annotations
 
 import os
 import stat
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from runners import gitrepo
 from runners.backend import HostMount
 from sandbox.errors import SandboxError
-from sandbox.kernel.paths import Root
+from sandbox.kernel.paths import Root, remove_tree
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -58,33 +58,45 @@ def snapshot(source: Path, target: Path, *, leave_out: Path | None = None) -> Sn
     repositories: list[str] = []
     count = 0
     trees = [b""]  # the work tree, then the repositories in it
-    with _exact_modes():
-        target.mkdir(mode=0o755)
-        while trees:
-            below = trees.pop()
-            here, there = source / os.fsdecode(below), target / os.fsdecode(below)
-            copier = _Copier(here, there, leave_out)
+    target.mkdir()
+    while trees:
+        below = trees.pop()
+        here, there = source / os.fsdecode(below), target / os.fsdecode(below)
+        copier = _Copier(here, there, leave_out)
+        with _umask(0):
             copier.copy(_listing(here))
-            count += copier.count
-            trees += [below + b"/" + inner if below else inner for inner in copier.inner]
-            repository = gitrepo.find(here)
-            if repository is not None:
-                places = []
-                for folder in gitrepo.object_folders(repository):
-                    if folder not in borrowed:
-                        borrowed.append(folder)
-                    places.append(f"{OBJECTS}/{borrowed.index(folder)}")
+        count += copier.count
+        trees += [below + b"/" + inner if below else inner for inner in copier.inner]
+        repository = gitrepo.find(here)
+        if repository is not None:
+            places = []
+            for folder in gitrepo.object_folders(repository):
+                if folder not in borrowed:
+                    borrowed.append(folder)
+                places.append(f"{OBJECTS}/{borrowed.index(folder)}")
+            with _umask(0o022):
                 gitrepo.copy_metadata(repository, there / ".git", places)
-                repositories.append(os.fsdecode(below))
+            repositories.append(os.fsdecode(below))
+    target.chmod(0o755)
     mounts = tuple(HostMount(source=str(folder), target=f"{OBJECTS}/{n}") for n, folder in enumerate(borrowed))
     return Snapshot(source=source, path=target, files=count, repositories=tuple(repositories), mounts=mounts)
 
 
 def copy(source: Path, target: Path) -> None:
     """A further copy of a pristine one, with everything in it; `target` must not exist."""
-    with _exact_modes():
+    with _umask(0):
         target.mkdir(mode=0o755)
         _Copier(source, target, None).copy(sorted(_walk(source)))
+
+
+def remove(path: Path) -> None:
+    """Remove a workspace, whatever steps left in it; one that is not there is fine."""
+    with suppress(FileNotFoundError):
+        parent = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            remove_tree(parent, path.name)
+        finally:
+            os.close(parent)
 
 
 def settle(copied: Snapshot, workspace: Path) -> None:
@@ -270,10 +282,10 @@ def _inside(folder: Path | None, tree: Path) -> bytes:
 
 
 @contextmanager
-def _exact_modes() -> Iterator[None]:
-    """No umask while copies are made."""
-    umask = os.umask(0)
+def _umask(mask: int) -> Iterator[None]:
+    """The process has one thread, so that nobody else is concerned."""
+    before = os.umask(mask)
     try:
         yield
     finally:
-        os.umask(umask)
+        os.umask(before)

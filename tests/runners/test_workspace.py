@@ -133,6 +133,9 @@ def test_the_umask_does_not_matter(project: Path, tmp_path: Path) -> None:
         os.umask(old)
     assert stat.S_IMODE((copied / "src/b").stat().st_mode) == 0o666
     assert stat.S_IMODE((copied / "src").stat().st_mode) == 0o777
+    assert stat.S_IMODE(copied.stat().st_mode) == 0o755
+    assert stat.S_IMODE((copied / ".git/objects").stat().st_mode) == 0o755
+    assert stat.S_IMODE((copied / ".git/HEAD").stat().st_mode) == 0o644
 
 
 def test_the_original_is_not_touched(project: Path, tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""The `ci-run` command: one module a verb, put together by `main`."""

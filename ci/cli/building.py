@@ -1,0 +1,149 @@
+"""A local run from the images to the summary: what `ci-run local` does once nothing is wrong any more.
+
+Puts the engine's back end, the loop, the console and the Stages together. Whatever happens on the way, what was made is
+removed: by the Stages themselves, by `with` blocks, and after a SIGKILL by the `reclaim` of the next start.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from ci.cli import images, summary
+from ci.cli.console import Console
+from ci.cli.workspaces import Workspaces
+from ci.errors import CiError
+from runners import workspace
+from runners.build import Build
+from runners.engine import EngineBackend
+from runners.gitrepo import GitError
+from runners.loop import Loop
+from runners.runfolder import RunFolder
+from runners.stage import StageInput
+from sandbox.runtime.engine import Engine, default_home
+
+if TYPE_CHECKING:
+    from ci.cli.interrupts import Interrupts
+    from ci.cli.order import Order
+    from ci.pipeline.spec import StageSpec
+    from runners.report import StageResult
+
+_PASSED, _FAILED, _INTERRUPTED = 0, 1, 130
+_BROKEN_PIPE = 141  # 128 + SIGPIPE, as a program that the signal ended
+
+
+def build(order: Order, interrupts: Interrupts, *, started: float) -> int:
+    """Run it; returns the exit code. `started` is when the command was, by time.monotonic().
+
+    Raises CiError, SandboxError and OSError for what stands in the way of a run; KeyboardInterrupt before it began.
+    """
+    home = default_home()
+    images.prepare(
+        order.selection.images(),
+        home=home,
+        project=order.project,
+        filename=order.filename,
+        environment=os.environ,
+        progress=_say,
+    )
+    engine, loop = Engine(home), Loop()
+    try:
+        with RunFolder(home) as folder:
+            sources = lambda: images.sources(home, order.project, os.environ)  # noqa: E731
+            backend = EngineBackend(engine, folder, sources=sources, progress=_say)
+            backend.reclaim()
+            for warning in backend.warnings:
+                _say(warning)
+            try:
+                copied = workspace.snapshot(order.project, folder.path / "pristine", leave_out=home)
+            except GitError as error:
+                raise CiError(f"{order.project}: {error}", hint="git is asked which files to build") from error
+            workspaces = Workspaces(
+                copied, folder.path, count=len(order.selection.stages), keep=home / "kept" if order.keep else None
+            )
+            return _Run(order, interrupts, loop, backend, workspaces).to_the_end(started)
+    finally:
+        loop.close()
+        engine.close()
+
+
+class _Run:
+    """The Stages on the loop, with the console and the signals."""
+
+    def __init__(
+        self, order: Order, interrupts: Interrupts, loop: Loop, backend: EngineBackend, workspaces: Workspaces
+    ) -> None:
+        self._order = order
+        self._interrupts = interrupts
+        self._loop = loop
+        self._backend = backend
+        self._workspaces = workspaces
+        self._unread = False
+        self._warned = len(backend.warnings)
+        stages = order.selection.stages
+        self._console = Console(order.output, stages, order.style, loop, broken=self._nobody_reads)
+        self._build = Build(stages, self._input, loop=loop, backend=backend, reporter=self._console, jobs=order.jobs)
+
+    def to_the_end(self, started: float) -> int:
+        """Build, and say how it went."""
+        interrupts = self._interrupts
+        interrupts.noticed = self._console.interrupt
+        interrupts.deferred = True
+        self._loop.watch(interrupts.descriptor, self._interrupted)
+        try:
+            results = self._build.run()
+        except BaseException:
+            self._build.abandon()
+            raise
+        self._loop.forget(interrupts.descriptor)
+        self._tell(results, time.monotonic() - started)
+        if interrupts.count:
+            return _INTERRUPTED
+        if self._unread:
+            return _BROKEN_PIPE
+        return _FAILED if any(result.state.bad for result in results) else _PASSED
+
+    def _input(self, stage: StageSpec) -> StageInput:
+        order = self._order
+        return StageInput(
+            workspace=lambda: self._workspaces.make(stage),
+            release=lambda: self._workspaces.release(stage),
+            mounts=self._workspaces.mounts,
+            environment=order.environment,
+            secrets=order.secrets,
+            excluded=order.selection.excluded,
+        )
+
+    def _interrupted(self) -> None:
+        self._interrupts.drain()
+        again = self._interrupts.count > 1
+        if not again:
+            self._console.say("interrupted: ending the steps (once more kills them)")
+        self._build.cancel("interrupted", gently=not again)
+
+    def _nobody_reads(self) -> None:
+        self._unread = True
+        self._build.cancel("nobody reads the output")
+
+    def _tell(self, results: tuple[StageResult, ...], seconds: float) -> None:
+        interrupted = self._interrupts.count > 0
+        for warning in self._backend.warnings[self._warned :]:
+            _say(warning)
+        for path in self._workspaces.kept:
+            _say(f"the workspace is kept in {path}")
+        if self._unread:
+            return
+        if self._order.json:
+            text = json.dumps(summary.as_json(results, interrupted=interrupted, seconds=seconds), indent=2)
+            sys.stdout.write(f"{text}\n")
+            return
+        text = summary.table(results, interrupted=interrupted, seconds=seconds, colour=self._order.style.colour)
+        self._console.write_lines(text.encode("utf-8", "surrogateescape"))
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"ci-run: {text}\n")
+    sys.stderr.flush()

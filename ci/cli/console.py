@@ -1,0 +1,267 @@
+"""The live output of `ci-run local`: every line of every step, with the step's name before it.
+
+A `Console` is the reporter of a build on a terminal or pipe. Bytes of the steps go through as they are: no line is cut,
+nothing is decoded, a partial line waits for its end (on a terminal only for a moment, so that a question or a dot of
+progress is seen). Where nobody looks at a terminal there is not one escape code of ours.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+from typing import TYPE_CHECKING
+
+from runners.schedule import State
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from ci.cli.order import Style
+    from ci.pipeline.spec import StageSpec, StepSpec
+    from runners.loop import Loop, Timer
+    from runners.report import StageResult
+    from runners.schedule import StepResult
+
+_COLOURS = (36, 33, 35, 34, 32, 96, 93, 95)  # no red: that means a failure
+_RESET = b"\x1b[0m"
+_LONGEST_NAME = 40
+_LONGEST_HELD = 1 << 16  # bytes of an unfinished line
+_PARTIAL_DELAY = 0.1  # seconds until an unfinished line is shown on a terminal
+_TAIL = 1 << 15  # bytes of a step's output that are kept for its failure in quiet runs
+_STALLED = 0.2  # seconds that a reader has to take something, once the run was interrupted
+_MARKS = {
+    State.PASSED: ("=", 32),
+    State.FAILED: ("!", 31),
+    State.IGNORED: ("!", 33),
+    State.ERROR: ("!", 31),
+    State.CANCELLED: ("!", 31),
+    State.SKIPPED: ("-", 90),
+}
+
+_WORDS = {State.IGNORED: "failed, which is ignored", State.ERROR: "could not run"}
+
+
+class Interrupted(Exception):
+    """Raised by `Console.interrupt` inside of a write that waits for its reader."""
+
+
+class Console:
+    """Writes to a descriptor, from one thread. `broken` is called once when nobody reads any more."""
+
+    def __init__(
+        self, descriptor: int, stages: Sequence[StageSpec], style: Style, loop: Loop, *, broken: Callable[[], None]
+    ) -> None:
+        self.style = style
+        self._descriptor = descriptor
+        self._loop = loop
+        self._broken = broken
+        self._is_broken = False
+        self._writing = False
+        self._impatient = False
+        self._open: Lines | None = None  # whose unfinished line the cursor is on
+        self._several = len(stages) > 1
+        self._titles = titles(stages)
+        names = [self._name(stage, step.name) for stage in stages for step in (*stage.services, *stage.steps)]
+        self._width = min(max(map(len, names), default=4), _LONGEST_NAME)
+        self._colours = {name: _COLOURS[index % len(_COLOURS)] for index, name in enumerate(names)}
+        self._quiet_logs: dict[str, Lines] = {}
+
+    # --- the reporter ----------------------------------------------------------------------------------------------
+
+    def stage_started(self, stage: StageSpec) -> None:
+        """Nothing to say: its steps do."""
+
+    def step_started(self, stage: StageSpec, step: StepSpec) -> Lines:
+        """Lines of this step from here on."""
+        name = self._name(stage, step.name)
+        lines = Lines(self, self._prefix(name, "|", self._colours.get(name, 0)))
+        if self.style.quiet:
+            self._quiet_logs[name] = lines
+        return lines
+
+    def step_finished(self, stage: StageSpec, result: StepResult) -> None:
+        """One line on how it went."""
+        name = self._name(stage, result.name)
+        mark, colour = _MARKS[result.state]
+        lines = self._quiet_logs.pop(name, None)
+        if self.style.quiet:
+            if result.state not in (State.FAILED, State.ERROR):
+                return
+            if lines is not None:
+                lines.show_tail()
+        self.write_lines(self._prefix(name, mark, colour) + verdict(result).encode("utf-8", "surrogateescape") + b"\n")
+
+    def notice(self, stage: StageSpec, text: str) -> None:
+        """A sentence about a Stage."""
+        self.say(f"{self._titles[stage.number]}: {text}" if self._several else text)
+
+    def stage_finished(self, result: StageResult) -> None:
+        """Its steps have said it, unless the Stage itself went wrong."""
+        if result.reason and result.state in (State.ERROR, State.FAILED):
+            self.say(f"{self._titles[result.stage.number]}: {result.reason}" if self._several else result.reason)
+
+    # --- printing --------------------------------------------------------------------------------------------------
+
+    def say(self, text: str) -> None:
+        """A line of the run itself."""
+        self.write_lines(f"ci-run: {text}\n".encode("utf-8", "surrogateescape"))
+
+    def write_lines(self, data: bytes, *, owner: Lines | None = None) -> None:
+        """Whole lines; an unfinished line of somebody else is ended first."""
+        if self._open is not None and self._open is not owner:
+            data = b"\n" + data
+        self._open = None
+        self._write(data)
+
+    def write_partial(self, data: bytes, owner: Lines) -> None:
+        """The beginning of a line, or more of it."""
+        if self._open is not None and self._open is not owner:
+            data = b"\n" + data
+        self._open = owner
+        self._write(data)
+
+    def is_open(self, owner: Lines) -> bool:
+        """Whether the cursor is on this one's unfinished line."""
+        return self._open is owner
+
+    def after(self, delay: float, callback: Callable[[], None]) -> Timer:
+        """A timer of the loop."""
+        return self._loop.after(delay, callback)
+
+    def interrupt(self) -> None:
+        """Called by a signal handler: from now on a reader that does not read does not hold the run."""
+        self._impatient = True
+        if self._writing:
+            raise Interrupted
+
+    def _write(self, data: bytes) -> None:
+        view = memoryview(data)
+        while view and not self._is_broken:
+            try:
+                if self._impatient:
+                    view = view[self._write_without_waiting(view) :]
+                    continue
+                self._writing = True
+                written = os.write(self._descriptor, view)
+                self._writing = False
+                view = view[written:]
+            except Interrupted:
+                self._writing = False
+            except OSError:  # EPIPE: nobody reads; ENOSPC: the file's disk is full
+                self._writing = False
+                self._is_broken = True
+                self._loop.after(0, self._broken)
+
+    def _write_without_waiting(self, view: memoryview) -> int:
+        """As much as is taken soon; the rest is dropped."""
+        poll = select.poll()
+        poll.register(self._descriptor, select.POLLOUT)
+        if not poll.poll(_STALLED * 1000):
+            return len(view)
+        return os.write(self._descriptor, view[: select.PIPE_BUF])
+
+    def _name(self, stage: StageSpec, step: str) -> str:
+        return f"{self._titles[stage.number]}/{step}" if self._several else step
+
+    def _prefix(self, name: str, mark: str, colour: int) -> bytes:
+        text = f"{name:<{self._width}} {mark} "
+        if not self.style.colour:
+            return text.encode("utf-8", "surrogateescape")
+        return _RESET + f"\x1b[{colour}m{text}".encode("utf-8", "surrogateescape") + _RESET
+
+
+class Lines:
+    """One step's output, on its way to the console's lines."""
+
+    def __init__(self, console: Console, prefix: bytes) -> None:
+        self._console = console
+        self._prefix = prefix
+        self._partial = b""
+        self._timer: Timer | None = None
+        self._tail = b""
+
+    def write(self, data: bytes) -> None:
+        """The next bytes."""
+        if self._console.style.quiet:
+            self._tail = (self._tail + data)[-_TAIL:]
+            return
+        end = data.rfind(b"\n") + 1
+        if end:
+            self._show_lines(self._partial + data[: end - 1])
+            self._partial = data[end:]
+        else:
+            self._partial += data
+        if len(self._partial) > _LONGEST_HELD:
+            self._show_partial()
+        elif self._partial and self._console.style.live and self._timer is None:
+            self._timer = self._console.after(_PARTIAL_DELAY, self._show_partial)
+
+    def close(self) -> None:
+        """What is left is a line, though its end never came."""
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._partial:
+            self._show_lines(self._partial)
+        elif self._console.is_open(self):
+            self._console.write_lines(b"\n", owner=self)
+
+    def show_tail(self) -> None:
+        """The last lines of a quiet step."""
+        whole = len(self._tail) < _TAIL
+        text = self._tail if whole else self._tail[self._tail.find(b"\n") + 1 :]
+        if text:
+            self._console.write_lines(self._prefixed(text.removesuffix(b"\n")) + b"\n")
+
+    def _show_lines(self, text: bytes) -> None:
+        begin = b"" if self._console.is_open(self) else self._prefix
+        self._console.write_lines(begin + self._continued(text) + b"\n", owner=self)
+
+    def _show_partial(self) -> None:
+        self._timer = None
+        if self._partial:
+            begin = b"" if self._console.is_open(self) else self._prefix
+            self._console.write_partial(begin + self._continued(self._partial), self)
+            self._partial = b""
+
+    def _prefixed(self, text: bytes) -> bytes:
+        return self._prefix + self._continued(text)
+
+    def _continued(self, text: bytes) -> bytes:
+        """The prefix at each line's beginning but the first; on a terminal also after a return to it."""
+        text = text.replace(b"\n", b"\n" + self._prefix)
+        if self._console.style.live and b"\r" in text:
+            text = text.replace(b"\r", b"\r" + self._prefix)
+        return text
+
+
+def titles(stages: Sequence[StageSpec]) -> dict[int, str]:
+    """A Stage's name by its number, with the values of its matrix cell where there are several of that name."""
+    names = [stage.name for stage in stages]
+    return {
+        stage.number: f"{stage.name}[{','.join(stage.matrix.values())}]"
+        if stage.matrix and names.count(stage.name) > 1
+        else stage.name
+        for stage in stages
+    }
+
+
+def verdict(result: StepResult) -> str:
+    """How a step ended, in a few words."""
+    if result.state is State.SKIPPED:
+        return f"skipped: {result.reason}"
+    text = _WORDS.get(result.state, result.state.value)
+    if result.duration is not None and result.state is not State.ERROR:
+        text += f" in {duration(result.duration)}"
+    if result.exit_code and result.state is not State.CANCELLED:
+        text += f" with exit code {result.exit_code}"
+    return f"{text}: {result.reason}" if result.reason else text
+
+
+def duration(seconds: float) -> str:
+    """0.3 s, 12.4 s, 2 min 05 s, 1 h 02 min."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02} s"
+    return f"{minutes // 60} h {minutes % 60:02} min"

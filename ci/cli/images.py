@@ -1,0 +1,81 @@
+"""The images of a local run: every missing one is made before anything runs, or named with the line that wants it.
+
+For an ordinary user the first half of that work has to happen before the process becomes root of a user namespace
+(`sandbox.image.bootstrap`), so this is also where it becomes that.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+from ci.errors import CiError
+from sandbox.errors import SandboxError
+from sandbox.image.store import ImageStore
+from sandbox.kernel.idmap import become_root
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from ci.pipeline.spec import StepSpec
+    from sandbox.image.sources import Source, Sources
+
+IMAGES_FILE = "images.toml"
+
+
+def prepare(
+    wanted: Mapping[str, StepSpec],
+    *,
+    home: Path,
+    project: Path,
+    filename: str,
+    environment: Mapping[str, str],
+    progress: Callable[[str], None],
+) -> None:
+    """Make what is missing of `wanted` (images by name, with a step that wants each); the process is root afterwards.
+
+    The project's own images.toml comes before those of the host. Raises CiError that names every image which nothing
+    here can make, SandboxError where making fails.
+    """
+    missing = [name for name in wanted if ImageStore(home).find(name) is None]
+    if not missing:
+        become_root()
+        return
+    found = sources(home, project, environment)
+    makers = {name: found.find(name) for name in missing}
+    unknown = [name for name, source in makers.items() if source is None]
+    if unknown:
+        places = "; ".join(f"{filename}:{wanted[name].line}: no image {name!r}" for name in unknown)
+        raise CiError(
+            f"{places}, and nothing here makes it",
+            hint=f"describe it in {IMAGES_FILE}, or use busybox or debian:<suite>",
+            reference="no-such-image",
+        )
+    _make([source for source in makers.values() if source is not None], home, progress)
+
+
+def sources(home: Path, project: Path, environment: Mapping[str, str]) -> Sources:
+    """The sources of images: the project's, the host's, the built-in ones."""
+    from sandbox.image.sources import Sources, search_paths  # noqa: PLC0415  (images are here mostly)
+
+    return Sources.load((project / IMAGES_FILE, *search_paths(environment, home)))
+
+
+def _make(wanted: list[Source], home: Path, progress: Callable[[str], None]) -> None:
+    from sandbox.image.bootstrap import Bootstrap  # noqa: PLC0415
+
+    try:
+        if os.geteuid() == 0:
+            for source in wanted:
+                with Bootstrap(home, source, progress=progress) as work:
+                    work.finish(ImageStore(home))
+            return
+        with ExitStack() as stack:  # all begin before this process becomes root; their pipes hold them
+            begun = [stack.enter_context(Bootstrap(home, source, progress=progress)) for source in wanted]
+            become_root()
+            for work in begun:
+                work.finish(ImageStore(home))
+    except SandboxError as error:
+        raise CiError(error.message, hint=error.hint, reference=error.reference) from error

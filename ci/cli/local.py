@@ -1,0 +1,148 @@
+"""`ci-run local [FILE]`: build the project around a pipeline file in containers, here and now, without a server.
+
+A composition root: it reads and checks the file, plays an event from git, makes missing images, copies the work tree
+and runs the Stages on the engine. Everything a person can correct is said before the first container starts. Exit code
+0: passed, 1: failed, 2: something to correct, 130: interrupted.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ci.cli.interrupts import Interrupts
+from ci.cli.order import Order, Style
+from ci.cli.selection import assignments, require_secrets, require_trust, secrets, select
+from ci.errors import CiError
+from ci.pipeline.event import EventKind
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+
+    from ci.pipeline.event import Event
+
+HELP = "build a project in containers on this machine"
+DEFAULT_FILE = ".ci.yml"
+_SECRET_FILE_LIMIT = 1 << 20
+
+
+def configure(parser: ArgumentParser) -> None:
+    """Declare the verb's arguments."""
+    add = parser.add_argument
+    add("file", nargs="?", metavar="FILE", help=f"the pipeline ({DEFAULT_FILE}, here or in a folder above)")
+    add("--jobs", "-j", type=int, metavar="N", help="stages that run at once (default: twice the processors)")
+    add("--env", "-e", action="append", default=[], metavar="NAME=VALUE", help="a variable for every step")
+    add("--secret", action="append", default=[], metavar="NAME[=VALUE]", help="a secret; without VALUE that of $NAME")
+    add("--secret-file", action="append", default=[], metavar="FILE", help="secrets as lines NAME=VALUE")
+    add("--only", action="append", default=[], metavar="STEP", help="run this step alone (may be repeated)")
+    add("--skip", action="append", default=[], metavar="STEP", help="leave this step or service out")
+    add("--matrix", action="append", default=[], metavar="AXIS=VALUE", help="run the cells with this value only")
+    add("--event", choices=[kind.value for kind in EventKind], default=EventKind.PUSH.value, help="what to play")
+    add("--branch", metavar="NAME", help="the branch to play (default: git's)")
+    add("--trusted", action="store_true", help="allow what reaches out of the containers: privileged, host folders")
+    add("--keep", action="store_true", help="keep the workspaces and say where they are")
+    add("--quiet", "-q", action="store_true", help="print the output of failed steps only, and the summary")
+    add("--no-color", "--no-colour", dest="no_color", action="store_true", help="no colours (also: NO_COLOR=1)")
+    add("--json", action="store_true", help="print the summary as JSON; everything else goes to standard error")
+
+
+def run(arguments: Namespace) -> int:
+    """Build; returns the exit code."""
+    started = time.monotonic()
+    with Interrupts() as interrupts:
+        order = _order(arguments)
+        if not order.selection.stages:
+            sys.stderr.write(f"ci-run: nothing to do: the conditions of no stage hold for this {arguments.event}\n")
+            return 0
+        from ci.cli.building import build  # noqa: PLC0415  (a file with mistakes needs no engine)
+
+        return build(order, interrupts, started=started)
+
+
+def find_file(given: str | None, folder: Path) -> str:
+    """The pipeline file: the given one, or the nearest `.ci.yml` in `folder` or above, within the git work tree."""
+    if given is not None:
+        return given
+    from runners.gitrepo import enclosing  # noqa: PLC0415
+
+    top = enclosing(folder) or folder
+    for candidate in (folder, *folder.parents):
+        if (candidate / DEFAULT_FILE).is_file():
+            return os.path.relpath(candidate / DEFAULT_FILE, folder)
+        if candidate == top:
+            break
+    return DEFAULT_FILE
+
+
+def _order(arguments: Namespace) -> Order:
+    """What to build. Everything that can be wrong with the file and the options is found here."""
+    from ci.cli.lint import read_file  # noqa: PLC0415
+    from ci.pipeline.compile import compile_all  # noqa: PLC0415
+    from ci.pipeline.diagnostics import render  # noqa: PLC0415
+    from ci.pipeline.loading import load  # noqa: PLC0415
+
+    if arguments.jobs is not None and arguments.jobs < 1:
+        raise CiError(f"--jobs: {arguments.jobs} is not a number from 1 on", reference="usage")
+    colour = not arguments.no_color and not os.environ.get("NO_COLOR")
+    environment = assignments("--env", arguments.env)
+    matrix = assignments("--matrix", arguments.matrix)
+    given = secrets(arguments.secret, arguments.secret_file, environment=os.environ, read=_read_secrets)
+    filename = find_file(arguments.file, Path.cwd())
+    loaded = load(read_file(filename), filename)
+    if loaded.diagnostics:
+        sys.stderr.write(render(loaded.diagnostics, colour=colour and _is_terminal(2)))
+    if not loaded.ok:
+        raise CiError(f"{filename} cannot be run", hint="correct the mistakes above", reference="bad-pipeline")
+    project = Path(filename).resolve().parent
+    stages = compile_all(loaded.documents, _event(arguments, project), number=1, machine=os.uname().nodename)
+    selection = select(stages, only=arguments.only, skip=arguments.skip, matrix=matrix)
+    require_secrets(selection, given)
+    if not arguments.trusted:
+        require_trust(selection)
+    output = 2 if arguments.json else 1
+    return Order(
+        filename=filename,
+        project=project,
+        selection=selection,
+        environment=environment,
+        secrets=given,
+        jobs=arguments.jobs or 2 * (os.cpu_count() or 1),
+        keep=arguments.keep,
+        json=arguments.json,
+        output=output,
+        style=Style(colour=colour and _is_terminal(output), live=_is_terminal(output), quiet=arguments.quiet),
+    )
+
+
+def _event(arguments: Namespace, project: Path) -> Event:
+    from ci.git import event  # noqa: PLC0415
+
+    machine = os.uname().machine
+    played = event(
+        project,
+        kind=EventKind(arguments.event),
+        user=os.environ.get("USER", ""),
+        created=int(time.time()),
+        platform=f"linux/{ {'x86_64': 'amd64', 'aarch64': 'arm64'}.get(machine, machine) }",
+    )
+    return played if arguments.branch is None else replace(played, branch=arguments.branch, ref="")
+
+
+def _read_secrets(filename: str) -> str:
+    """The text of a secret file. Raises OSError with its path, CiError."""
+    with Path(filename).open("rb") as file:
+        data = file.read(_SECRET_FILE_LIMIT + 1)
+    if len(data) > _SECRET_FILE_LIMIT:
+        raise CiError(f"{filename}: larger than {_SECRET_FILE_LIMIT >> 20} MiB", reference="bad-secret-file")
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        raise CiError(f"{filename}: not UTF-8", reference="bad-secret-file") from None
+
+
+def _is_terminal(descriptor: int) -> bool:
+    return os.isatty(descriptor) and os.environ.get("TERM") != "dumb"

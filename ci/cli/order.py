@@ -1,0 +1,37 @@
+"""What `ci-run local` was asked to do, once everything about it has been checked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from ci.cli.selection import Selection
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Style:
+    """How to print: `colour` escape codes of ours, `live` unfinished lines (a terminal), `quiet` only failures."""
+
+    colour: bool = False
+    live: bool = False
+    quiet: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """One local run. `project` is the folder to build, `output` the descriptor for live output, `jobs` at least 1."""
+
+    filename: str
+    project: Path
+    selection: Selection
+    environment: Mapping[str, str]
+    secrets: Mapping[str, str]
+    jobs: int
+    keep: bool
+    json: bool
+    output: int
+    style: Style

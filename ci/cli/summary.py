@@ -1,0 +1,109 @@
+"""The end of `ci-run local`: a table of Stages and steps, or the same as one JSON object. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ci.cli.console import duration, titles
+from runners.schedule import State
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from runners.report import StageResult
+
+_COLOURS = {
+    State.PASSED: 32,
+    State.FAILED: 31,
+    State.ERROR: 31,
+    State.CANCELLED: 31,
+    State.IGNORED: 33,
+    State.SKIPPED: 90,
+}
+
+
+def overall(results: Sequence[StageResult], *, interrupted: bool) -> State:
+    """The state of the whole run."""
+    if interrupted:
+        return State.CANCELLED
+    if any(result.state.bad for result in results):
+        return State.FAILED
+    return State.PASSED
+
+
+def table(results: Sequence[StageResult], *, interrupted: bool, seconds: float, colour: bool) -> str:
+    """One line for each step, the Stage's name before its first one; then one line for the whole."""
+    rows = [("stage", "step", "result", "time", "exit", ""), *_rows(results)]
+    widths = [max(len(row[column]) for row in rows) for column in range(5)]
+    lines = ["", *(_line(row, widths, colour=colour) for row in rows), ""]
+    state = overall(results, interrupted=interrupted)
+    word = _coloured("interrupted" if interrupted else state.value, state, colour=colour)
+    passed = sum(result.state is State.PASSED for result in results)
+    count = f": {passed} of {len(results)} stages passed" if len(results) > 1 else ""
+    return "\n".join([*lines, f"{word} in {duration(seconds)}{count}"]) + "\n"
+
+
+def as_json(results: Sequence[StageResult], *, interrupted: bool, seconds: float) -> dict[str, Any]:
+    """The same for programs; times in seconds, `None` for what never ran."""
+    return {
+        "state": overall(results, interrupted=interrupted).value,
+        "seconds": round(seconds, 3),
+        "stages": [
+            {
+                "name": result.stage.name,
+                "number": result.stage.number,
+                "matrix": dict(result.stage.matrix),
+                "state": result.state.value,
+                "seconds": _rounded(result.duration),
+                "reason": result.reason,
+                "steps": [
+                    {
+                        "name": step.name,
+                        "service": step.name in {service.name for service in result.stage.services},
+                        "state": step.state.value,
+                        "exit_code": step.exit_code,
+                        "seconds": _rounded(step.duration),
+                        "reason": step.reason,
+                    }
+                    for step in result.steps
+                ],
+                "skipped": list(result.stage.skipped),
+            }
+            for result in results
+        ],
+    }
+
+
+def _rows(results: Sequence[StageResult]) -> Iterator[tuple[str, ...]]:
+    """Stage, step, state, time, exit code, reason."""
+    names = titles([result.stage for result in results])
+    for result in results:
+        title = names[result.stage.number]
+        services = {service.name for service in result.stage.services}
+        for step in result.steps:
+            name = f"{step.name} (service)" if step.name in services else step.name
+            took = "" if step.duration is None else duration(step.duration)
+            code = "" if step.exit_code is None or step.state is State.PASSED else str(step.exit_code)
+            yield title, name, step.state.value, took, code, step.reason
+            title = ""
+        for name in result.stage.skipped:
+            yield title, name, State.SKIPPED.value, "", "", "its conditions do not hold"
+            title = ""
+        if title:
+            yield title, "", result.state.value, "", "", result.reason
+
+
+def _line(row: tuple[str, ...], widths: Sequence[int], *, colour: bool) -> str:
+    stage, step, state, took, code, reason = row
+    blank = " " * (widths[2] - len(state))
+    shown = _coloured(state, State(state), colour=colour) if state in set(State) else state
+    columns = (f"{stage:<{widths[0]}}", f"{step:<{widths[1]}}", shown + blank, f"{took:>{widths[3]}}")
+    return "  ".join((*columns, f"{code:>{widths[4]}}", reason)).rstrip()
+
+
+def _coloured(word: str, state: State, *, colour: bool) -> str:
+    return f"\x1b[{_COLOURS[state]}m{word}\x1b[0m" if colour else word
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 3)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -85,16 +86,23 @@ class Process:
 
 
 class Engine:
-    """Containers, images and networks below `home`. Thread-safe."""
+    """Containers, images and networks below `home`. Thread-safe.
 
-    def __init__(self, home: Path | None = None) -> None:
+    With `launcher` a process that starts containers is made now and kept until `close`: a start then takes half the
+    time. Without, it is made when the caller has threads at a start, and a caller that has none forks itself.
+    """
+
+    def __init__(self, home: Path | None = None, *, launcher: bool = False) -> None:
         self.home = (home or default_home()).absolute()
         self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.images = ImageStore(self.home)
         self._containers = Containers(self.home / "containers")
         self._launcher: Launcher | None = None
+        self._launching = threading.Lock()
         self._children: list[int] = []  # supervisors forked by this process, to be reaped
         self._networks: Networks | None = None
+        if launcher:
+            self._make_launcher()
 
     @property
     def networks(self) -> Networks:
@@ -370,12 +378,16 @@ class Engine:
     def _launch(self, identifier: str, lock: int, starter: socket.socket, stdio: Stdio) -> None:
         if self._launcher is None and len(os.listdir("/proc/self/task")) == 1:
             self._fork(identifier, lock, starter, stdio)
-            return
-        if self._launcher is None:
-            from sandbox.runtime.launcher import Launcher  # noqa: PLC0415  (engines without threads need none)
+        else:
+            self._make_launcher().launch(self.home, identifier, lock, starter.fileno(), stdio)
 
-            self._launcher = Launcher()
-        self._launcher.launch(self.home, identifier, lock, starter.fileno(), stdio)
+    def _make_launcher(self) -> Launcher:
+        from sandbox.runtime.launcher import Launcher  # noqa: PLC0415  (engines without threads need none)
+
+        with self._launching:
+            if self._launcher is None:
+                self._launcher = Launcher()
+            return self._launcher
 
     def _fork(self, identifier: str, lock: int, starter: socket.socket, stdio: Stdio) -> None:
         from sandbox.runtime.facts import hierarchy  # noqa: PLC0415  (loaded before the fork, not in every command)

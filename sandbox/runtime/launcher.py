@@ -10,6 +10,7 @@ and far less than starting Python anew.
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import signal
 import socket
@@ -59,9 +60,10 @@ class Launcher:
 
 
 def main(number: int) -> None:
-    """The launcher's own process."""
+    """The launcher's own process. It has one supervisor forked in advance at any time, so that no start waits for a
+    fork.
+    """
     from sandbox.runtime.facts import hierarchy  # noqa: PLC0415  (the engine's end must not load it)
-    from sandbox.runtime.supervisor import supervise  # noqa: PLC0415
 
     connection = socket.socket(fileno=number)
     connection.set_inheritable(False)
@@ -69,13 +71,34 @@ def main(number: int) -> None:
     for caught in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(caught, signal.SIG_IGN)  # it ends when its engine closes the socket
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # supervisors are reaped by the kernel
+    spare = _fork_spare(connection)
     while (received := control.receive(connection)) is not None:
         message, descriptors = received
-        lock, starter, *streams = descriptors
-        pid = os.fork()
-        if pid == 0:
-            connection.close()
-            stdio = Stdio(**dict(zip(message["streams"], streams, strict=True)))
-            supervise(Path(message["home"]), message["id"], lock, socket.socket(fileno=starter), stdio)
+        control.send(spare, message, descriptors)
+        spare.close()
         for descriptor in descriptors:
             os.close(descriptor)
+        spare = _fork_spare(connection)
+
+
+def _fork_spare(connection: socket.socket) -> socket.socket:
+    """A supervisor without a container; what is sent to the socket makes it one, and closing the socket ends it."""
+    from sandbox.runtime import supervisor  # noqa: PLC0415
+
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    if os.fork() > 0:
+        theirs.close()
+        return ours
+    try:
+        gc.freeze()
+        supervisor.detach_from_caller((theirs.fileno(),))
+        ours.detach()  # closed already, with the launcher's own
+        connection.detach()
+        received = control.receive(theirs)
+        if received is not None:
+            message, (lock, starter, *streams) = received
+            stdio = Stdio(**dict(zip(message["streams"], streams, strict=True)))
+            theirs.close()
+            supervisor.run(Path(message["home"]), message["id"], lock, socket.socket(fileno=starter), stdio)
+    finally:
+        os._exit(0)

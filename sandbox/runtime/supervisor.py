@@ -39,25 +39,39 @@ _DRAIN_TIMEOUT = 5.0  # seconds that a slow attached reader is given after the c
 
 
 def supervise(home: Path, identifier: str, lock: int, starter: socket.socket, stdio: Stdio) -> NoReturn:
-    """Start the container and stay with it to its end; the process ends here. `lock` and the descriptors are taken
-    over.
+    """In a process forked for it: start the container and stay with it to its end; the process ends here.
+
+    `lock` and the descriptors are taken over, all others closed.
     """
     try:
         attached = [fd for fd in (stdio.stdin, stdio.stdout, stdio.stderr) if fd is not None]
-        _detach_from_caller((lock, starter.fileno(), *attached))
+        detach_from_caller((lock, starter.fileno(), *attached))
         if stdio.stdout is not None and stdio.stdout == stdio.stderr:
             stdio = stdio._replace(stderr=os.dup(stdio.stderr))  # each stream owns and closes its own
-        process.set_name(f"hako:{identifier[:10]}")
-        Supervisor(home, identifier, lock, starter, stdio).run()
+        run(home, identifier, lock, starter, stdio)
     except BaseException as error:
-        try:
-            control.send(starter, control.error_message(error))
-        finally:
-            os._exit(1)
+        _say(starter, error)
+        os._exit(1)
     os._exit(0)
 
 
-def _detach_from_caller(keep: tuple[int, ...]) -> None:
+def run(home: Path, identifier: str, lock: int, starter: socket.socket, stdio: Stdio) -> None:
+    """The same in a process that is detached already; errors of the start have been told to `starter` when it
+    returns.
+    """
+    try:
+        process.set_name(f"hako:{identifier[:10]}")
+        Supervisor(home, identifier, lock, starter, stdio).run()
+    except BaseException as error:
+        _say(starter, error)
+
+
+def _say(starter: socket.socket, error: BaseException) -> None:
+    with contextlib.suppress(OSError):
+        control.send(starter, control.error_message(error))
+
+
+def detach_from_caller(keep: tuple[int, ...]) -> None:
     """A session of its own, no descriptor but `keep`, the default signals."""
     os.setsid()
     os.chdir("/")

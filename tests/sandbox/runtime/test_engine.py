@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -437,3 +438,32 @@ def test_signals_that_are_none(name: str) -> None:
     """Refused with the name."""
     with pytest.raises(InvalidError, match="no signal"):
         signal_number(name)
+
+
+def test_many_at_once_through_a_launcher(engine: Engine) -> None:
+    """An engine with threads starts containers through its launcher; each thread gets its own container's end."""
+    threaded = Engine(engine.home, launcher=True)
+    codes: dict[int, int] = {}
+
+    def cycle(number: int) -> None:
+        identifier = threaded.create(_spec("sh", "-c", f"exit {number}", auto_remove=True))
+        status = threaded.start(identifier).wait(60)
+        codes[number] = status.code if status is not None else -1
+
+    threads = [threading.Thread(target=cycle, args=(number,)) for number in range(10)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    threaded.close()
+    assert codes == {number: number for number in range(10)}
+
+
+def test_containers_outlive_their_engine(engine: Engine) -> None:
+    """The end of the process that started them, or of its launcher, is not theirs."""
+    other = Engine(engine.home, launcher=True)
+    identifier = engine.create(_spec("sleep", "60"))
+    other.start(identifier)
+    other.close()
+    assert engine.state(identifier).status is Status.RUNNING
+    engine.stop(identifier, timeout=0)

@@ -20,6 +20,7 @@ import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 
 from tests.project import leaks
@@ -32,6 +33,9 @@ SHARED = "HAKO_TEST_SHARED"  # the folder of what the processes of a run share
 _before = pytest.StashKey[leaks.Snapshot]()
 _found = pytest.StashKey[tuple[str, ...]]()
 REPOSITORY = Path(__file__).parent.parent
+# A busy machine makes single examples slow; what is too slow as a whole, the timeout of the test finds.
+hypothesis.settings.register_profile("hako", deadline=None)
+hypothesis.settings.load_profile("hako")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

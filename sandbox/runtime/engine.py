@@ -88,8 +88,8 @@ class Process:
 class Engine:
     """Containers, images and networks below `home`. Thread-safe.
 
-    With `launcher` a process that starts containers is made now and kept until `close`. Without, it is made at the first
-    start by a caller with threads; a caller that has none forks itself.
+    With `launcher` a process that starts containers is made now and kept until `close`. Without, it is made at the
+    first start by a caller with threads; a caller that has none forks itself.
     """
 
     def __init__(self, home: Path | None = None, *, launcher: bool = False) -> None:

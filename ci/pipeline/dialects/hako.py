@@ -166,6 +166,7 @@ class _Hako(Parts):
 
     def _named(self, entry: Entry, word: str) -> Step | None:
         name = entry.key.text
+        self._check_empty(name, word)
         keys = self._container_keys(entry.value, word, f'{word} "{name.value}"')
         if keys is None:
             return None
@@ -189,7 +190,13 @@ class _Hako(Parts):
         written = self.text(keys, "name")
         if "name" not in keys:
             self.report.error("missing-name", node.position, f"{what} has no name", 'write "name:"')
+        if written:
+            self._check_empty(written, word)
         return self._container(keys, written or Text("", node.position))
+
+    def _check_empty(self, name: Text, word: str) -> None:
+        if not name.value:
+            self.report.error("missing-name", name.position, f"the name of a {word} is empty")
 
     def _container_keys(self, node: Node, word: str, what: str) -> Keys | None:
         return self.keys(node, what, STEP_KEYS if word == "step" else SERVICE_KEYS, _STEP_SYNONYMS)

@@ -49,12 +49,13 @@ def source_of(name: str, home: Path) -> Source | None:
 def make_image(source: Source, home: Path, *, force: bool = False) -> Image:
     """Make it, with lines about it on standard error; this process is root in its namespace afterwards."""
     from sandbox.image.bootstrap import Bootstrap  # noqa: PLC0415
+    from sandbox.image.reference import parse  # noqa: PLC0415
     from sandbox.image.store import ImageStore  # noqa: PLC0415
     from sandbox.kernel.idmap import become_root  # noqa: PLC0415
 
     with Bootstrap(home, source, force=force, progress=_progress) as work:
         if not work.is_needed:
-            _progress(f"{source.reference} is here already; --force makes it anew")
+            _progress(f"{parse(source.reference).familiar} is here already; --force makes it anew")
         become_root()
         return work.finish(ImageStore(home))
 

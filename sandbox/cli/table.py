@@ -47,10 +47,10 @@ def ago(moment: float, now: float) -> str:
 def size(count: float) -> str:
     """Bytes with a decimal unit and three significant figures, as docker: `4.26MB`."""
     for unit in ("B", "kB", "MB", "GB", "TB"):
-        if count < 1000 or unit == "TB":
+        if count < 999.5 or unit == "TB":
             break
         count /= 1000
-    return f"{count:.3g}{unit}" if count < 1000 else f"{count:.0f}{unit}"
+    return f"{count:.3g}{unit}" if count < 999.5 else f"{count:.0f}{unit}"
 
 
 def shortened(text: str, limit: int) -> str:

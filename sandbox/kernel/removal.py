@@ -79,7 +79,7 @@ def remove_tree(dirfd: int, name: str) -> None:
                 stack[-2].come_back(level.fd)
                 above = stack[-2].fd
             if _remove_directory(level, above, ours=len(stack) > 1):
-                os.close(stack.pop().fd)
+                stack.pop()
     finally:
         for level in stack:
             if level.fd >= 0:
@@ -140,7 +140,13 @@ def _unlink(directory: int, name: str, *, ours: bool) -> bool:
 
 
 def _remove_directory(level: _Level, above: int, *, ours: bool) -> bool:
-    """Whether the emptied directory is gone; False when new entries came in, which `level` has then."""
+    """Whether the emptied directory is gone; False when new entries came in, which `level` has then.
+
+    Closed first: ext4 removes a directory that somebody holds open in twice the time, by way of its list of orphans.
+    """
+    if level.fd >= 0:
+        os.close(level.fd)
+        level.fd = -1
     try:
         os.rmdir(level.name, dir_fd=above)
     except FileNotFoundError:
@@ -154,6 +160,9 @@ def _remove_directory(level: _Level, above: int, *, ours: bool) -> bool:
         if error.errno != errno.ENOTEMPTY or level.scans > _RESCANS:
             raise
         level.scans += 1
+        level.fd = _enter(above, level.name, ours=ours)
+        if level.fd < 0:
+            return True
         level.directories = _empty(level.fd)
         return False
     return True

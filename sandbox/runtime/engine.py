@@ -394,6 +394,10 @@ class Engine:
         from sandbox.runtime.supervisor import supervise  # noqa: PLC0415
 
         hierarchy()
+        if self._children:  # not the only start of this process
+            from sandbox.runtime.warming import warm  # noqa: PLC0415
+
+            warm()
         self._reap()
         # Signals meant for this process must not end the supervisor before it has a session of its own.
         old = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP))

@@ -63,11 +63,11 @@ def main(number: int) -> None:
     """The launcher's own process. It has one supervisor forked in advance at any time, so that no start waits for a
     fork.
     """
-    from sandbox.runtime.facts import hierarchy  # noqa: PLC0415  (the engine's end must not load it)
+    from sandbox.runtime.warming import warm  # noqa: PLC0415  (the engine's end must not load it)
 
     connection = socket.socket(fileno=number)
     connection.set_inheritable(False)
-    hierarchy()
+    warm()
     for caught in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(caught, signal.SIG_IGN)  # it ends when its engine closes the socket
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # supervisors are reaped by the kernel

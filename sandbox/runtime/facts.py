@@ -105,17 +105,15 @@ def _collect(home: Path, folder: Path, config: ContainerConfig, allocations: All
     privileged = idmap.in_initial_namespace()
     ids = allocations.take_ids() if privileged else IdMap.identity(_RANGE_SIZE)
     network, warnings = _network_mode(config, privileged)
-    _write_files(folder, config)
     (home / "mnt").mkdir(mode=0o700, exist_ok=True)
     spec = config.spec
-    names = tuple(dict.fromkeys((config.hostname, config.name, *spec.aliases)))
-    hosts = folder / "hosts"
-    hosts.unlink(missing_ok=True)  # a former start's
-    if spec.network in ("none", "host"):
-        hosts_files.write(str(hosts), hosts_files.base(names, spec.extra_hosts))
-    else:
+    if spec.network not in ("none", "host"):
+        hosts = folder / "hosts"
+        hosts.unlink(missing_ok=True)  # a former start's
         reserve = allocations.networks.reserve if network == "bridge" else allocations.networks.reserve_host
-        attachment = reserve(spec.network, config.id, names, hosts_path=str(hosts), extra_hosts=spec.extra_hosts)
+        attachment = reserve(
+            spec.network, config.id, _names(config), hosts_path=str(hosts), extra_hosts=spec.extra_hosts
+        )
         allocations.attachments = (attachment,)
     attachments = allocations.attachments if network == "bridge" else ()
     return _facts(home, folder, config, ids, allocations.hierarchy, attachments, network, privileged, warnings)
@@ -159,6 +157,7 @@ def _facts(
         binds=tuple(
             _bind(home, mount, privileged) for mount in config.spec.mounts if mount.kind is not MountKind.TMPFS
         ),
+        files=_files(config, network),
         warnings=warnings,
     )
 
@@ -199,10 +198,17 @@ def _bind(home: Path, mount: Mount, privileged: bool) -> Bind:
     )
 
 
-def _write_files(folder: Path, config: ContainerConfig) -> None:
-    for name, text in (("hostname", config.hostname + "\n"), ("resolv.conf", _resolv_conf(config.spec.network))):
-        (folder / name).write_text(text)
-        (folder / name).chmod(0o644)
+def _files(config: ContainerConfig, network: str) -> tuple[tuple[str, str], ...]:
+    """(name, text) of the container's own files in /etc; `Networks` writes the hosts of those that have peers."""
+    files = (("hostname", config.hostname + "\n"), ("resolv.conf", _resolv_conf(network)))
+    if config.spec.network not in ("none", "host"):
+        return files
+    return (*files, ("hosts", hosts_files.base(_names(config), config.spec.extra_hosts)))
+
+
+def _names(config: ContainerConfig) -> tuple[str, ...]:
+    """What the container is found by, the host name first."""
+    return tuple(dict.fromkeys((config.hostname, config.name, *config.spec.aliases)))
 
 
 def _resolv_conf(network: str) -> str:

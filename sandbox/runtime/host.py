@@ -95,6 +95,8 @@ class Host:
         idmap.write(self.pid, operation.ids)
         self._ids = operation.ids
         self._user_namespace = os.open(f"/proc/{self.pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
+        assert self.channel is not None, "a plan clones init first"  # noqa: S101
+        control.send(self.channel, {"event": "mapped", "mounts": []})
         for descriptor in self._stdio:
             # Pipes become the container root's, so that its users can open /dev/stdout again.
             if stat.S_ISFIFO(os.fstat(descriptor).st_mode):
@@ -173,6 +175,14 @@ def _unshare_mounts(_: Host, __: op.UnshareMounts) -> None:
     mounts.mount("", "/", "", mounts.Mount.PRIVATE | mounts.Mount.REC)
 
 
+def _write_file(_: Host, operation: op.WriteFile) -> None:
+    descriptor = os.open(operation.path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+    try:
+        os.write(descriptor, operation.text.encode())
+    finally:
+        os.close(descriptor)
+
+
 def _mount_scratch(_: Host, operation: op.MountScratch) -> None:
     mounts.mount("tmpfs", operation.path, "tmpfs", 0, "mode=700")
     os.chdir(operation.path)
@@ -184,6 +194,7 @@ _ACTIONS: dict[type, Callable[[Host, Any], None]] = {
     op.CloneInit: Host._clone,
     op.MapIds: Host._map_ids,
     op.JoinCgroup: Host._join_cgroup,
+    op.WriteFile: _write_file,
     op.MountScratch: _mount_scratch,
     op.MountLayer: Host._mount_layer,
     op.MountOverlay: Host._mount_overlay,

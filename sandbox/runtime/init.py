@@ -40,6 +40,7 @@ class Init:
         self.channel = channel
         self.cgroup = cgroup
         self.mounts: dict[str, int] = {}
+        self.place = -1
         self.root: paths.Root | None = None
         self.home = "/"
 
@@ -49,11 +50,7 @@ class Init:
             for operation in operations:  # while the host's side is at work
                 if isinstance(operation, op.InstallSeccomp):
                     filters.program(operation.profile, operation.capabilities)
-            received = control.receive(self.channel)
-            if received is None:  # the supervisor gave up, and has said why
-                os._exit(1)
-            message, descriptors = received
-            self.mounts = dict(zip(message["mounts"], descriptors, strict=True))
+            self.receive()
             for operation in operations:
                 _ACTIONS[type(operation)](self, operation)
         except BaseException as error:
@@ -62,6 +59,14 @@ class Init:
             finally:
                 os._exit(1)
         os._exit(1)
+
+    def receive(self) -> dict[str, int]:
+        """The next message of the supervisor: mounts by key. Ends the process when it gave up, and has said why."""
+        received = control.receive(self.channel)
+        if received is None:
+            os._exit(1)
+        message, descriptors = received
+        return dict(zip(message["mounts"], descriptors, strict=True))
 
     def beneath(self) -> paths.Root:
         """The container's root directory."""
@@ -95,18 +100,24 @@ def _set_hostname(_: Init, operation: op.SetHostname) -> None:
         raise InvalidError(f"hostname {operation.name!r}: {error.strerror}", hint="use up to 64 characters") from error
 
 
-def _attach_root(init: Init, operation: op.AttachRoot) -> None:
-    mounts.move_mount(init.mounts["root"], operation.path)
-    init.root = paths.Root(operation.path)
+def _hold_place(init: Init, operation: op.HoldPlace) -> None:
+    init.place = os.open(operation.path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
 
 
-def _mount_filesystem(init: Init, operation: op.MountFilesystem) -> None:
+def _prepare_filesystem(init: Init, operation: op.PrepareFilesystem) -> None:
     attributes = Attr(0)
     for name in operation.attributes:
         attributes |= Attr[name]
-    descriptor = mounts.fs_mount(operation.fstype, dict(operation.options), attributes=attributes)
-    _attach(init, descriptor, operation.target, directory=True)
-    os.close(descriptor)
+    init.mounts[operation.key] = mounts.fs_mount(operation.fstype, dict(operation.options), attributes=attributes)
+
+
+def _receive_mounts(init: Init, _: op.ReceiveMounts) -> None:
+    init.mounts.update(init.receive())
+
+
+def _attach_root(init: Init, _: op.AttachRoot) -> None:
+    mounts.move_mount(init.mounts["root"], init.place)
+    init.root = paths.Root(init.mounts["root"])
 
 
 def _place_mount(init: Init, operation: op.PlaceMount) -> None:
@@ -348,8 +359,10 @@ _ACTIONS: dict[type, Callable[[Init, Any], None]] = {
     op.EnterCgroup: _enter_cgroup,
     op.UnshareCgroups: _unshare_cgroups,
     op.SetHostname: _set_hostname,
+    op.HoldPlace: _hold_place,
+    op.PrepareFilesystem: _prepare_filesystem,
+    op.ReceiveMounts: _receive_mounts,
     op.AttachRoot: _attach_root,
-    op.MountFilesystem: _mount_filesystem,
     op.PlaceMount: _place_mount,
     op.LinkDevices: _link_devices,
     op.OpenTerminal: _open_terminal,

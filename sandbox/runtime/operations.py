@@ -50,6 +50,13 @@ class JoinCgroup(NamedTuple):
     name: str
 
 
+class WriteFile(NamedTuple):
+    """A file that the container finds in /etc; readable by all."""
+
+    path: str
+    text: str
+
+
 class MountScratch(NamedTuple):
     """A tmpfs that holds the mount points of the layers; seen by the supervisor alone."""
 
@@ -120,8 +127,8 @@ class SetHostname(NamedTuple):
     name: str
 
 
-class AttachRoot(NamedTuple):
-    """The overlay, received from the host's side, at its place before pivot_root.
+class HoldPlace(NamedTuple):
+    """A descriptor of the directory that the root will be mounted on.
 
     While init still has the caller's id on files: the container's own root may not search the engine's folders.
     """
@@ -129,13 +136,21 @@ class AttachRoot(NamedTuple):
     path: str
 
 
-class MountFilesystem(NamedTuple):
-    """A fresh file system of the container's own at `target`."""
+class PrepareFilesystem(NamedTuple):
+    """A fresh file system of the container's own, not yet mounted anywhere, under `key`."""
 
+    key: str
     fstype: str
-    target: str
     options: tuple[tuple[str, str | None], ...]
     attributes: tuple[str, ...]  # names of mounts.Attr
+
+
+class ReceiveMounts(NamedTuple):
+    """Wait for the host's side, which has worked meanwhile: what it prepared comes as descriptors."""
+
+
+class AttachRoot(NamedTuple):
+    """The overlay at the place that is held for it."""
 
 
 class PlaceMount(NamedTuple):
@@ -220,6 +235,7 @@ HostOperation = (
     | CloneInit
     | MapIds
     | JoinCgroup
+    | WriteFile
     | MountScratch
     | MountLayer
     | MountOverlay
@@ -231,8 +247,10 @@ InitOperation = (
     | EnterCgroup
     | UnshareCgroups
     | SetHostname
+    | HoldPlace
+    | PrepareFilesystem
+    | ReceiveMounts
     | AttachRoot
-    | MountFilesystem
     | PlaceMount
     | LinkDevices
     | OpenTerminal

@@ -84,6 +84,7 @@ class Facts(NamedTuple):
     network: str
     attachments: tuple[Attachment, ...]
     binds: tuple[Bind, ...]
+    files: tuple[tuple[str, str], ...]  # (name, text) of what has to be written for /etc
     warnings: tuple[str, ...]
 
 
@@ -120,6 +121,8 @@ def _host(config: ContainerConfig, facts: Facts) -> Iterator[op.HostOperation]:
     yield op.MapIds(facts.ids)
     if facts.cgroup:
         yield op.JoinCgroup(facts.cgroup)
+    for name, text in facts.files:
+        yield op.WriteFile(f"{facts.folder}/{name}", text)
     yield op.MountScratch(facts.scratch)
     names = tuple(f"l{index}" for index in range(len(facts.lowers)))
     for source, name in zip(facts.lowers, names, strict=True):
@@ -142,22 +145,25 @@ def _host(config: ContainerConfig, facts: Facts) -> Iterator[op.HostOperation]:
 
 
 def _init(config: ContainerConfig, facts: Facts) -> Iterator[op.InitOperation]:
-    spec = config.spec
+    filesystems = tuple(_filesystems(config, facts))
     if facts.cgroup:
         yield op.EnterCgroup(facts.cgroup)
-    yield op.AttachRoot(facts.scratch)
+    yield op.HoldPlace(facts.scratch)
     yield op.BecomeRoot(facts.set_groups)
     if facts.cgroup:
         yield op.UnshareCgroups()
     yield op.SetHostname(config.hostname)
+    for target, filesystem in filesystems:
+        yield op.PrepareFilesystem(target, *filesystem)
+    yield op.ReceiveMounts()
+    yield op.AttachRoot()
     if facts.network != "host":
         yield op.ConfigureNetwork(facts.attachments)
-    yield from _filesystems(config, facts)
-    for name in FILES:
-        yield op.PlaceMount(name, f"/etc/{name}", directory=False)
-    yield from _user_mounts(spec.mounts, facts.binds)
+    placed = {target for target, _ in filesystems}
+    yield from _system_mounts(facts, placed)
+    yield from _user_mounts(config.spec.mounts, facts.binds)
     yield op.PivotRoot()
-    if spec.terminal:
+    if config.spec.terminal:
         yield op.OpenTerminal()
     yield from _restrictions(config)
     yield op.Execute(config.argv, config.environment)
@@ -180,31 +186,49 @@ def _restrictions(config: ContainerConfig) -> Iterator[op.InitOperation]:
         yield op.InstallSeccomp(security.seccomp, keep)
 
 
-def _filesystems(config: ContainerConfig, facts: Facts) -> Iterator[op.InitOperation]:
+# (type, options, attributes) of a file system
+_Filesystem = tuple[str, tuple[tuple[str, str | None], ...], tuple[str, ...]]
+
+
+def _filesystems(config: ContainerConfig, facts: Facts) -> Iterator[tuple[str, _Filesystem]]:
+    """(target, file system): the container's own ones, which can be made before its root is there."""
     safe = ("NOSUID", "NODEV", "NOEXEC")
-    yield op.MountFilesystem("proc", "/proc", (), safe)
-    yield op.MountFilesystem("tmpfs", "/dev", (("mode", "755"), ("size", "65536k")), ("NOSUID",))
+    system = safe if config.spec.security.privileged else (*safe, "RDONLY")
+    yield "/proc", ("proc", (), safe)
+    yield "/dev", ("tmpfs", (("mode", "755"), ("size", "65536k")), ("NOSUID",))
     pts: tuple[tuple[str, str | None], ...] = (("newinstance", None), ("ptmxmode", "0666"), ("mode", "0620"))
-    yield op.MountFilesystem(
-        "devpts", "/dev/pts", pts if facts.single_id else (*pts, ("gid", "5")), ("NOSUID", "NOEXEC")
-    )
-    yield op.MountFilesystem("tmpfs", "/dev/shm", (("mode", "1777"), ("size", str(config.spec.shm_size))), safe)  # noqa: S108
-    yield op.MountFilesystem("mqueue", "/dev/mqueue", (), safe)
+    yield "/dev/pts", ("devpts", pts if facts.single_id else (*pts, ("gid", "5")), ("NOSUID", "NOEXEC"))
+    yield "/dev/shm", ("tmpfs", (("mode", "1777"), ("size", str(config.spec.shm_size))), safe)  # noqa: S108
+    yield "/dev/mqueue", ("mqueue", (), safe)
+    if facts.network != "host":
+        yield "/sys", ("sysfs", (), system)
+        if any(fstype == "cgroup" for fstype, _, _ in facts.cgroup_mounts):
+            yield "/sys/fs/cgroup", ("tmpfs", (("mode", "755"), ("size", "0")), safe)
+        if any(fstype == "cgroup2" for fstype, _, _ in facts.cgroup_mounts):
+            yield "/sys/fs/cgroup", ("cgroup2", (), system)
+    for mount in config.spec.mounts:
+        if mount.kind is MountKind.TMPFS:
+            options: tuple[tuple[str, str | None], ...] = (("mode", "1777"),)
+            if mount.size is not None:
+                options += (("size", str(mount.size)),)
+            yield mount.target, ("tmpfs", options, (*safe, "RDONLY") if mount.read_only else safe)
+
+
+def _system_mounts(facts: Facts, filesystems: set[str]) -> Iterator[op.InitOperation]:
+    """What every container has, outer targets first."""
+    for target in ("/proc", "/dev", "/dev/pts", "/dev/shm", "/dev/mqueue"):  # noqa: S108
+        yield op.PlaceMount(target, target, directory=True)
     for name in DEVICES:
         yield op.PlaceMount(f"dev/{name}", f"/dev/{name}", directory=False)
     yield op.LinkDevices(LINKS)
-    writable = config.spec.security.privileged
-    if facts.network == "host":
-        yield op.PlaceMount("sys", "/sys", directory=True)
-        return
-    yield op.MountFilesystem("sysfs", "/sys", (), safe if writable else (*safe, "RDONLY"))
-    if any(fstype == "cgroup" for fstype, _, _ in facts.cgroup_mounts):
-        yield op.MountFilesystem("tmpfs", "/sys/fs/cgroup", (("mode", "755"), ("size", "0")), safe)
-    for fstype, _, name in facts.cgroup_mounts:
-        if fstype == "cgroup2":
-            yield op.MountFilesystem("cgroup2", "/sys/fs/cgroup", (), safe if writable else (*safe, "RDONLY"))
-        else:
-            yield op.PlaceMount(f"cgroup/{name}", f"/sys/fs/cgroup/{name}", directory=True)
+    yield op.PlaceMount("/sys" if facts.network != "host" else "sys", "/sys", directory=True)
+    if "/sys/fs/cgroup" in filesystems:
+        yield op.PlaceMount("/sys/fs/cgroup", "/sys/fs/cgroup", directory=True)
+        for fstype, _, name in facts.cgroup_mounts:
+            if fstype == "cgroup":
+                yield op.PlaceMount(f"cgroup/{name}", f"/sys/fs/cgroup/{name}", directory=True)
+    for name in FILES:
+        yield op.PlaceMount(name, f"/etc/{name}", directory=False)
 
 
 def _user_mounts(mounts: tuple[Mount, ...], binds: tuple[Bind, ...]) -> Iterator[op.InitOperation]:
@@ -212,11 +236,7 @@ def _user_mounts(mounts: tuple[Mount, ...], binds: tuple[Bind, ...]) -> Iterator
     by_target = {bind.target: (index, bind) for index, bind in enumerate(binds)}
     for mount in sorted(mounts, key=lambda mount: mount.target.rstrip("/").count("/")):
         if mount.kind is MountKind.TMPFS:
-            options: tuple[tuple[str, str | None], ...] = (("mode", "1777"),)
-            if mount.size is not None:
-                options += (("size", str(mount.size)),)
-            attributes = ("NOSUID", "NODEV", "NOEXEC", "RDONLY") if mount.read_only else ("NOSUID", "NODEV", "NOEXEC")
-            yield op.MountFilesystem("tmpfs", mount.target, options, attributes)
+            yield op.PlaceMount(mount.target, mount.target, directory=True)
         else:
             index, bind = by_target[mount.target]
             yield op.PlaceMount(f"bind/{index}", mount.target, directory=bind.directory)

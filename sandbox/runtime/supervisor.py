@@ -147,8 +147,7 @@ class Supervisor:
         finally:
             for descriptor in set(theirs):
                 os.close(descriptor)
-        self._wait_for_exec()
-        self._open_streams(ours)
+        # While init is at work: who looks now sees it running, and finds out with everybody else if it fails.
         self._state = State(
             status=Status.RUNNING,
             pid=self._host.pid,
@@ -162,6 +161,8 @@ class Supervisor:
         )
         self._folder.write_state(self._state)
         server = control.listen(self._folder.path)
+        self._wait_for_exec()
+        self._open_streams(ours)
         self._loop.add(server.fileno(), lambda: self._accept(server))
         self._loop.add(self._host.pidfd, self._init_ended)
         control.send(self._starter, {"event": "started", "pid": self._host.pid, "warnings": self._state.warnings})
@@ -354,9 +355,10 @@ class Supervisor:
 
     def _end(self, status: ExitStatus, *, started: bool = True) -> None:
         """Give everything back, record how it ended, and only then tell those who wait."""
-        if self._host is not None and self._host.cgroup is not None:
-            self._host.cgroup.kill()
-            self._host.cgroup.remove()
+        cgroup = self._host.cgroup if self._host is not None else None
+        if cgroup is not None and not cgroup.remove(timeout=0):
+            cgroup.kill()
+            cgroup.remove()
         if self._allocations is not None:
             self._allocations.release()
         if self._config.spec.auto_remove:

@@ -31,6 +31,7 @@ FACTS = Facts(
     network="none",
     attachments=(),
     binds=(),
+    files=(("hostname", "host\n"),),
     warnings=("one",),
 )
 
@@ -61,7 +62,7 @@ def test_the_order_that_security_depends_on() -> None:
     kinds = _kinds(plan(_config(), FACTS))
     order = [
         *(op.UnshareMounts, op.CreateCgroup, op.CloneInit, op.MapIds, op.MountOverlay),
-        *(op.EnterCgroup, op.AttachRoot, op.BecomeRoot, op.PivotRoot, op.MaskPath),
+        *(op.EnterCgroup, op.HoldPlace, op.BecomeRoot, op.ReceiveMounts, op.AttachRoot, op.PivotRoot, op.MaskPath),
         *(op.EnterDirectory, op.BecomeUser, op.InstallSeccomp, op.Execute),
     ]
     positions = [kinds.index(kind) for kind in order]
@@ -86,7 +87,7 @@ def test_a_network_namespace_unless_the_hosts(network: str, own: bool) -> None:
     flags = next(operation.namespaces for operation in made.host if isinstance(operation, op.CloneInit))
     assert bool(flags & Flags.NEWNET) is own
     assert any(isinstance(operation, op.ConfigureNetwork) for operation in made.init) is own
-    assert any(isinstance(o, op.MountFilesystem) and o.fstype == "sysfs" for o in made.init) is own
+    assert any(isinstance(o, op.PrepareFilesystem) and o.fstype == "sysfs" for o in made.init) is own
 
 
 def test_every_namespace_is_new() -> None:
@@ -119,7 +120,7 @@ def test_outer_mounts_come_before_inner_ones() -> None:
     )
     binds = (Bind("/x", "/a/b/c", False, False, True, True), Bind("/v", "/a/b", False, True, True, False))
     made = plan(_config(mounts=mounts), FACTS._replace(binds=binds))
-    placed = [o.target for o in made.init if isinstance(o, op.PlaceMount | op.MountFilesystem)]
+    placed = [o.target for o in made.init if isinstance(o, op.PlaceMount)]
     assert [target for target in placed if target.startswith("/a")] == ["/a", "/a/b", "/a/b/c"]
 
 
@@ -132,7 +133,7 @@ def test_a_read_only_root_is_sealed_after_everything_is_made() -> None:
 def test_a_single_id_leaves_out_what_needs_others() -> None:
     """An ordinary user with one id has no tty group."""
     made = plan(_config(), FACTS._replace(single_id=True, set_groups=False))
-    pts = next(o for o in made.init if isinstance(o, op.MountFilesystem) and o.fstype == "devpts")
+    pts = next(o for o in made.init if isinstance(o, op.PrepareFilesystem) and o.fstype == "devpts")
     assert "gid" not in dict(pts.options)
 
 

@@ -19,6 +19,7 @@ import os
 from typing import TYPE_CHECKING
 
 from sandbox.image import digest as digests
+from sandbox.image.scratch import make_directory
 from sandbox.image.sources import Maker
 from sandbox.image.store import ImageStore
 
@@ -117,7 +118,7 @@ class Bootstrap:
     def _wait_for_turn(self) -> int:
         """The lock of this reference; it lasts as long as the process."""
         folder = self._home / "images" / "building"
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_directory(folder)
         name = digests.of(self._source.reference.encode("utf-8")).short
         fd = os.open(folder / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:

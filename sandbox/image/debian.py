@@ -84,7 +84,7 @@ class RootBuild:
         self._partial = b""
         self._last: list[str] = []
         self._errors_end = False
-        if shutil.which("mmdebstrap", path=_search_path()) is None:
+        if shutil.which("mmdebstrap", path=search_path()) is None:
             raise UnsupportedError(f"making debian:{source.suite} needs mmdebstrap", hint=MISSING)
         privileged = os.geteuid() == 0
         if not privileged:
@@ -95,7 +95,7 @@ class RootBuild:
         progress(f"building debian:{source.suite}{with_packages} with mmdebstrap; this takes a minute")
         environment = {
             **{name: value for name, value in os.environ.items() if name.lower().endswith("_proxy")},
-            "PATH": _search_path(),
+            "PATH": search_path(),
             "LC_ALL": "C.UTF-8",
             "HOME": "/nonexistent",
         }
@@ -206,7 +206,7 @@ def _end_with_parent() -> None:
     set_parent_death_signal(signal.SIGTERM)
 
 
-def _search_path() -> str:
+def search_path() -> str:
     """The user's, and where programs for administrators are, which an ordinary user's does not have."""
     return os.environ.get("PATH", "/usr/bin:/bin") + ":/usr/local/sbin:/usr/sbin:/sbin"
 

@@ -17,6 +17,7 @@ import os
 from typing import TYPE_CHECKING
 
 from sandbox.image import digest as digests
+from sandbox.image.scratch import make_directory
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,7 +45,7 @@ class StoreLock:
         try:
             self._fd = os.open(self._path, flags, 0o600)
         except FileNotFoundError:
-            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_directory(self._path.parent)
             self._fd = os.open(self._path, flags, 0o600)
         fcntl.flock(self._fd, self._operation)
         return self
@@ -67,7 +68,7 @@ class Lease:
         self._path = self._directory
 
     def __enter__(self) -> Self:
-        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_directory(self._directory)
         # Made under the store lock: nobody who reads the leases can meet the file before it is locked.
         with StoreLock(self._images, exclusive=False):
             self._path = self._directory / os.urandom(8).hex()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from sandbox.errors import SandboxError
 from sandbox.image import digest as digests
 from sandbox.image.reference import Reference
-from sandbox.image.scratch import Scratch
+from sandbox.image.scratch import Scratch, make_directory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,7 +55,7 @@ class ReferenceStore:
         """Let the reference stand for `target`, whatever it stood for before."""
         path = self._path(reference)
         text = f"{target.manifest_digest}+{target.image_id}"
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_directory(path.parent)
         try:
             path.symlink_to(text)
         except FileExistsError:

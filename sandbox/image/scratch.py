@@ -29,7 +29,7 @@ class Scratch:
         self.path = self._tmp
 
     def __enter__(self) -> Self:
-        _make_tmp(self._tmp)
+        make_directory(self._tmp)
         while True:
             self.path = self._tmp / _fresh_name()
             self.path.mkdir(mode=0o700)
@@ -49,7 +49,7 @@ class Scratch:
 def write(home: Path, destination: Path, data: bytes) -> None:
     """Put a file in place, whole or not at all, replacing what is there. On the disk before it has its name."""
     tmp = home / "tmp"
-    _make_tmp(tmp)
+    make_directory(tmp)
     while True:
         path = tmp / _fresh_name()
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
@@ -65,7 +65,7 @@ def write(home: Path, destination: Path, data: bytes) -> None:
                 try:
                     path.rename(destination)
                 except FileNotFoundError:
-                    destination.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                    make_directory(destination.parent)
                     path.rename(destination)
             except BaseException:
                 path.unlink(missing_ok=True)
@@ -101,9 +101,19 @@ def _fresh_name() -> str:
     return PREFIX + os.urandom(8).hex()
 
 
-def _make_tmp(tmp: Path) -> None:
-    if not tmp.is_dir():
-        tmp.mkdir(mode=0o700, parents=True, exist_ok=True)
+def make_directory(path: Path) -> None:
+    """Make a directory of the store, and `$HAKO_HOME` itself, for nobody else to enter; fine if it is there.
+
+    `Path.mkdir(parents=True)` would make the parents with the umask's mode: set-uid programs inside layers would be
+    within reach of every user of the host (CVE-2021-41091).
+    """
+    try:
+        path.mkdir(mode=0o700)
+    except FileNotFoundError:
+        make_directory(path.parent)
+        path.mkdir(mode=0o700, exist_ok=True)
+    except FileExistsError:
+        pass
 
 
 def _lock(path: Path, *, wait: bool) -> int | None:

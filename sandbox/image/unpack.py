@@ -20,7 +20,7 @@ from sandbox.image.extract import Extractor, Host
 from sandbox.image.image import LayerRecord
 from sandbox.image.locking import StoreLock
 from sandbox.image.lower import LowerLayers
-from sandbox.image.scratch import Scratch
+from sandbox.image.scratch import Scratch, make_directory
 from sandbox.image.snapshots import FILES, METADATA, SnapshotRecord
 from sandbox.image.tarreader import TarReader
 from sandbox.image.tarsource import TarSource
@@ -94,7 +94,7 @@ def _commit(snapshots: Snapshots, made: Path, record: SnapshotRecord, lease: Lea
     target = snapshots.root / chain_id.hex
     with StoreLock(snapshots.root.parent, exclusive=False):
         lease.add_snapshot(chain_id)
-        snapshots.root.mkdir(mode=0o700, exist_ok=True)
+        make_directory(snapshots.root)
         try:
             made.rename(target)
         except OSError as error:

@@ -73,7 +73,6 @@ def test_damage_is_an_error(form: str, damage: str) -> None:
 
 def test_zstd_without_its_package_says_what_to_do() -> None:
     """The standard library of this Python has none."""
-    pytest.importorskip  # noqa: B018
     try:
         import zstandard  # type: ignore[import-not-found,unused-ignore]  # noqa: F401, PLC0415
     except ImportError:
@@ -85,11 +84,11 @@ def test_zstd_without_its_package_says_what_to_do() -> None:
 
 @pytest.mark.parametrize("form", FORMS)
 def test_a_bomb_stops_at_the_limit(form: str) -> None:
-    """Neither memory nor time for what lies behind it: 2 GiB that compress to a few megabytes or less."""
+    """Neither memory nor time for what lies behind it: gigabytes of zeros compress to next to nothing."""
     bomb: bytes
     if form == "gzip":
         packer = zlib.compressobj(9, wbits=31)
-        bomb = b"".join(packer.compress(bytes(1 << 20)) for _ in range(512)) + packer.flush()
+        bomb = b"".join(packer.compress(bytes(1 << 20)) for _ in range(64)) + packer.flush()
     else:
         bomb = FORMS[form](bytes(1 << 22)) * 128
     limits = Limits(data=8 << 20)

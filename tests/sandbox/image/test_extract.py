@@ -121,7 +121,7 @@ def test_owners_devices_and_capabilities(unpack: Unpack) -> None:
 
 
 def test_attributes_that_are_not_kept(unpack: Unpack) -> None:
-    """Overlay's own could redirect into other layers; the host's security modules' are the host's. One warning says so."""
+    """Overlay's own could redirect into other layers, the security modules' are the host's; one warning says so."""
     root = unpack(
         archive(
             member(

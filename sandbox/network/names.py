@@ -40,8 +40,13 @@ def line(address: str, names: Sequence[str]) -> str:
     return f"{address}\t{' '.join(''.join(name.split()).replace('#', '') for name in names)}\n"
 
 
-def merge(text: str, network: str, entries: Iterable[tuple[str, Sequence[str]]]) -> str:
-    """`text` with the block of `network` replaced by `entries`, or added at its end; none at all takes the
+def block(entries: Iterable[tuple[str, Sequence[str]]]) -> str:
+    """The lines of (address, names); an entry without names is left out."""
+    return "".join(line(address, names) for address, names in entries if names)
+
+
+def merge(text: str, network: str, lines: str) -> str:
+    """`text` with the block of `network` replaced by `lines`, or added at its end; no lines at all take the
     block out.
     """
     opening, closing = f"# network {network}, kept by hako\n", f"# end of network {network}\n"
@@ -54,8 +59,7 @@ def merge(text: str, network: str, entries: Iterable[tuple[str, Sequence[str]]])
         tail = ""
     if head and not head.endswith("\n"):
         head += "\n"
-    block = "".join(line(address, names) for address, names in entries if names)
-    return head + (opening + block + closing if block else "") + tail
+    return head + (opening + lines + closing if lines else "") + tail
 
 
 def write(path: str, text: str) -> None:
@@ -67,10 +71,8 @@ def write(path: str, text: str) -> None:
         os.close(descriptor)
 
 
-def rewrite(
-    path: str, network: str, entries: Iterable[tuple[str, Sequence[str]]], *, initial: str | None = None
-) -> None:
-    """Bring the block of `network` in the file up to date.
+def rewrite(path: str, network: str, lines: str, *, initial: str | None = None) -> None:
+    """Make `lines` the block of `network` in the file.
 
     A file that is missing is made from `initial`; without one it is left missing: its container is gone.
     """
@@ -78,11 +80,13 @@ def rewrite(
     try:
         descriptor = os.open(path, flags if initial is None else flags | os.O_CREAT, 0o644)
     except FileNotFoundError:
+        if initial is not None:
+            raise
         return
     try:
         old = os.read(descriptor, _LARGEST)
         text = old.decode("utf-8", "surrogateescape") if old else initial or ""
-        new = merge(text, network, entries).encode("utf-8", "surrogateescape")
+        new = merge(text, network, lines).encode("utf-8", "surrogateescape")
         if new != old:
             _replace(descriptor, new, os.fstat(descriptor).st_size)
     finally:

@@ -237,7 +237,9 @@ class Networks:
         with open_reservations(self._store.folder(record.name), record.name) as reservations:
             everyone = reservations.all()
         viewer = next((one for one in everyone if one.container == for_container), None)
-        return tuple(_entries(record, everyone, viewer))
+        shared = viewer is None or viewer.shared
+        ordered = sorted(everyone, key=lambda one: one.container != for_container)
+        return tuple(_entry(record, one, shared) for one in ordered)
 
     def reclaim(self, alive: Callable[[str], bool]) -> None:
         """Give back what belongs to containers that `alive` denies, and remove bridges that nobody's records know."""
@@ -279,8 +281,8 @@ class Networks:
                 raise ConflictError(f"network {name} exists already", hint="remove it first, or choose another name")
             present = self._store.all()
             routes = self._bridges.routes()
-            used = {f"the host's route to {route}": route for route in routes}
-            used |= {f"network {one.name} ({one.subnet})": address.parse_subnet(one.subnet) for one in present}
+            used = {f"network {one.name} ({one.subnet})": address.parse_subnet(one.subnet) for one in present}
+            used |= {f"the host's route to {route}": route for route in routes}
             chosen = asked or address.free_subnet(used.values(), length)
             for what, other in used.items():
                 if chosen.overlaps(other):
@@ -332,29 +334,27 @@ class Networks:
 
 def _tell(network: Network, everyone: Sequence[Attachment], newcomer: str = "", initial: str = "") -> None:
     """Bring the hosts files of everybody in the network up to date; the file of `newcomer` is made from `initial`."""
-    for one in everyone:
-        if one.hosts_path:
-            new = one.container == newcomer
-            try:
-                names.rewrite(
-                    one.hosts_path, network.name, _entries(network, everyone, one), initial=initial if new else None
-                )
-            except OSError:
-                if new:
-                    raise  # a peer's file that cannot be written must not keep others from joining
+    views: dict[bool, list[str]] = {}  # the lines as the two kinds of viewers see them, made once for all files
+    for position, one in enumerate(everyone):
+        if not one.hosts_path:
+            continue
+        lines = views.get(one.shared)
+        if lines is None:
+            lines = views[one.shared] = [names.block([_entry(network, other, one.shared)]) for other in everyone]
+        block = "".join([lines[position], *lines[:position], *lines[position + 1 :]])
+        new = one.container == newcomer
+        try:
+            names.rewrite(one.hosts_path, network.name, block, initial=initial if new else None)
+        except OSError:
+            if new:
+                raise  # a peer's file that cannot be written must not keep others from joining
 
 
-def _entries(
-    network: Network, everyone: Iterable[Attachment], viewer: Attachment | None
-) -> list[tuple[str, tuple[str, ...]]]:
-    """(address, names) as `viewer` sees them, itself first: containers on the host's network are at 127.0.0.1 for their
-    like, and at the gateway for those on the bridge.
+def _entry(network: Network, one: Attachment, shared: bool) -> tuple[str, tuple[str, ...]]:
+    """(address, names) as a viewer sees it: who is on the host's network is at 127.0.0.1 for its like (`shared`), and
+    at the gateway for those on the bridge.
     """
-    found = []
-    for one in sorted(everyone, key=lambda one: viewer is None or one.container != viewer.container):
-        beside = one.shared and viewer is not None and not viewer.shared
-        found.append((network.gateway if beside else one.address, one.names))
-    return found
+    return (network.gateway if one.shared and not shared else one.address, one.names)
 
 
 def _refused(attachment: Attachment, error: OSError) -> SandboxError:

@@ -25,7 +25,7 @@ from sandbox.errors import SandboxError, UnsupportedError
 from sandbox.kernel.netlink import NETFILTER, Netlink, Request, attribute, attributes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from sandbox.network.records import Network
 
@@ -116,13 +116,13 @@ def forward_policy() -> str:
     return "accept" if struct.unpack(">I", policy)[0] else "drop"
 
 
-def load(script: str) -> None:
-    """Have `nft` carry out `script`, all or nothing.
+def load(script: str, search: Sequence[str] | None = None) -> None:
+    """Have `nft`, found in the directories `search` ($PATH and the usual ones), carry out `script`, all or nothing.
 
     Raises `SandboxError`: nft is missing, or what it says. Spawned directly, for `subprocess` takes longer to import
     than nft to run.
     """
-    program = _find_nft()
+    program = _find_nft((*os.get_exec_path(), "/usr/sbin", "/sbin", "/usr/local/sbin") if search is None else search)
     source, words = os.memfd_create("rules"), os.memfd_create("words")
     try:
         os.write(source, script.encode())
@@ -144,8 +144,8 @@ def load(script: str) -> None:
     )
 
 
-def _find_nft() -> str:
-    for directory in (*os.get_exec_path(), "/usr/sbin", "/sbin", "/usr/local/sbin"):
+def _find_nft(directories: Sequence[str]) -> str:
+    for directory in directories:
         path = f"{directory}/nft"
         if os.access(path, os.X_OK):
             return path

@@ -114,17 +114,17 @@ class Bridges:
     def tear_down(self) -> None:
         """Take all bridges and the table of this engine away. Records stay; the next container makes them again."""
         with host_locked(), Netlink() as netlink:
+            # Rules first: whoever is killed in between leaves bridges, and by them `reclaim` finds what is left
+            if rules.present(self.table):
+                rules.load(f"delete table inet {self.table}\n")
             for link in netlink.links():
                 if link.alias == self._alias and link.kind == "bridge":
                     _delete(netlink, link.name)
-            if rules.present(self.table):
-                rules.load(f"delete table inet {self.table}\n")
 
     def reclaim(self, known: Iterable[str]) -> None:
         """Remove bridges of this engine that are not among `known`, and all of engines whose folder is gone."""
         names = set(known)
         with host_locked(), Netlink() as netlink:
-            tables = set()
             for link in netlink.links():
                 mark, _, rest = link.alias.partition(" ")
                 prefix, _, root = rest.partition(" ")
@@ -134,11 +134,9 @@ class Bridges:
                     if link.name not in names:
                         _delete(netlink, link.name)
                 elif root.startswith("/") and not os.path.isdir(root):  # noqa: PTH112
+                    if rules.present(prefix):
+                        rules.load(f"delete table inet {prefix}\n")
                     _delete(netlink, link.name)
-                    tables.add(prefix)
-            for table in tables:
-                if rules.present(table):
-                    rules.load(f"delete table inet {table}\n")
 
     def _make(self, netlink: Netlink, network: Network, networks: Callable[[], tuple[Network, ...]]) -> Link:
         _check_right(netlink, network.bridge)

@@ -97,4 +97,5 @@ def _replace(descriptor: int, new: bytes, size: int) -> None:
     # Padded to the old size first: a reader between the write and the cut sees blank lines instead of the tail of an
     # old line
     os.pwrite(descriptor, new + b"\n" * min(size - len(new), _LARGEST), 0)
-    os.ftruncate(descriptor, len(new))
+    if len(new) < size:
+        os.ftruncate(descriptor, len(new))

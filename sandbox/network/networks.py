@@ -86,8 +86,10 @@ class Networks:
         if found is None:
             try:
                 found = self._create(DEFAULT, None, None, False, None, {}, _DEFAULT_LENGTH)
-            except ConflictError:  # another process was quicker
-                found = self._store.get(DEFAULT)
+            except ConflictError:
+                found = self._store.find(DEFAULT)  # another process was quicker
+                if found is None:
+                    raise
         return found
 
     def get(self, name: str) -> Network:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _LARGEST_NAME = 128
 _RECORD = "network.json"
+_CHUNK = 1 << 16  # bytes; a shorter read of a regular file is its end
 
 
 def check_name(name: str) -> None:
@@ -66,12 +67,12 @@ def read_text(path: str) -> str | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     try:
-        parts = []
-        while part := os.read(descriptor, 65536):
-            parts.append(part)
+        data = os.read(descriptor, _CHUNK)
+        while len(data) % _CHUNK == 0 and (part := os.read(descriptor, _CHUNK)):
+            data += part
     finally:
         os.close(descriptor)
-    return b"".join(parts).decode("utf-8", "replace")
+    return data.decode("utf-8", "replace")
 
 
 def write_text(path: str, text: str) -> None:

@@ -1,0 +1,74 @@
+"""Every example does what its README says, in containers on this machine."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parent.parent.parent / "examples"
+pytestmark = pytest.mark.root
+
+
+def _build(name: str, home: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "ci.cli.main", "local", str(EXAMPLES / name / ".ci.yml")],
+        env={**os.environ, "HAKO_HOME": str(home)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=600,
+    )
+
+
+def test_every_example_is_tested() -> None:
+    """No folder is left out here."""
+    folders = {path.name for path in EXAMPLES.iterdir() if path.is_dir()}
+    assert folders == {"hello", "matrix", "failing", "service", "python", "c"}
+
+
+def test_hello(engine_home: Path) -> None:
+    """One step says hello."""
+    built = _build("hello", engine_home)
+    assert built.returncode == 0, built.stdout + built.stderr
+    assert "hello | hello from hello" in built.stdout
+
+
+def test_matrix(engine_home: Path) -> None:
+    """Four cells, each with its own numbers."""
+    built = _build("matrix", engine_home)
+    assert built.returncode == 0, built.stdout + built.stderr
+    assert built.stdout.count("the sum is 6") == 2
+    assert built.stdout.count("the sum is 15") == 2
+    assert "4 of 4 stages passed" in built.stdout
+
+
+def test_failing(engine_home: Path) -> None:
+    """The failed step and its exit code are named, what follows is skipped, and the one for failures runs."""
+    built = _build("failing", engine_home)
+    assert built.returncode == 1, built.stdout + built.stderr
+    assert "failed with exit code 3" in built.stdout
+    assert "never reached" not in built.stdout
+    assert "this is where somebody would be told" in built.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.network
+@pytest.mark.timeout(700)
+@pytest.mark.xdist_group("debian-images")
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("service", "hello from the first step"),
+        ("python", 'tests="11"'),
+        ("c", "ok: the same as wc on wordcount.c"),
+    ],
+)
+def test_on_debian(engine_home: Path, name: str, words: str) -> None:
+    """A real Redis, a Python project and a C project, in images made from Debian's packages."""
+    built = _build(name, engine_home)
+    assert built.returncode == 0, built.stdout + built.stderr
+    assert words in built.stdout

@@ -38,8 +38,6 @@ _MARKS = {
     State.SKIPPED: ("-", 90),
 }
 
-_WORDS = {State.IGNORED: "failed, which is ignored", State.ERROR: "could not run"}
-
 
 class Interrupted(Exception):
     """Raised by `Console.interrupt` inside of a write that waits for its reader."""
@@ -249,17 +247,21 @@ def verdict(result: StepResult) -> str:
     """How a step ended, in a few words."""
     if result.state is State.SKIPPED:
         return f"skipped: {result.reason}"
-    text = _WORDS.get(result.state, result.state.value)
-    if result.duration is not None and result.state is not State.ERROR:
-        text += f" in {duration(result.duration)}"
+    if result.state is State.ERROR:
+        return f"could not run: {result.reason}"
+    text = "failed" if result.state is State.IGNORED else result.state.value
     if result.exit_code and result.state is not State.CANCELLED:
         text += f" with exit code {result.exit_code}"
+    if result.duration is not None:
+        text += f" in {duration(result.duration)}"
+    if result.state is State.IGNORED:
+        text += ", which is ignored"
     return f"{text}: {result.reason}" if result.reason else text
 
 
 def duration(seconds: float) -> str:
     """0.3 s, 12.4 s, 2 min 05 s, 1 h 02 min."""
-    if seconds < 60:
+    if round(seconds, 1) < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     if minutes < 60:

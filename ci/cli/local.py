@@ -82,7 +82,7 @@ def _order(arguments: Namespace) -> Order:
     """What to build. Everything that can be wrong with the file and the options is found here."""
     from ci.cli.lint import read_file  # noqa: PLC0415
     from ci.pipeline.compile import compile_all  # noqa: PLC0415
-    from ci.pipeline.diagnostics import render  # noqa: PLC0415
+    from ci.pipeline.diagnostics import Severity, render  # noqa: PLC0415
     from ci.pipeline.loading import load  # noqa: PLC0415
 
     if arguments.jobs is not None and arguments.jobs < 1:
@@ -93,8 +93,10 @@ def _order(arguments: Namespace) -> Order:
     given = secrets(arguments.secret, arguments.secret_file, environment=os.environ, read=_read_secrets)
     filename = find_file(arguments.file, Path.cwd())
     loaded = load(read_file(filename), filename)
-    if loaded.diagnostics:
-        sys.stderr.write(render(loaded.diagnostics, colour=colour and _is_terminal(2)))
+    # What is only good to know is for `ci-run lint`: a run that works should not talk.
+    shown = [one for one in loaded.diagnostics if not loaded.ok or one.severity is not Severity.INFO]
+    if shown:
+        sys.stderr.write(render(shown, colour=colour and _is_terminal(2)))
     if not loaded.ok:
         raise CiError(f"{filename} cannot be run", hint="correct the mistakes above", reference="bad-pipeline")
     project = Path(filename).resolve().parent

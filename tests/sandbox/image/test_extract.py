@@ -17,6 +17,7 @@ from sandbox.image import whiteout
 from sandbox.image.limits import Limits
 from sandbox.kernel.idmap import in_initial_namespace
 from sandbox.kernel.mounts import mount, overlay_options, umount
+from sandbox.kernel.paths import Root
 from tests.sandbox.image.archives import archive, diff_id, member
 
 if TYPE_CHECKING:
@@ -175,6 +176,8 @@ def test_missing_parents_are_made(unpack: Unpack) -> None:
         descriptor = inner
     assert os.stat("f", dir_fd=descriptor)
     os.close(descriptor)
+    with Root(root) as opened:
+        opened.remove_tree("d")  # too deep for shutil.rmtree, by which pytest would clean up
 
 
 def test_a_later_entry_counts(unpack: Unpack) -> None:

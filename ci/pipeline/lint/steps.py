@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ci.pipeline.lint.values import Values
     from ci.pipeline.source import Text
 
-_TRUST = "on a server this needs a trusted repository; a local run allows it"
+_TRUST = "a server wants a trusted repository for this, a local run --trusted"
 _IMAGE_HINT = 'write "image:", here or at the top for all steps'
 
 

@@ -86,7 +86,7 @@ GOLDEN = [
         .ci.yml:7:16: info: "./cache" is a directory of the host [needs-trust]
          7 |     volumes: ["./cache:/c"]
            |                ^^^^^^^
-           = on a server this needs a trusted repository; a local run allows it
+           = a server wants a trusted repository for this, a local run --trusted
         """,
     ),
     (

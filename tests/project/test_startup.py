@@ -38,9 +38,9 @@ HEAVY = {
 @pytest.mark.parametrize("network", ["none", "bridge"])
 def test_a_run_loads_nothing_heavy(repository: Path, engine_home: Path, network: str) -> None:
     """The command, the supervisor and init of one `sandbox run` import no heavy module of the standard library."""
+    command = f"-X importtime -m sandbox.cli.main run --rm --network {network} busybox true"
     done = subprocess.run(
-        [sys.executable, "-X", "importtime", "-m", "sandbox.cli.main"]
-        + ["run", "--rm", "--network", network, "busybox", "true"],
+        [sys.executable, *command.split()],
         cwd=repository,
         env={**os.environ, "HAKO_HOME": str(engine_home)},
         capture_output=True,

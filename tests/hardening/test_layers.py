@@ -388,7 +388,7 @@ def test_set_uid_never_for_another_owner(tmp_path: Path) -> None:
 
 @pytest.mark.root
 def test_set_uid_is_lost_where_the_owner_cannot_be_given(tmp_path: Path) -> None:
-    """With a single id everything is root's: a set-uid program of somebody else must not become a set-uid one of root's."""
+    """With a single id all is root's: a set-uid program of somebody else must not become one of root's."""
     data = archive(
         member("theirs", uid=1000, mode=0o6755),
         member("ours", uid=0, mode=0o4755),

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 
 class CiError(Exception):
-    """Something the caller can act on: `message` (lower case, names the value), `hint`, kebab-case `reference`, exit code."""
+    """Something the caller can act on: `message` (lower case, names the value), `hint`, kebab-case `reference`, exit
+    code.
+    """
 
     reference = "ci-error"
     exit_code = 2

@@ -1,7 +1,8 @@
 """The errors of the engine.
 
-Everything below `sandbox/` raises these for what a person can act on; `OSError` stays for what the kernel says and nobody foresaw.
-Only the edges (`sandbox/cli`, `sandbox/api`, `runners`) turn them into a line on the terminal, an exit code or an HTTP status.
+Everything below `sandbox/` raises these for what a person can act on; `OSError` stays for what the kernel says and
+nobody foresaw. Only the edges (`sandbox/cli`, `sandbox/api`, `runners`) turn them into a line on the terminal, an
+exit code or an HTTP status.
 """
 
 from __future__ import annotations
@@ -10,9 +11,9 @@ from __future__ import annotations
 class SandboxError(Exception):
     """Something the caller can act on.
 
-    `message` is lower case and names the path or value; `hint` says what to do; `reference` is a kebab-case word that tests
-    and machine-readable output rely on. `exit_code` follows docker: 125 the engine could not do it, 126 the command is not
-    executable, 127 it was not found.
+    `message` is lower case and names the path or value; `hint` says what to do; `reference` is a kebab-case word that
+    tests and machine-readable output rely on. `exit_code` follows docker: 125 the engine could not do it, 126 the
+    command is not executable, 127 it was not found.
     """
 
     reference = "sandbox-error"

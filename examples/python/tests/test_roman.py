@@ -5,7 +5,9 @@ import pytest
 from roman import LARGEST, from_roman, to_roman
 
 
-@pytest.mark.parametrize(("number", "text"), [(1, "I"), (4, "IV"), (1994, "MCMXCIV"), (2026, "MMXXVI"), (3999, "MMMCMXCIX")])
+@pytest.mark.parametrize(
+    ("number", "text"), [(1, "I"), (4, "IV"), (1994, "MCMXCIV"), (2026, "MMXXVI"), (3999, "MMMCMXCIX")]
+)
 def test_known_ones(number: int, text: str) -> None:
     """Both directions."""
     assert to_roman(number) == text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import tarfile
 from typing import TYPE_CHECKING
 
@@ -28,8 +29,8 @@ def member(
     data: bytes = b"",
     target: str = "",
     mode: int | None = None,
-    uid: int = 0,
-    gid: int = 0,
+    uid: int | None = None,
+    gid: int | None = None,
     mtime: float = 1_700_000_000,
     device: tuple[int, int] = (0, 0),
     pax: Mapping[str, str] | None = None,
@@ -40,7 +41,8 @@ def member(
     info.size = len(data)
     info.linkname = target
     info.mode = mode if mode is not None else (0o755 if kind == "dir" else 0o644)
-    info.uid, info.gid = uid, gid
+    info.uid = os.geteuid() if uid is None else uid  # so that an ordinary user can give the owner too
+    info.gid = os.getegid() if gid is None else gid
     info.mtime = mtime  # pax keeps fractions
     info.devmajor, info.devminor = device
     info.pax_headers = dict(pax or {})

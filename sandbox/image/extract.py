@@ -326,8 +326,8 @@ class Extractor:
         return os.open(base, _DIRECTORY, dir_fd=parent)
 
     def _inherit(self, path: bytes, parent: int, base: bytes) -> _Pending:
-        """What a directory not in the archive gets: what lower layers say, else root as owner, 0755, 1970."""
-        mode, uid, gid, mtime, xattrs = 0o755, 0, 0, 0, None
+        """What a directory not in the archive gets: what lower layers say, else root (us), 0755, 1970."""
+        mode, uid, gid, mtime, xattrs = 0o755, self._host.uid, self._host.gid, 0, None
         found = self._lower.find(path)
         if found is not None:
             try:
@@ -338,7 +338,8 @@ class Extractor:
             finally:
                 os.close(found)
         entry = TarEntry(path, Kind.DIRECTORY, mode, uid, gid, 0, mtime, xattrs=xattrs or {})
-        self._own(parent, base, entry)
+        if (uid, gid) != (self._host.uid, self._host.gid):
+            self._own(parent, base, entry)
         return _Pending(mode, mtime, entry.xattrs)
 
     def _copy_up(self, entry: TarEntry, path: bytes, base: bytes) -> None:

@@ -59,8 +59,6 @@ class EngineBackend:
         self._progress = progress
         self._rootful = in_initial_namespace()
         self._warnings: dict[str, None] = {}
-        if not self._rootful:
-            self.warn("an ordinary user has the host's network only: services listen on this host, at 127.0.0.1")
 
     @property
     def warnings(self) -> tuple[str, ...]:

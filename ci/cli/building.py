@@ -10,6 +10,7 @@ import json
 import os
 import sys
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ci.cli import images, summary
@@ -55,8 +56,8 @@ def build(order: Order, interrupts: Interrupts, *, started: float) -> int:
             sources = lambda: images.sources(home, order.project, os.environ)  # noqa: E731
             backend = EngineBackend(engine, folder, sources=sources, progress=_say)
             backend.reclaim()
-            for warning in backend.warnings:
-                _say(warning)
+            if not backend.has_networks:
+                order = _on_the_hosts_network(order)
             try:
                 copied = workspace.snapshot(order.project, folder.path / "pristine", leave_out=home)
             except GitError as error:
@@ -82,7 +83,6 @@ class _Run:
         self._backend = backend
         self._workspaces = workspaces
         self._unread = False
-        self._warned = len(backend.warnings)
         stages = order.selection.stages
         self._console = Console(order.output, stages, order.style, loop, broken=self._nobody_reads)
         self._build = Build(stages, self._input, loop=loop, backend=backend, reporter=self._console, jobs=order.jobs)
@@ -130,7 +130,7 @@ class _Run:
 
     def _tell(self, results: tuple[StageResult, ...], seconds: float) -> None:
         interrupted = self._interrupts.count > 0
-        for warning in self._backend.warnings[self._warned :]:
+        for warning in self._backend.warnings:
             _say(warning)
         for path in self._workspaces.kept:
             _say(f"the workspace is kept in {path}")
@@ -142,6 +142,14 @@ class _Run:
             return
         text = summary.table(results, interrupted=interrupted, seconds=seconds, colour=self._order.style.colour)
         self._console.write_lines(text.encode("utf-8", "surrogateescape"))
+
+
+def _on_the_hosts_network(order: Order) -> Order:
+    """For an ordinary user all Stages share the host's ports: those with services must not meet each other there."""
+    if not any(stage.services for stage in order.selection.stages):
+        return order
+    _say("an ordinary user has the host's network only: services listen at 127.0.0.1, and stages run one by one")
+    return replace(order, jobs=1)
 
 
 def _say(text: str) -> None:

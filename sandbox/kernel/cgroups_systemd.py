@@ -15,7 +15,7 @@ import time
 from typing import TYPE_CHECKING
 
 from sandbox.kernel import dbus
-from sandbox.kernel.cgroups import CPU_PERIOD, Cgroup, Hierarchy, Limits, lacking, read
+from sandbox.kernel.cgroups import CPU_PERIOD, Cgroup, Hierarchy, Limits, keyed, lacking, read
 from sandbox.kernel.cgroups_v2 import GroupV2
 
 if TYPE_CHECKING:
@@ -69,6 +69,18 @@ class Scope(GroupV2):
     def statistics(self) -> dict[str, int]:
         """See `Cgroup.statistics`."""
         return super().statistics() if self._directories else {}
+
+    def remove(self, timeout: float = 1.0) -> bool:
+        """See `Cgroup.remove`. Waits until it is empty and leaves the rest to systemd, which keeps a scope whose
+        directory was removed behind its back for running.
+        """
+        directory = self._directories.get("unified")
+        deadline = time.monotonic() + timeout
+        while directory is not None and keyed(read(f"{directory}/cgroup.events")).get("populated", 0):
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(_PAUSE)
+        return True
 
 
 def existing_scope(hierarchy: Hierarchy, name: str) -> Cgroup:

@@ -1,8 +1,9 @@
 """The /etc/hosts of containers: their own names, their peers', and how they change while containers run.
 
-The file is bind-mounted into the container, so it is rewritten in place (same inode), in one write that never leaves
-half a line to a reader. Only the block between two marker comments is the network's; what stands outside (the base,
-`--add-host`, a container's own edits) is kept. Called by `networks` under the network's lock. Format: hosts(5).
+The file is bind-mounted into the container, so it is rewritten in place (same inode), in a way that hides half-written
+lines from readers as far as that goes without a lock. Only the block between two marker comments is the network's; what
+stands outside (the base, `--add-host`, a container's own edits) is kept. Called by `networks` under the network's lock.
+Format: hosts(5).
 """
 
 from __future__ import annotations
@@ -94,8 +95,13 @@ def rewrite(path: str, network: str, lines: str, *, initial: str | None = None) 
 
 
 def _replace(descriptor: int, new: bytes, size: int) -> None:
-    # Padded to the old size first: a reader between the write and the cut sees blank lines instead of the tail of an
-    # old line
-    os.pwrite(descriptor, new + b"\n" * min(size - len(new), _LARGEST), 0)
+    # Readers take no lock. The file grows by blank lines first and shrinks by them last, so that what a reader knows of
+    # its size never cuts a line; all that is left is the moment of the kernel's own copying.
+    blank = b"\n" * min(abs(len(new) - size), _LARGEST)
+    if len(new) > size > 0:
+        os.pwrite(descriptor, blank, size)
     if len(new) < size:
+        os.pwrite(descriptor, new + blank, 0)
         os.ftruncate(descriptor, len(new))
+    else:
+        os.pwrite(descriptor, new, 0)

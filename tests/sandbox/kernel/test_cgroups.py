@@ -460,3 +460,53 @@ def test_reclaim_ends_what_nobody_owns(parent: str) -> None:
     assert alive.processes() == (keeper,)
     assert reclaim(HOST, parent, lambda _: False) == ("alive",)
     assert status(keeper) == -signal.SIGKILL
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("hierarchy", variants())
+def test_a_process_enters_by_itself(hierarchy: Hierarchy, parent: str) -> None:
+    """A child that was born in the cgroup2 group moves itself into the others, without anybody's waiting."""
+    group = Cgroup.create(hierarchy, f"{parent}/own", Limits())
+    reading, writing = os.pipe()
+    place = group.descriptor()
+    pid = clone(0, cgroup=place)[0]
+    if pid == 0:
+        try:
+            group.enter()
+            os.write(writing, b"x")
+            time.sleep(60)
+        finally:
+            os._exit(1)
+    os.close(writing)
+    assert os.read(reading, 1) == b"x"
+    os.close(reading)
+    if place is not None:
+        os.close(place)
+    for path in group.paths.values():
+        assert (path / "cgroup.procs").read_text().split() == [str(pid)]
+    assert group.kill()
+    assert status(pid) == -signal.SIGKILL
+    assert group.remove()
+
+
+@pytest.mark.skipif(
+    os.geteuid() == 0 or HOST.version != 2 or not Path(HOST.runtime_directory, "bus").is_socket(),
+    reason="needs an ordinary user with a systemd session and cgroup v2",
+)
+def test_an_ordinary_user_gets_a_scope() -> None:
+    """The user's systemd gives a scope with the limits; later processes join it, and when all are ended it is gone."""
+    name = f"hakotest/{uuid.uuid4().hex[:8]}"
+    group = Cgroup.create(HOST, name, Limits(pids=20, memory=64 << 20, cpus=0.5))
+    assert group.paths == {}  # until the first process
+    first = start(lambda: time.sleep(60), group)
+    second = start(lambda: time.sleep(60), group)
+    assert group.warnings == ()
+    assert until(lambda: group.processes() == (first, second))
+    assert group.statistics()["pids_limit"] == 20
+    assert group.statistics()["memory_limit"] == 64 << 20
+    found = Cgroup.open(HOST, name)
+    assert found.paths == group.paths
+    assert found.kill()
+    assert status(first) == status(second) == -signal.SIGKILL
+    assert found.remove()
+    assert until(lambda: not any(path.exists() for path in group.paths.values()))

@@ -10,6 +10,7 @@ own connection is the first one that waits for the end.
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import signal
 import time
@@ -73,6 +74,7 @@ def _say(starter: socket.socket, error: BaseException) -> None:
 
 def detach_from_caller(keep: tuple[int, ...]) -> None:
     """A session of its own, no descriptor but `keep`, the default signals."""
+    gc.enable()  # a short command may have turned it off
     os.setsid()
     os.chdir("/")
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGPIPE, signal.SIGTERM):

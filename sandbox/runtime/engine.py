@@ -7,6 +7,7 @@ folder. The caller has to be root, in the host's user namespace or in one of its
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -33,6 +34,12 @@ if TYPE_CHECKING:
 
 _START_ATTEMPTS = 20
 _KILL_TIMEOUT = 10.0  # seconds until SIGKILL must have ended a container
+
+
+class SupervisorGoneError(SandboxError):
+    """The process beside a container ended without a word: it was killed, or was ending when it was asked."""
+
+    reference = "supervisor-died"
 
 
 def default_home(environment: dict[str, str] | None = None) -> Path:
@@ -169,10 +176,8 @@ class Engine:
         received = control.receive(ours)
         if received is None:
             ours.close()
-            raise SandboxError(
-                f"the supervisor of container {folder.id[:12]} died at the start",
-                hint="try again",
-                reference="supervisor-died",
+            raise SupervisorGoneError(
+                f"the supervisor of container {folder.id[:12]} died at the start", hint="try again"
             )
         message, _ = received
         try:
@@ -189,13 +194,13 @@ class Engine:
         """
         folder = self._containers.find(reference)
         try:
-            connection = control.connect(folder.path)
-        except ConflictError:
-            state = folder.state()
+            with control.connect(folder.path) as connection:
+                control.send(connection, {"do": "wait"})
+                return _wait_on(connection, timeout, folder.id)
+        except (ConflictError, SupervisorGoneError, BrokenPipeError):
+            # It has ended, perhaps in the very moment of the question; its state says how.
+            state = self.state(folder)
             return ExitStatus(code=state.exit_code, oom=state.oom, error=state.error)
-        with connection:
-            control.send(connection, {"do": "wait"})
-            return _wait_on(connection, timeout, folder.id)
 
     def kill(self, reference: str, signal_name: str | int = signal.SIGKILL) -> None:
         """Send a signal to its first process; ConflictError when it does not run."""
@@ -211,14 +216,15 @@ class Engine:
         except ConflictError:
             return
         with connection:
-            control.send(connection, {"do": "wait"})
+            with contextlib.suppress(BrokenPipeError):  # ending by itself; the next question finds that out
+                control.send(connection, {"do": "wait"})
             grace = made.spec.stop_timeout if timeout is None else timeout
             for number, patience in ((signal_number(made.stop_signal), grace), (signal.SIGKILL, _KILL_TIMEOUT)):
                 try:
                     self._ask(folder, {"do": "signal", "signal": number})
-                except (ConflictError, NotFoundError):
-                    return
-                if _wait_on(connection, patience, folder.id) is not None:
+                    if _wait_on(connection, patience, folder.id) is not None:
+                        return
+                except (ConflictError, NotFoundError, SupervisorGoneError, BrokenPipeError):
                     return
         raise SandboxError(
             f"container {folder.id[:12]} did not end on SIGKILL",
@@ -467,10 +473,8 @@ def _wait_on(connection: socket.socket, timeout: float | None, identifier: str) 
     finally:
         connection.settimeout(None)
     if received is None:
-        raise SandboxError(
-            f"the supervisor of container {identifier[:12]} was killed",
-            hint="`sandbox ps -a` shows what is left",
-            reference="supervisor-died",
+        raise SupervisorGoneError(
+            f"the supervisor of container {identifier[:12]} was killed", hint="`sandbox ps -a` shows what is left"
         )
     message, _ = received
     control.raise_error(message)

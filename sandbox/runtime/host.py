@@ -121,7 +121,9 @@ class Host:
         else:
             with credentials.file_system_ids(self._ids.uids[0].host, self._ids.gids[0].host):
                 mounts.mount("overlay", "root", "overlay", 0, options)
-        self._mounts["root"] = mounts.open_tree("root", clone=True)
+        root = self._mounts["root"] = mounts.open_tree("root", clone=True)
+        # A device node in somebody's image opens nothing: what is in /dev is mounted there one by one.
+        mounts.set_attributes(root, set=Attr.NODEV)
         # The overlay keeps its own references; taking the scratch away lets the container's folder be removed later.
         mounts.umount(".", detach=True)
         os.chdir("/")

@@ -405,6 +405,14 @@ def test_nothing_of_the_host_is_mounted(engine: Engine) -> None:
     assert Path("/proc/self/mounts").read_text() == before
 
 
+def test_device_nodes_of_an_image_open_nothing(run: Run) -> None:
+    """The root is mounted nodev, while the container's own devices work."""
+    result = run("grep ' / overlay ' /proc/mounts | cut -d ' ' -f 4; head -c 3 /dev/zero | wc -c")
+    options, count = result.output.split()
+    assert "nodev" in options.split(",")
+    assert count == "3"
+
+
 def test_inspect_has_docker_names(engine: Engine) -> None:
     """The fields that tools read are there, with the values of this container."""
     identifier = engine.create(_spec("sleep", "60", name="look", labels={"a": "b"}))

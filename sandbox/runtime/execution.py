@@ -177,17 +177,22 @@ def _run(config: ContainerConfig, spec: ExecSpec, plan: op.Plan, channel: socket
         security = config.spec.security
         privileged = spec.privileged or security.privileged
         keep = capability_set(security._replace(privileged=privileged))
-        become_user(
-            init, spec.user or config.user, keep, no_new_privileges=security.no_new_privileges and not privileged
-        )
+        no_new_privileges = security.no_new_privileges and not privileged
+        if not privileged and not no_new_privileges:  # see the plan
+            _filter(plan)
+        become_user(init, spec.user or config.user, keep, no_new_privileges=no_new_privileges)
         environment = dict(entry.partition("=")[::2] for entry in config.environment) | dict(spec.environment)
         environment.setdefault("HOME", init.home)
         prepare_exec(init)
-        if not privileged:
-            for operation in plan.init:
-                if isinstance(operation, op.InstallSeccomp):
-                    seccomp.install(filters.program(operation.profile, operation.capabilities))
+        if not privileged and no_new_privileges:
+            _filter(plan)
         execute(spec.command, environment)
     except BaseException as error:
         control.send(channel, control.error_message(error))
     os._exit(1)
+
+
+def _filter(plan: op.Plan) -> None:
+    for operation in plan.init:
+        if isinstance(operation, op.InstallSeccomp):
+            seccomp.install(filters.program(operation.profile, operation.capabilities))

@@ -216,7 +216,7 @@ class BecomeUser(NamedTuple):
 
 
 class InstallSeccomp(NamedTuple):
-    """The system-call filter; the last thing before exec."""
+    """The system-call filter."""
 
     profile: str
     capabilities: frozenset[Capability]

@@ -181,9 +181,14 @@ def _restrictions(config: ContainerConfig) -> Iterator[op.InitOperation]:
     yield op.EnterDirectory(config.working_dir)
     if config.spec.read_only:
         yield op.SealRoot()
-    yield op.BecomeUser(config.user, keep, security.no_new_privileges and not security.privileged)
-    if not security.privileged and security.seccomp != "unconfined":
-        yield op.InstallSeccomp(security.seccomp, keep)
+    no_new_privileges = security.no_new_privileges and not security.privileged
+    profiles = () if security.privileged or security.seccomp == "unconfined" else (security.seccomp,)
+    # Last, where it may be: without no_new_privs it takes CAP_SYS_ADMIN, which goes with the change of the user.
+    if not no_new_privileges:
+        yield from (op.InstallSeccomp(profile, keep) for profile in profiles)
+    yield op.BecomeUser(config.user, keep, no_new_privileges)
+    if no_new_privileges:
+        yield from (op.InstallSeccomp(profile, keep) for profile in profiles)
 
 
 # (type, options, attributes) of a file system

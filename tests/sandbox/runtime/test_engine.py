@@ -319,6 +319,20 @@ def test_system_calls_are_filtered(run: Run) -> None:
     assert run("unshare -m true", security=free).status.code == 0
 
 
+def test_new_privileges(engine: Engine) -> None:
+    """Where they are allowed, a filter is there all the same, for any user, and in exec too."""
+    script = "id -u; grep -E 'NoNew|Seccomp:' /proc/self/status"
+    free = Security(no_new_privileges=False)
+    identifier = engine.create(_spec("sh", "-c", f"{script}; sleep 60", user="7", security=free))
+    engine.start(identifier)
+    reader, writer = os.pipe()
+    engine.execute(identifier, ExecSpec(command=("sh", "-c", script)), Stdio(stdout=writer)).wait(10)
+    os.close(writer)
+    with os.fdopen(reader) as file:
+        assert file.read() == "7\nNoNewPrivs:\t0\nSeccomp:\t2\n"
+    assert _eventually(lambda: _log(engine, identifier) == "7\nNoNewPrivs:\t0\nSeccomp:\t2\n")
+
+
 def test_output_without_a_log(engine: Engine) -> None:
     """With log driver none the attached descriptor gets everything, and `logs` says that nothing is kept."""
     reader, writer = os.pipe()

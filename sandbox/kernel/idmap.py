@@ -325,6 +325,17 @@ class IdRanges:
                     os.unlink(str(number), dir_fd=folder)
                     return
 
+    def owners(self) -> frozenset[str]:
+        """Everybody who has a range."""
+        try:
+            folder = self._open(make=False)
+        except FileNotFoundError:
+            return frozenset()
+        try:
+            return frozenset(owner for number in _taken(folder) if (owner := _owner(folder, number)) is not None)
+        finally:
+            os.close(folder)
+
     def reclaim(self, alive: Callable[[str], bool]) -> tuple[str, ...]:
         """Give back the ranges of all owners that are not alive; their names."""
         with self._locked() as folder:

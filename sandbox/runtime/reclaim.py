@@ -3,23 +3,26 @@
 Everything a container holds is recorded under `$HAKO_HOME` before it is taken, and belongs to a container whose lock
 tells whether somebody still lives for it. So nothing is guessed: a container that says "running" without a supervisor
 is ended, and every control group, address, id range, name and half-made folder without a living owner goes. Processes
-need no hunt: init dies with its supervisor by the kernel (PR_SET_PDEATHSIG), the others with init; the control group
-ends whatever else should remain.
+need no hunt: init dies with its supervisor by the kernel (PR_SET_PDEATHSIG), or here by its number, and the others
+with init; the control group ends whatever else should remain.
 """
 
 from __future__ import annotations
 
 import os
+import select
+import signal
 import time
 from typing import TYPE_CHECKING
 
 from sandbox.errors import NotFoundError
+from sandbox.kernel import process
 from sandbox.kernel.cgroups import Cgroup
 from sandbox.kernel.idmap import IdRanges
 from sandbox.network.networks import Networks
 from sandbox.runtime import control
 from sandbox.runtime.facts import CGROUP_PARENT, hierarchy
-from sandbox.runtime.state import ContainerFolder, Containers, Status, remove_tree
+from sandbox.runtime.state import ContainerFolder, Containers, Status
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
     from sandbox.runtime.state import State
 
 LOST_EXIT_CODE = 137  # as after a SIGKILL, which is how it ended
+_END_TIMEOUT = 5.0  # seconds until SIGKILL must have ended a container
 
 
 def lost(state: State) -> State:
@@ -49,6 +53,8 @@ def reclaim(home: Path) -> list[str]:
     """
     done: list[str] = []
     containers = Containers(home / "containers")
+    ranges = IdRanges(home / "ids")
+    holding = ranges.owners()
     for folder in list(containers):
         try:
             lock = folder.try_lock()
@@ -57,32 +63,36 @@ def reclaim(home: Path) -> list[str]:
         if lock is None:
             continue
         try:
-            # A start that was killed before it came to "running" has left a control group at the most, and holds no
-            # name of its own.
-            if folder.state().status is Status.RUNNING or Cgroup.open(hierarchy(), group(folder.id)).paths:
+            if _began(folder) or (folder.id in holding and folder.id in ranges.owners()):  # it may just have ended
                 done.append(reclaim_container(home, folder))
         except NotFoundError:
             continue
         finally:
             os.close(lock)
-    for path in list(containers.unfinished()):
-        remove_tree(path)
-        done.append(f"half-made container {path.name[1:13]}: removed")
-    for name in list(containers.stale_names()):
-        (containers.names / name).unlink(missing_ok=True)
-        done.append(f"name {name}: freed")
+    done += [f"half-made container {identifier[:12]}: removed" for identifier in containers.remove_unfinished()]
+    done += [f"name {name}: freed" for name in containers.free_stale_names()]
     alive = _Alive(containers)
-    done += [f"id range of {owner[:12]}: given back" for owner in IdRanges(home / "ids").reclaim(alive)]
+    done += [f"id range of {owner[:12]}: given back" for owner in ranges.reclaim(alive)]
     Networks(home / "networks").reclaim(alive)
     return done
+
+
+def _began(folder: ContainerFolder) -> bool:
+    """Whether a start of this container, which has no supervisor, was begun and has not come to its end."""
+    if folder.state().status is Status.RUNNING or Cgroup.open(hierarchy(), group(folder.id)).paths:
+        return True
+    # With auto_remove there is no second start: whatever is there besides what `create` made, the first one has left.
+    return folder.config().spec.auto_remove and not folder.is_pristine()
 
 
 def reclaim_container(home: Path, folder: ContainerFolder) -> str:
     """End what is left of a container whose supervisor is dead; the caller holds its lock."""
     config, state = folder.config(), folder.state()
+    _end_init(state)
     cgroup = Cgroup.open(hierarchy(), group(folder.id))
     cgroup.kill()
     cgroup.remove()
+    # Only now, when nobody of the container's is left to use them.
     Networks(home / "networks").release(folder.id)
     IdRanges(home / "ids").release(folder.id)
     if config.spec.auto_remove:
@@ -92,6 +102,28 @@ def reclaim_container(home: Path, folder: ContainerFolder) -> str:
     if state.status is Status.RUNNING:
         folder.write_state(lost(state))
     return f"container {config.name}: its supervisor was killed; ended"
+
+
+def _end_init(state: State) -> None:
+    """Kill the container's first process, and all the others with it.
+
+    The kernel has done that already, unless the container took back its request for a signal: every process may
+    (prctl(2)), and the execution of a set-user-id program does.
+    """
+    if not state.pid or state.boot_id != process.boot_id():
+        return
+    try:
+        pidfd = os.pidfd_open(state.pid)
+    except ProcessLookupError:
+        return
+    try:
+        if process.start_time(state.pid) == state.start_time:
+            signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+            select.select([pidfd], [], [], _END_TIMEOUT)
+    except (ProcessLookupError, FileNotFoundError):
+        return
+    finally:
+        os.close(pidfd)
 
 
 def group(identifier: str) -> str:

@@ -4,17 +4,16 @@ The folder `containers/<id>` is itself the lock (flock on the directory): the su
 before the start until after the end, and the kernel drops it when that process dies, however it dies. So "running" is
 never believed from a file alone, and no pid is ever trusted without its lock. `config.json` is written once,
 `state.json` by the supervisor (or by whoever holds the lock) with an atomic rename. A name is a symbolic link in
-`containers/names/` whose text is the container's id: it appears whole or not at all. There are few files, because
-each costs a start and an end some hundredths of a millisecond.
+`containers/names/` whose text is the container's id: it appears whole or not at all. The folder of all containers is
+locked too, for moments: shared by who makes or removes one, alone by who looks for what the killed have left. There
+are few files, because each costs a start and an end some hundredths of a millisecond.
 """
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import json
 import os
-import time
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
 
 ID_LENGTH = 64
 _NAME_LENGTH = 200
-_UNFINISHED_AGE = 60.0  # seconds: longer than any creation or removal takes between two steps
+_DIRECTORIES = ("upper", "work")  # of the overlay
 _NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-")
 
 
@@ -102,6 +101,10 @@ class ContainerFolder:
         part.write_text(json.dumps(state.to_json()))
         part.rename(self.path / "state.json")
 
+    def is_pristine(self) -> bool:
+        """Whether nothing was added to what `Containers.add` made."""
+        return set(os.listdir(self.path)) == {"config.json", *_DIRECTORIES}
+
     def try_lock(self) -> int | None:
         """The lock's descriptor, or None while a supervisor holds it; raises NotFoundError where the folder is gone."""
         descriptor = self._open()
@@ -154,16 +157,17 @@ class Containers:
     def add(self, config: ContainerConfig) -> ContainerFolder:
         """Take the name and make the folder; ConflictError names the owner of a taken name.
 
-        The folder is made under a hidden name, locked, and renamed when whole, so that nobody meets half of one; a
-        crash in between leaves a hidden folder that nobody holds and that `unfinished` finds.
+        The folder is made under a hidden name and renamed when whole, so that nobody meets half of one. Meanwhile the
+        folder of all containers is locked, shared with others who make one: a crash in between leaves a hidden folder
+        that `remove_unfinished` can tell from those being made.
         """
         check_name(config.name)
         hidden = ContainerFolder(self.root / f".{config.id}")
         self.names.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for part in ("", "upper", "work"):
-            (hidden.path / part).mkdir(mode=0o755)
-        lock = hidden.try_lock()
+        lock = self._lock(fcntl.LOCK_SH)
         try:
+            for part in ("", *_DIRECTORIES):
+                (hidden.path / part).mkdir(mode=0o755)
             hidden.write_config(config)
             (self.names / config.name).symlink_to(config.id)
             hidden.path.rename(self.root / config.id)
@@ -177,34 +181,46 @@ class Containers:
                 ) from None
             raise
         finally:
-            if lock is not None:
-                os.close(lock)
+            os.close(lock)
         return ContainerFolder(self.root / config.id)
 
-    def unfinished(self) -> Iterator[Path]:
-        """Hidden folders that nobody is making or removing any more."""
-        now = time.time()
-        for entry in self._entries():
-            if not entry.startswith("."):
-                continue
-            folder = ContainerFolder(self.root / entry)
+    def remove_unfinished(self) -> list[str]:
+        """Remove what killed processes left while they made or removed a container; the ids."""
+        try:
+            lock = self._lock(fcntl.LOCK_EX)
+        except FileNotFoundError:
+            return []
+        # Whoever was making one has finished or died by now, and one that is made from here on is not in the list.
+        hidden = [ContainerFolder(self.root / entry) for entry in self._entries() if entry.startswith(".")]
+        os.close(lock)
+        removed = []
+        for folder in hidden:
             try:
-                lock = folder.try_lock()
-                if lock is None:
-                    continue
-                os.close(lock)
-                if now - folder.path.stat().st_mtime > _UNFINISHED_AGE:
-                    yield folder.path
-            except (NotFoundError, FileNotFoundError):
+                held = folder.try_lock()
+            except NotFoundError:
                 continue
+            if held is not None:  # else somebody is at it
+                remove_tree(folder.path)
+                os.close(held)
+                removed.append(folder.id[1:])
+        return removed
 
     def remove(self, folder: ContainerFolder, name: str) -> None:
-        """Take the container away: hidden first, so that it is gone at once and a crash leaves only rubbish."""
-        self.release_name(name, folder.id)
+        """Take the container away: hidden first, so that it is gone at once and a crash leaves only rubbish.
+
+        The caller holds the container's lock.
+        """
         hidden = self.root / f".{folder.id}"
-        with contextlib.suppress(FileNotFoundError):
+        lock = self._lock(fcntl.LOCK_SH)  # `free_stale_names` must not be at the same name
+        try:
             folder.path.rename(hidden)
-            remove_tree(hidden)
+        except FileNotFoundError:
+            return
+        else:
+            self._release_name(name, folder.id)
+        finally:
+            os.close(lock)
+        remove_tree(hidden)
 
     def find(self, reference: str) -> ContainerFolder:
         """By name, whole id, or a beginning of an id that only one container has."""
@@ -226,21 +242,32 @@ class Containers:
             f"no such container: {reference}", hint="`sandbox ps -a` lists them", reference="no-such-container"
         )
 
-    def release_name(self, name: str, identifier: str) -> None:
+    def _release_name(self, name: str, identifier: str) -> None:
         """Give a name back if it is still this container's."""
         if name and self._owner(name) == identifier:
             (self.names / name).unlink(missing_ok=True)
 
-    def stale_names(self) -> Iterator[str]:
-        """Names whose container is neither there nor being made."""
+    def free_stale_names(self) -> list[str]:
+        """Free the names whose container is gone; which they were."""
         try:
-            entries = os.listdir(self.names)
+            lock = self._lock(fcntl.LOCK_EX)  # no name is there whose container is still being made
         except FileNotFoundError:
-            return
-        for entry in entries:
-            owner = self._owner(entry)
-            if not (self.root / owner).is_dir() and not (self.root / f".{owner}").is_dir():
-                yield entry
+            return []
+        try:
+            stale = [name for name in os.listdir(self.names) if not (self.root / self._owner(name)).is_dir()]
+            for name in stale:
+                (self.names / name).unlink(missing_ok=True)
+            return stale
+        except FileNotFoundError:
+            return []
+        finally:
+            os.close(lock)
+
+    def _lock(self, operation: int) -> int:
+        """Lock the folder of all containers: shared to make one, alone to be sure that nobody does."""
+        descriptor = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        fcntl.flock(descriptor, operation)
+        return descriptor
 
     def __iter__(self) -> Iterator[ContainerFolder]:
         for entry in self._entries():

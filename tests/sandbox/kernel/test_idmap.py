@@ -426,11 +426,13 @@ def test_two_hundred_processes_get_two_hundred_ranges(tmp_path: Path) -> None:
 def test_reclaim_gives_back_the_ranges_of_the_dead(tmp_path: Path) -> None:
     """Only owners that are not alive lose theirs; strange files in the folder are left alone."""
     ranges = IdRanges(tmp_path / "ids")
+    assert ranges.owners() == frozenset()
     assert ranges.reclaim(lambda _: False) == ()
     for name in ("alive", "dead1", "dead2"):
         ranges.allocate(name)
     (tmp_path / "ids" / "README").write_text("x")
     (tmp_path / "ids" / "99999").write_text("x")
+    assert ranges.owners() == {"alive", "dead1", "dead2"}
     assert ranges.reclaim(lambda owner: owner == "alive") == ("dead1", "dead2")
     kept = {str(path.readlink()) for path in (tmp_path / "ids").iterdir() if path.is_symlink()}
     assert kept == {"alive"}

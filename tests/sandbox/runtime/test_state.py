@@ -11,7 +11,7 @@ import pytest
 from sandbox.errors import ConflictError, InvalidError, NotFoundError
 from sandbox.runtime.config import ContainerConfig
 from sandbox.runtime.spec import ContainerSpec
-from sandbox.runtime.state import Containers, State, Status
+from sandbox.runtime.state import ContainerFolder, Containers, State, Status
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -107,15 +107,47 @@ def test_a_removed_container_is_gone(tmp_path: Path) -> None:
     containers.add(_config("b", "one"))
 
 
-def test_what_a_crash_leaves_is_found(tmp_path: Path) -> None:
-    """A hidden folder that nobody holds and a name without a container; what is being made is left alone."""
+def test_what_a_crash_leaves_is_removed(tmp_path: Path) -> None:
+    """A hidden folder that nobody holds, and names without a container; what is being removed is left alone."""
     containers = Containers(tmp_path / "containers")
+    assert (containers.remove_unfinished(), containers.free_stale_names()) == ([], [])
     containers.add(_config("a", "one"))
-    hidden = containers.root / ("." + "b" * 64)
-    hidden.mkdir()
-    (containers.names / "lost").symlink_to("c" * 64)
-    (containers.names / "made").symlink_to("b" * 64)
-    assert list(containers.unfinished()) == []
-    os.utime(hidden, (0, 0))
-    assert list(containers.unfinished()) == [hidden]
-    assert list(containers.stale_names()) == ["lost"]
+    for digit, name in (("b", "made"), ("c", "going")):
+        (containers.root / ("." + digit * 64)).mkdir()
+        (containers.names / name).symlink_to(digit * 64)
+    lock = ContainerFolder(containers.root / ("." + "c" * 64)).try_lock()
+    assert lock is not None
+    assert containers.remove_unfinished() == ["b" * 64]
+    assert sorted(containers.free_stale_names()) == ["going", "made"]
+    os.close(lock)
+    assert containers.remove_unfinished() == ["c" * 64]
+    assert [path.name for path in containers.names.iterdir()] == ["one"]
+    assert containers.find("one").is_pristine()
+
+
+def test_what_is_being_made_is_waited_for(tmp_path: Path) -> None:
+    """Containers that are made while somebody cleans up all come into being, with their names."""
+    containers = Containers(tmp_path / "containers")
+    containers.add(_config("a", "first"))
+    stopped = threading.Event()
+    taken: list[str] = []
+
+    def clean() -> None:
+        while not stopped.is_set():
+            taken.extend((*containers.remove_unfinished(), *containers.free_stale_names()))
+
+    cleaner = threading.Thread(target=clean)
+    cleaner.start()
+    try:
+        for number in range(200):
+            folder = containers.add(_config("b", f"n{number}")._replace(id=f"{number:064x}"))
+            assert containers.find(f"n{number}").path == folder.path
+            lock = folder.try_lock()
+            assert lock is not None
+            containers.remove(folder, f"n{number}")
+            os.close(lock)
+    finally:
+        stopped.set()
+        cleaner.join()
+    assert taken == []
+    assert [path.name for path in containers.names.iterdir()] == ["first"]

@@ -75,9 +75,11 @@ class EngineBackend:
         self._warnings[text] = None
 
     def reclaim(self) -> None:
-        """End and remove what runs without a living process left: containers, networks, folders."""
+        """End and remove what runs without a living process left: containers, networks, folders, half-made images."""
         runfolder.reclaim(self.engine.home, before=lambda name: _remove_run(self.engine, name))
         self.engine.reclaim()
+        if any((self.engine.home / "tmp").glob("image-*")):  # else the store need not be locked at every start
+            self.engine.images.reclaim()
 
     def missing_images(self, names: tuple[str, ...]) -> tuple[str, ...]:
         """Those that are not in the store."""

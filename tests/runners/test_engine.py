@@ -272,6 +272,16 @@ with RunFolder(home) as folder:
     assert engine_backend.folder.path.is_dir()
 
 
+def test_a_half_made_image_is_reclaimed(engine_home: Path, engine_backend: EngineBackend) -> None:
+    """What a run left that was killed while it made an image goes with the next start; images stay."""
+    left = engine_home / "tmp" / "image-0123456789abcdef"
+    left.mkdir()
+    (left / "file").write_text("x")
+    engine_backend.reclaim()
+    assert not left.exists()
+    assert engine_backend.missing_images(("busybox",)) == ()
+
+
 def test_descriptors_are_given_back(play: Any) -> None:
     """A run of many steps leaves no open descriptor."""
     play(stage(step("a", "true")))

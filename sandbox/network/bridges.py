@@ -114,7 +114,6 @@ class Bridges:
     def tear_down(self) -> None:
         """Take all bridges and the table of this engine away. Records stay; the next container makes them again."""
         with host_locked(), Netlink() as netlink:
-            # Rules first: whoever is killed in between leaves bridges, and by them `reclaim` finds what is left
             if rules.present(self.table):
                 rules.load(f"delete table inet {self.table}\n")
             for link in netlink.links():
@@ -127,16 +126,17 @@ class Bridges:
         with host_locked(), Netlink() as netlink:
             for link in netlink.links():
                 mark, _, rest = link.alias.partition(" ")
-                prefix, _, root = rest.partition(" ")
+                _, _, root = rest.partition(" ")
                 if mark != "hako" or link.kind != "bridge" or not root:
                     continue
                 if link.alias == self._alias:
                     if link.name not in names:
                         _delete(netlink, link.name)
                 elif root.startswith("/") and not os.path.isdir(root):  # noqa: PTH112
-                    if rules.present(prefix):
-                        rules.load(f"delete table inet {prefix}\n")
                     _delete(netlink, link.name)
+            for table, root in rules.tables().items():
+                if root.startswith("/") and not os.path.isdir(root):  # noqa: PTH112
+                    rules.load(f"delete table inet {table}\n")
 
     def _make(self, netlink: Netlink, network: Network, networks: Callable[[], tuple[Network, ...]]) -> Link:
         _check_right(netlink, network.bridge)
@@ -183,7 +183,7 @@ class Bridges:
                 rules.load(rules.elements("add", self.table, network))
                 return
         everyone = {one.name: one for one in networks()} | {network.name: network}
-        rules.load(rules.render(self.table, everyone.values()))
+        rules.load(rules.render(self.table, everyone.values(), self._root))
 
     def _check_overlap(self, netlink: Netlink, network: Network) -> None:
         """A subnet that was free once may have been taken since by somebody else's interface."""

@@ -29,7 +29,9 @@ if TYPE_CHECKING:
 
     from sandbox.network.records import Network
 
-_VERSION = "hako rules 1"  # to be raised with every change of the rules
+_MARK = "hako rules "
+_VERSION = f"{_MARK}2"  # to be raised with every change of the rules
+_LONGEST_OWNER = 100  # characters; nft takes 127 for a comment
 _OBJECTS = 7  # chains and sets in the table
 
 _GET_TABLE, _GET_CHAIN = 10 << 8 | 1, 10 << 8 | 4  # NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_…
@@ -41,7 +43,7 @@ _TEMPLATE = """\
 add table inet {table}
 delete table inet {table}
 table inet {table} {{
-  comment "{version}"
+  comment "{comment}"
   set bridges {{
     type ifname
   }}
@@ -79,9 +81,12 @@ table inet {table} {{
 """
 
 
-def render(table: str, networks: Iterable[Network]) -> str:
-    """A script that makes the table anew, in one transaction, with all `networks`."""
-    script = _TEMPLATE.format(table=table, version=_VERSION)
+def render(table: str, networks: Iterable[Network], owner: str = "") -> str:
+    """A script that makes the table anew, in one transaction, with all `networks`. `owner`, the engine's folder, is
+    kept in the table's comment where it fits there.
+    """
+    plain = owner.isascii() and len(owner) <= _LONGEST_OWNER and all(char.isalnum() or char in "/_.-" for char in owner)
+    script = _TEMPLATE.format(table=table, comment=f"{_VERSION}; {owner if plain else '-'}")
     return script + "".join(elements("add", table, network) for network in networks)
 
 
@@ -102,6 +107,26 @@ def present(table: str) -> bool:
     found = attributes(answer, 4)
     objects = struct.unpack(">I", found.get(_TABLE_USE, bytes(4)))[0]
     return objects >= _OBJECTS and _VERSION.encode() in found.get(_TABLE_USERDATA, b"")
+
+
+def tables() -> dict[str, str]:
+    """The tables that engines of this host have made, whatever their version: name -> owner, "-" for one that is not
+    told.
+    """
+    try:
+        with Netlink(NETFILTER) as netlink:
+            answers = netlink.dump(Request(_GET_TABLE, 0, _generic(_FAMILY_INET), "tables"))
+    except OSError:
+        return {}
+    found = {}
+    for answer in answers:
+        fields = attributes(answer, 4)
+        comment = (
+            fields.get(_TABLE_USERDATA, b"")[2:].rstrip(b"\0").decode("utf-8", "replace")
+        )  # behind type and length
+        if comment.startswith(_MARK):
+            found[fields.get(_TABLE_NAME, b"").rstrip(b"\0").decode()] = comment.partition("; ")[2] or "-"
+    return found
 
 
 def forward_policy() -> str:

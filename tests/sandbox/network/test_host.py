@@ -188,6 +188,9 @@ def test_bridges_of_engines_that_are_gone_are_removed(tmp_path: Path, isolated: 
         living = Networks(tmp_path / "living/networks", prefix="living")
         kept = living.ensure_default()
         assert bridges() == ["dead0", "living0"]
+        Networks(tmp_path / "dead/too/networks", prefix="bare").ensure_default()
+        with Netlink() as netlink:
+            netlink.delete_link("bare0")  # what a process leaves that is killed between the two
         (tmp_path / "dead").rename(tmp_path / "trash")
         engine = Networks(tmp_path / "new/networks", prefix="new")
         lost = engine.create("lost")
@@ -198,6 +201,7 @@ def test_bridges_of_engines_that_are_gone_are_removed(tmp_path: Path, isolated: 
         tables = nft("list", "tables")
         assert "inet living" in tables
         assert "inet dead" not in tables
+        assert "inet bare" not in tables
         assert living.get("bridge") == kept
 
     isolated(body)

@@ -294,4 +294,4 @@ def _value(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     text = str(value)
-    return text if text and " " not in text else repr(text)
+    return text if text and text.isprintable() and " " not in text else repr(text)

@@ -63,7 +63,11 @@ def receive(connection: socket.socket) -> tuple[dict[str, Any], list[int]] | Non
     try:
         data, ancillary, _, _ = connection.recvmsg(_MESSAGE_LIMIT, space, socket.MSG_CMSG_CLOEXEC)
     except ConnectionResetError:
-        return None
+        # The other end closed without reading everything. That is said once, ahead of what it had sent before.
+        try:
+            data, ancillary, _, _ = connection.recvmsg(_MESSAGE_LIMIT, space, socket.MSG_CMSG_CLOEXEC)
+        except ConnectionResetError:
+            return None
     descriptors: list[int] = []
     for level, kind, content in ancillary:
         if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):

@@ -190,7 +190,7 @@ class Engine:
 
     def wait(self, reference: str, timeout: float | None = None) -> ExitStatus | None:
         """How it ended, waiting for it; None when `timeout` seconds passed first. A container that never ran counts
-        as 0.
+        as 0. Raises NotFoundError where it is gone.
         """
         folder = self._containers.find(reference)
         try:
@@ -198,7 +198,8 @@ class Engine:
                 control.send(connection, {"do": "wait"})
                 return _wait_on(connection, timeout, folder.id)
         except (ConflictError, SupervisorGoneError, BrokenPipeError):
-            # It has ended, perhaps in the very moment of the question; its state says how.
+            # It has ended, perhaps in the very moment of the question; its state says how, if it still is there.
+            folder.config()
             state = self.state(folder)
             return ExitStatus(code=state.exit_code, oom=state.oom, error=state.error)
 
@@ -428,7 +429,7 @@ class Engine:
         with control.connect(folder.path) as connection:
             control.send(connection, message, descriptors)
             received = control.receive(connection)
-        if received is None:
+        if received is None or received[0]["event"] == "exited":
             raise ConflictError(f"container {folder.id[:12]} is not running", reference="not-running")
         control.raise_error(received[0])
         return received[0]

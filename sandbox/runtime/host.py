@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import os
+import select
 import socket
 import stat
 from typing import TYPE_CHECKING
@@ -59,8 +60,15 @@ class Host:
 
     def execute(self, plan: op.Plan) -> None:
         """Carry out the host's side and let init go on; returns while init still works (its channel tells how it
-        ends).
+        ends). Raises what init ended with, where that is why the host's side failed.
         """
+        try:
+            self._execute(plan)
+        except OSError as error:
+            self._explain(error)
+            raise
+
+    def _execute(self, plan: op.Plan) -> None:
         self._plan = plan
         for operation in plan.host:
             _ACTIONS[type(operation)](self, operation)
@@ -73,6 +81,19 @@ class Host:
         self._mounts.clear()
         if self._user_namespace >= 0:
             os.close(self._user_namespace)
+
+    def _explain(self, error: OSError) -> None:
+        patience = 1.0 if isinstance(error, BrokenPipeError) else 0.0  # that comes a moment before init's end
+        if self.channel is None or not select.select([self.pidfd], [], [], patience)[0]:
+            return
+        received = control.receive(self.channel)
+        if received is not None:
+            control.raise_error(received[0])
+        raise SandboxError(
+            "the container's first process was killed while it was made",
+            hint="a memory limit may be too low for it, or the host's memory too little",
+            reference="init-killed",
+        ) from error
 
     def _clone(self, operation: op.CloneInit) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)

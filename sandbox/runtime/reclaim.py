@@ -90,8 +90,8 @@ def reclaim_container(home: Path, folder: ContainerFolder) -> str:
     config, state = folder.config(), folder.state()
     _end_init(state)
     cgroup = Cgroup.open(hierarchy(), group(folder.id))
-    cgroup.kill()
-    cgroup.remove()
+    if not (cgroup.kill() and cgroup.remove()):
+        return f"container {config.name}: a process of it does not end; left for the next time"
     # Only now, when nobody of the container's is left to use them.
     Networks(home / "networks").release(folder.id)
     IdRanges(home / "ids").release(folder.id)

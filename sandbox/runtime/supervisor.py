@@ -30,7 +30,7 @@ from sandbox.runtime.streams import Input, Loop, Output
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
     from typing import NoReturn
 
@@ -115,7 +115,8 @@ class Supervisor:
         self._outputs: list[Output] = []
         self._input: Input | None = None
         self._terminal = -1
-        self._waiters: list[socket.socket] = []
+        self._server: socket.socket | None = None
+        self._clients: list[socket.socket] = []  # all are told the end
         self._executions: dict[int, execution.Execution] = {}
         self._allocations: Allocations | None = None
         self._host: Host | None = None
@@ -161,14 +162,14 @@ class Supervisor:
             warnings=(*facts.warnings, *self._host.warnings),
             **self._allocations.address(),
         )
+        self._server = server = control.listen(self._folder.path)  # whoever sees it running can connect
         self._folder.write_state(self._state)
-        server = control.listen(self._folder.path)
         self._wait_for_exec()
         self._open_streams(ours)
         self._loop.add(server.fileno(), lambda: self._accept(server))
         self._loop.add(self._host.pidfd, self._init_ended)
         control.send(self._starter, {"event": "started", "pid": self._host.pid, "warnings": self._state.warnings})
-        self._waiters.append(self._starter)
+        self._clients.append(self._starter)
 
     def _make_streams(self) -> tuple[dict[str, int], tuple[int, int, int]]:
         """Pipes for the container: our ends by name, and its standard input, output and error.
@@ -234,6 +235,7 @@ class Supervisor:
             connection, _ = server.accept()
         except OSError:
             return
+        self._clients.append(connection)
         self._loop.add(connection.fileno(), lambda: self._serve(connection))
 
     def _serve(self, connection: socket.socket) -> None:
@@ -255,8 +257,8 @@ class Supervisor:
 
     def _forget(self, connection: socket.socket) -> None:
         self._loop.remove(connection.fileno())
-        if connection in self._waiters:
-            self._waiters.remove(connection)
+        if connection in self._clients:
+            self._clients.remove(connection)
         if not any(run.connection is connection for run in self._executions.values()):
             connection.close()
 
@@ -270,8 +272,8 @@ class Supervisor:
             "statistics": self._request_statistics,
         }
 
-    def _request_wait(self, connection: socket.socket, _: dict[str, Any], __: list[int]) -> None:
-        self._waiters.append(connection)
+    def _request_wait(self, _: socket.socket, __: dict[str, Any], ___: list[int]) -> None:
+        """Nothing to do: the end is the answer."""
 
     def _request_signal(self, _: socket.socket, message: dict[str, Any], __: list[int]) -> dict[str, Any]:
         self._signal_init(int(message["signal"]))
@@ -299,6 +301,7 @@ class Supervisor:
         fields = message["spec"]
         spec = ExecSpec(**(fields | {"command": tuple(fields["command"])}))
         run = execution.start(self._host, self._plan, self._config, spec, descriptors, connection)
+        self._clients.remove(connection)  # it waits for another end
         self._executions[run.pidfd] = run
         self._loop.add(run.channel.fileno(), run.report_start(self._loop))
         self._loop.add(run.pidfd, lambda: self._execution_ended(run))
@@ -358,15 +361,13 @@ class Supervisor:
     def _end(self, status: ExitStatus, *, started: bool = True) -> None:
         """Give everything back, record how it ended, and only then tell those who wait."""
         cgroup = self._host.cgroup if self._host is not None else None
-        if cgroup is not None and not cgroup.remove(timeout=0):
-            cgroup.kill()
-            cgroup.remove()
+        empty = cgroup is None or cgroup.remove(timeout=0) or (cgroup.kill() and cgroup.remove())
         if self._allocations is not None:
             self._allocations.release()
         if self._config.spec.auto_remove:
-            self._containers.remove(self._folder, self._config.name)
+            if empty:  # else `reclaim` finds it by its folder
+                self._containers.remove(self._folder, self._config.name)
         else:
-            (self._folder.path / control.SOCKET_NAME).unlink(missing_ok=True)
             self._folder.write_state(
                 self._state._replace(
                     status=Status.EXITED if started else Status.CREATED,
@@ -380,13 +381,21 @@ class Supervisor:
                     mac="",
                 )
             )
+            # After the state: who cannot connect reads there how it ended.
+            (self._folder.path / control.SOCKET_NAME).unlink(missing_ok=True)
         os.close(self._lock)
         message = {"event": "exited", "code": status.code, "oom": status.oom, "error": status.error}
-        for waiter in self._waiters:
+        for client in (*self._clients, *self._unaccepted()):
+            with contextlib.suppress(OSError):
+                control.send(client, message)
+
+    def _unaccepted(self) -> Iterator[socket.socket]:
+        """Who connected when it was over already; by now nobody else can."""
+        while self._server is not None:
             try:
-                control.send(waiter, message)
+                yield self._server.accept()[0]
             except OSError:
-                continue
+                return
 
 
 def _wait(pidfd: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import threading
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -50,6 +51,13 @@ def engine(engine_home: Path) -> Iterator[Engine]:
         if config.id in mine:
             engine.remove(config.id, force=True)
     engine.close()
+
+
+@pytest.fixture
+def own_home(engine_home: Path, hako_home: Path) -> Path:
+    """A state directory of this test alone, with the image `busybox`: for what others' clean-up must not touch."""
+    shutil.copytree(engine_home / "images", hako_home / "images", symlinks=True)
+    return hako_home
 
 
 @pytest.fixture

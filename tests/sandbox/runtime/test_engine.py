@@ -133,6 +133,12 @@ def test_names_that_are_none(engine: Engine, name: str) -> None:
         assert "_" in engine.config(engine.create(_spec("true", name=name))).name
 
 
+def test_a_first_process_that_fails_early(run: Run) -> None:
+    """Its own error is what the caller hears, though the host's side fails too when it is gone."""
+    with pytest.raises(SandboxError, match="hostname 'xxx"):
+        run("true", hostname="x" * 70)
+
+
 def test_missing_image(engine: Engine) -> None:
     """The image is named."""
     with pytest.raises(NotFoundError, match="nonesuch"):
@@ -181,6 +187,19 @@ def test_others_wait_and_look(engine: Engine) -> None:
     assert other.wait("seen", timeout=10).code == 137  # type: ignore[union-attr]
     with pytest.raises(ConflictError, match="not running"):
         other.kill("seen")
+
+
+def test_waiting_for_what_is_just_ending(engine: Engine) -> None:
+    """Whoever asks while the supervisor is at its end hears the exit code, or that it does not run any more."""
+    identifier = engine.create(_spec("sh", "-c", "exit 5"))
+    for number in range(40):
+        engine.start(identifier)
+        time.sleep(number / 10_000)
+        status = engine.wait(identifier, timeout=10)
+        assert status is not None
+        assert status.code == 5
+        with pytest.raises(ConflictError, match="not running"):
+            engine.kill(identifier)
 
 
 def test_exec(engine: Engine) -> None:
@@ -441,12 +460,12 @@ def test_inspect_has_docker_names(engine: Engine) -> None:
 
 def test_a_plan_is_printed_and_nothing_made(engine: Engine) -> None:
     """The plan names every step from the mount namespace to the command, and leaves no container."""
-    before = len(engine.containers(all=True))
-    lines = engine.plan(_spec("true")).lines()
+    lines = engine.plan(_spec("true", name="planned")).lines()
     assert lines[0] == "host  unshare-mounts"
     assert lines[-1].startswith("init  execute argv=")
     assert any("mount-overlay" in line for line in lines)
-    assert len(engine.containers(all=True)) == before
+    with pytest.raises(NotFoundError):
+        engine.state("planned")
 
 
 @pytest.mark.parametrize(("name", "number"), [("TERM", 15), ("SIGTERM", 15), ("9", 9), (2, 2), ("usr1", 10)])

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING, NamedTuple
 
+from sandbox.cli.output import tell
 from sandbox.cli.relay import DETACH_KEYS, Detached, Input, Output, relay
-from sandbox.cli.session import warn
+from sandbox.cli.session import reclaim, warn
 from sandbox.errors import SandboxError
-from sandbox.kernel.pty import RawTerminal, get_size
 from sandbox.runtime.spec import Stdio
 
 if TYPE_CHECKING:
@@ -45,7 +44,9 @@ def run_container(
     """Start a container in the foreground; how it ended, or `None` when it was left alone. Signals are held."""
 
     def begin(stdio: Stdio) -> Process:
-        return engine.start(identifier, stdio)
+        process = engine.start(identifier, stdio)
+        reclaim(engine)  # only now, while the container runs on another processor
+        return process
 
     def forward(_: Process, number: int) -> None:
         with suppress(SandboxError):  # it may have ended
@@ -61,7 +62,7 @@ def run_container(
             lambda: container_terminal(begin, interactive=interactive), resize, forward if proxy else None
         )
     except Detached:
-        sys.stderr.write("read escape sequence\n")
+        tell("read escape sequence")
         return None
 
 
@@ -123,6 +124,8 @@ def on_terminal(
     Signals go to `forward` where nothing is typed; else SIGHUP and SIGTERM end this process, with the terminal as it
     was. Raises Detached.
     """
+    from sandbox.kernel.pty import RawTerminal  # noqa: PLC0415  (only with a terminal)
+
     hold_signals()
     ends = begin()
     process, keyboard = ends.process, ends.keyboard
@@ -147,6 +150,8 @@ def on_terminal(
 
 
 def _window_size() -> tuple[int, int]:
+    from sandbox.kernel.pty import get_size  # noqa: PLC0415
+
     for descriptor in (1, 0):
         if os.isatty(descriptor):
             return get_size(descriptor)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 from sandbox.cli.making import make_image, source_of
 from sandbox.cli.options import Option, Syntax, UsageError, Verb
+from sandbox.cli.output import say
 from sandbox.cli.session import state_directory
 from sandbox.errors import NotFoundError
 
@@ -35,7 +35,7 @@ def _bootstrap(arguments: Arguments, home: str) -> int:
     if arguments.given("tag"):
         source = source._replace(reference=references.parse(arguments.text("tag")).canonical)
     image = make_image(source, path, force=arguments.flag("force"))
-    sys.stdout.write(f"{image.id}\n")
+    say(f"{image.id}\n")
     return 0
 
 

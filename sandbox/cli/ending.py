@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 from sandbox.cli.options import Option, Syntax, Verb
-from sandbox.cli.session import for_each, open_engine
+from sandbox.cli.output import tell
+from sandbox.cli.session import for_each, open_engine, reclaim
 from sandbox.errors import NotFoundError
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def _wait(arguments: Arguments, home: str) -> int:
 
 def _remove(arguments: Arguments, home: str) -> int:
     engine = open_engine(home)
-    engine.reclaim()
+    reclaim(engine)
     force = arguments.flag("force")
 
     def remove(name: str) -> str | None:
@@ -53,7 +53,7 @@ def _remove(arguments: Arguments, home: str) -> int:
         except NotFoundError as error:
             if not force:
                 raise
-            sys.stderr.write(f"sandbox: {error.message}\n")  # told, but no failure, as with docker
+            tell(f"sandbox: {error.message}")  # told, but no failure, as with docker
             return ""
         return None
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from typing import TYPE_CHECKING
 
 from sandbox.cli.listing import FORMAT, QUIET, WHOLE, listing
 from sandbox.cli.options import Option, Syntax, Verb
+from sandbox.cli.output import say
 from sandbox.cli.session import for_each, open_engine
 from sandbox.cli.table import ago, size
 
@@ -39,7 +39,7 @@ def _images(arguments: Arguments, home: str) -> int:
         for row in rows_of(image, now, whole=arguments.flag("no-trunc"))
         if not arguments.operands or _matches(row, arguments.operands[0])
     ]
-    sys.stdout.write(listing(rows, _HEADINGS, _COLUMNS, arguments))
+    say(listing(rows, _HEADINGS, _COLUMNS, arguments))
     return 0
 
 

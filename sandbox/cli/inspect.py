@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import sys
 from typing import TYPE_CHECKING, Any
 
 from sandbox.cli.options import Option, Syntax, UsageError, Verb
+from sandbox.cli.output import say, tell
 from sandbox.cli.session import open_engine
 from sandbox.errors import InvalidError, NotFoundError, SandboxError
 
@@ -34,12 +34,12 @@ def _inspect(arguments: Arguments, home: str) -> int:
         try:
             found.append(_describe(engine, name, (kind,) if kind else _TYPES))
         except SandboxError as error:
-            sys.stderr.write(f"sandbox: {error}\n")
+            tell(f"sandbox: {error}")
             code = code or error.exit_code
     if template is not None:
-        sys.stdout.write("".join(f"{template.render(item)}\n" for item in found))
+        say("".join(f"{template.render(item)}\n" for item in found))
     else:
-        sys.stdout.write(json.dumps(found, indent=4, ensure_ascii=False) + "\n")
+        say(json.dumps(found, indent=4, ensure_ascii=False) + "\n")
     return code
 
 

@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from sandbox.cli.options import Option, Syntax, UsageError, Verb
-from sandbox.cli.relay import write_output
+from sandbox.cli.output import write
 from sandbox.cli.session import open_engine
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ def _logs(arguments: Arguments, home: str) -> int:
     engine = open_engine(home)
     stamps = Stamps() if arguments.flag("timestamps") else None
     for record in engine.logs(arguments.operands[0], follow=arguments.flag("follow"), tail=tail):
-        write_output(record.stream, stamps.stamped(record) if stamps else record.data)
+        write(record.stream, stamps.stamped(record) if stamps else record.data)
     return 0
 
 

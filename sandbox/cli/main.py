@@ -11,10 +11,10 @@ import errno
 import gc
 import os
 import sys
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from sandbox.cli.options import HelpAsked, UsageError, parse
+from sandbox.cli.output import say, tell
 from sandbox.errors import SandboxError
 
 if TYPE_CHECKING:
@@ -59,18 +59,27 @@ def main() -> NoReturn:
     end another, so it does without both. Supervisors, which live on, turn the collector on again.
     """
     gc.disable()
+    _open_standard_streams()
+    os._exit(command(sys.argv[1:]))
+
+
+def command(words: Sequence[str]) -> int:
+    """Run a command line; the exit code."""
     try:
-        code = _run(sys.argv[1:])
-        sys.stdout.flush()
+        return _run(words)
     except KeyboardInterrupt:
-        code = _INTERRUPTED
+        return _INTERRUPTED
     except BrokenPipeError:
-        # Nobody reads any more. Python would complain once more when it flushes at the end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        code = _BROKEN_PIPE
-    with suppress(OSError):
-        sys.stderr.flush()
-    os._exit(code)
+        return _BROKEN_PIPE
+    except SystemExit as left:  # by a signal that ends us, after the terminal was put right
+        return left.code if isinstance(left.code, int) else _FAILED
+
+
+def _open_standard_streams() -> None:
+    """Where the caller closed one, /dev/null takes its place: no pipe of a container may become our standard output."""
+    for stream in (sys.stdin, sys.stdout, sys.stderr):
+        if stream is None:
+            os.open(os.devnull, os.O_RDWR)  # gets the least free number: this one
 
 
 def load(verb: str) -> Verb:
@@ -100,7 +109,7 @@ def _run(words: Sequence[str]) -> int:
 
             traceback.print_exc()
         text, code = _explained(error, verb, usage_code)
-        sys.stderr.write(f"sandbox: {text}\n")
+        tell(f"sandbox: {text}")
         return code
 
 
@@ -160,17 +169,20 @@ def _about(words: Sequence[str]) -> int:
     if words[:1] == ["--version"]:
         from importlib.metadata import version  # noqa: PLC0415  (slow and seldom)
 
-        sys.stdout.write(f"sandbox {version('hako')}\n")
+        say(f"sandbox {version('hako')}\n")
         return 0
     from sandbox.cli import help as texts  # noqa: PLC0415  (seldom)
 
     if len(words) > 1:
         verb, _ = _verb(list(words[1:]))
-        sys.stdout.write(texts.verb(verb, load(verb).syntax))
+        say(texts.verb(verb, load(verb).syntax))
         return 0
     text = texts.overview({verb: load(verb).syntax for verb in MODULES})
-    (sys.stdout if words else sys.stderr).write(text)
-    return 0 if words else UsageError.exit_code
+    if words:
+        say(text)
+        return 0
+    tell(text.rstrip())
+    return UsageError.exit_code
 
 
 def describe(error: OSError) -> str:

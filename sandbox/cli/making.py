@@ -7,9 +7,9 @@ user namespace; and the engine's process must have one thread when that happens.
 from __future__ import annotations
 
 import os
-import sys
 from typing import TYPE_CHECKING
 
+from sandbox.cli.output import tell
 from sandbox.errors import NotFoundError
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def ensure(name: str, home: Path, *, make: bool) -> None:
             "can be made",
             reference="no-such-image",
         )
-    sys.stderr.write(f"sandbox: image {name!r} is not here; making it (sandbox bootstrap {name})\n")
+    tell(f"sandbox: image {name!r} is not here; making it (sandbox bootstrap {name})")
     make_image(source, home)
 
 
@@ -61,5 +61,4 @@ def make_image(source: Source, home: Path, *, force: bool = False) -> Image:
 
 
 def _progress(line: str) -> None:
-    sys.stderr.write(f"{line}\n")
-    sys.stderr.flush()
+    tell(line)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
 from typing import TYPE_CHECKING, Any
 
 from sandbox.cli import values
 from sandbox.cli.listing import FORMAT, QUIET, WHOLE, listing
 from sandbox.cli.options import Option, Syntax, Verb
-from sandbox.cli.session import for_each, open_engine
+from sandbox.cli.output import say
+from sandbox.cli.session import for_each, open_engine, reclaim
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -42,13 +42,13 @@ def _create(arguments: Arguments, home: str) -> int:
         mtu=mtu,
         labels=labels,
     )
-    sys.stdout.write(f"{made.id}\n")
+    say(f"{made.id}\n")
     return 0
 
 
 def _list(arguments: Arguments, home: str) -> int:
     rows = [_row(network, whole=arguments.flag("no-trunc")) for network in open_engine(home).networks.list()]
-    sys.stdout.write(listing(rows, _HEADINGS, _COLUMNS, arguments))
+    say(listing(rows, _HEADINGS, _COLUMNS, arguments))
     return 0
 
 
@@ -68,7 +68,7 @@ def _inspect(arguments: Arguments, home: str) -> int:
     engine = open_engine(home)
     running = engine.containers()
     found = [describe(engine.networks.get(name), running) for name in arguments.operands]
-    sys.stdout.write(json.dumps(found, indent=4, ensure_ascii=False) + "\n")
+    say(json.dumps(found, indent=4, ensure_ascii=False) + "\n")
     return 0
 
 
@@ -97,7 +97,7 @@ def describe(network: Network, running: Iterable[tuple[ContainerConfig, State]])
 
 def _remove(arguments: Arguments, home: str) -> int:
     engine = open_engine(home)
-    engine.reclaim()
+    reclaim(engine)
     return for_each(arguments.operands, engine.networks.remove)
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
 from typing import TYPE_CHECKING
 
 from sandbox.cli.listing import FORMAT, QUIET, WHOLE, listing
 from sandbox.cli.options import Option, Syntax, Verb
-from sandbox.cli.session import open_engine
+from sandbox.cli.output import say
+from sandbox.cli.session import open_engine, reclaim
 from sandbox.cli.table import ago, duration, shortened
 from sandbox.runtime.state import Status
 
@@ -36,11 +36,11 @@ _COLUMNS = ("ID", "Image", "Command", "RunningFor", "Status", "Names")
 
 def _ps(arguments: Arguments, home: str) -> int:
     engine = open_engine(home)
-    engine.reclaim()
+    reclaim(engine)
     found = engine.containers(all=arguments.flag("all"))
     now = time.time()
     rows = [row(config, state, now, whole=arguments.flag("no-trunc")) for config, state in found]
-    sys.stdout.write(listing(rows, _HEADINGS, _COLUMNS, arguments))
+    say(listing(rows, _HEADINGS, _COLUMNS, arguments))
     return 0
 
 

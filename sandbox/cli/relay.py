@@ -14,7 +14,7 @@ import select
 from stat import S_ISFIFO
 from typing import TYPE_CHECKING
 
-from sandbox.errors import SandboxError
+from sandbox.cli.output import unwritable, write
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,11 +52,11 @@ class Output:
             except OSError as error:
                 # EINVAL: a target opened for appending, or some device; EAGAIN: one that somebody made non-blocking
                 if error.errno not in (errno.EINVAL, errno.EAGAIN):
-                    raise _unwritable(self._target, error) from error
+                    raise unwritable(self._target, error) from error
                 self._splice = False
         data = _read(self.source)
         if data:
-            write_output(self._target, data)
+            write(self._target, data)
         return data != b""
 
     def close(self) -> None:
@@ -187,21 +187,3 @@ def _read(descriptor: int) -> bytes:
             if error.errno in _ENDED:
                 return b""
             raise
-
-
-def write_output(descriptor: int, data: bytes) -> None:
-    """Write everything to our standard output or error. Raises BrokenPipeError, SandboxError."""
-    while data:
-        try:
-            data = data[os.write(descriptor, data) :]
-        except BlockingIOError:
-            select.select([], [descriptor], [])
-        except OSError as error:
-            raise _unwritable(descriptor, error) from error
-
-
-def _unwritable(descriptor: int, error: OSError) -> Exception:
-    if isinstance(error, BrokenPipeError):
-        return error
-    name = "standard error" if descriptor == 2 else "standard output"
-    return SandboxError(f"cannot write to {name}: {(error.strerror or '').lower()}", reference="output")

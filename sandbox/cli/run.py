@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -11,8 +10,9 @@ from sandbox.cli.attached import check_terminal, hold_signals, run_container
 from sandbox.cli.container_options import OPTIONS, container_spec, pull
 from sandbox.cli.making import ensure
 from sandbox.cli.options import Option, Syntax, Verb
-from sandbox.cli.session import open_engine, state_directory, warn
-from sandbox.errors import SandboxError
+from sandbox.cli.output import say
+from sandbox.cli.session import open_engine, reclaim, state_directory, warn
+from sandbox.errors import ConflictError, SandboxError
 
 if TYPE_CHECKING:
     from sandbox.cli.options import Arguments
@@ -30,18 +30,19 @@ def _run(arguments: Arguments, home: str) -> int:
     spec = container_spec(arguments, os.environ, os.path.abspath)
     if arguments.flag("plan"):
         engine = _engine(arguments, spec, home)
-        sys.stdout.write("".join(f"{line}\n" for line in engine.plan(spec).lines()))
+        say("".join(f"{line}\n" for line in engine.plan(spec).lines()))
         return 0
     if arguments.flag("detach"):
         engine = _engine(arguments, spec, home)
-        identifier = engine.create(spec)
+        identifier = _add(engine, spec)
         warn(engine.start(identifier).warnings)
-        sys.stdout.write(f"{identifier}\n")
+        reclaim(engine)
+        say(f"{identifier}\n")
         return 0
     check_terminal(terminal=spec.terminal, interactive=spec.open_stdin)
     engine = _engine(arguments, spec, home)
     hold_signals()
-    identifier = engine.create(spec)
+    identifier = _add(engine, spec)
     try:
         status = run_container(
             engine,
@@ -60,8 +61,17 @@ def _run(arguments: Arguments, home: str) -> int:
 
 def _create(arguments: Arguments, home: str) -> int:
     spec = container_spec(arguments, os.environ, os.path.abspath)
-    sys.stdout.write(f"{_engine(arguments, spec, home).create(spec)}\n")
+    say(f"{_add(_engine(arguments, spec, home), spec)}\n")
     return 0
+
+
+def _add(engine: Engine, spec: ContainerSpec) -> str:
+    """Create the container; a name whose container was killed is free again."""
+    try:
+        return engine.create(spec)
+    except ConflictError:
+        reclaim(engine)
+        return engine.create(spec)
 
 
 def _engine(arguments: Arguments, spec: ContainerSpec, home: str) -> Engine:

@@ -5,10 +5,11 @@ directory.
 from __future__ import annotations
 
 import os
-import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sandbox.cli.output import say, tell
 from sandbox.errors import InvalidError, SandboxError
 
 if TYPE_CHECKING:
@@ -48,10 +49,16 @@ def state_directory(home: str) -> Path:
     return path
 
 
+def reclaim(engine: Engine) -> None:
+    """Give back what killed commands and supervisors have left; what cannot be given back now, is another time."""
+    with suppress(SandboxError, OSError):
+        engine.reclaim()
+
+
 def warn(warnings: Iterable[str]) -> None:
     """One line each on standard error."""
     for warning in warnings:
-        sys.stderr.write(f"sandbox: warning: {warning}\n")
+        tell(f"sandbox: warning: {warning}")
 
 
 def for_each(names: Iterable[str], action: Callable[[str], str | None]) -> int:
@@ -64,10 +71,9 @@ def for_each(names: Iterable[str], action: Callable[[str], str | None]) -> int:
         try:
             said = action(name)
         except SandboxError as error:
-            sys.stderr.write(f"sandbox: {error}\n")
+            tell(f"sandbox: {error}")
             code = code or error.exit_code
             continue
         if said != "":
-            sys.stdout.write(f"{name if said is None else said}\n")
-            sys.stdout.flush()
+            say(f"{name if said is None else said}\n")
     return code

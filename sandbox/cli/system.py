@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import sys
 from typing import TYPE_CHECKING
 
 from sandbox.cli.options import Syntax, Verb
+from sandbox.cli.output import say
 from sandbox.cli.session import open_engine
 from sandbox.cli.table import size
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 def _reclaim(_: Arguments, home: str) -> int:
     engine = open_engine(home)
     for line in engine.reclaim():
-        sys.stdout.write(f"{line}\n")
+        say(f"{line}\n")
     freed = engine.images.reclaim()
     if freed:
-        sys.stdout.write(f"layers and blobs of no image: {size(freed)} freed\n")
+        say(f"layers and blobs of no image: {size(freed)} freed\n")
     return 0
 
 
@@ -45,7 +45,7 @@ def _info(_: Arguments, home: str) -> int:
         "control groups": f"version {hierarchy.version}" if hierarchy.version else "none",
         "kernel": f"{kernel.release} {kernel.machine}",
     }
-    sys.stdout.write("".join(f"{name + ':':<18}{value}\n" for name, value in facts.items()))
+    say("".join(f"{name + ':':<18}{value}\n" for name, value in facts.items()))
     return 0
 
 

@@ -1,0 +1,181 @@
+"""`-it`: a person at a real pseudo-terminal."""
+
+from __future__ import annotations
+
+import os
+import pty
+import select
+import signal
+import subprocess
+import termios
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sandbox.kernel.pty import set_size
+from tests.sandbox.cli.conftest import COMMAND
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.sandbox.cli.conftest import Sandbox
+
+pytestmark = pytest.mark.root
+RUN = ("run", "--rm", "--network", "none", "-it")
+PATIENCE = 20.0  # seconds
+
+
+class Person:
+    """Types at a terminal that the command has for its own, and reads the screen."""
+
+    def __init__(self, sandbox: Sandbox, *words: str) -> None:
+        self.master, slave = pty.openpty()
+        set_size(self.master, 24, 80)
+        self.before = termios.tcgetattr(slave)
+        self.screen = b""
+        # setsid -c: the terminal is the controlling one, so that its signals arrive
+        self.process = subprocess.Popen(
+            ["setsid", "-c", *COMMAND, *words], env=sandbox.environment, stdin=slave, stdout=slave, stderr=slave
+        )
+        self.slave = slave
+
+    def type(self, text: str) -> None:
+        """Press keys."""
+        os.write(self.master, text.encode())
+
+    def see(self, text: str) -> None:
+        """Wait until the text is on the screen after what was seen before."""
+        deadline = time.monotonic() + PATIENCE
+        while text.encode() not in self.screen:
+            ready, _, _ = select.select([self.master], [], [], max(0.0, deadline - time.monotonic()))
+            assert ready, f"{text!r} does not appear; the screen has {self.screen!r}"
+            self.screen += os.read(self.master, 4096)
+        self.screen = self.screen.partition(text.encode())[2]
+
+    def leave(self) -> int:
+        """Wait for the command's end; the terminal must be as it was."""
+        code = self.process.wait(PATIENCE)
+        assert termios.tcgetattr(self.slave) == self.before
+        return code
+
+    def close(self) -> None:
+        """Whatever happened."""
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        os.close(self.master)
+        os.close(self.slave)
+
+
+@pytest.fixture
+def sit_down(sandbox: Sandbox) -> Iterator[Callable[..., Person]]:
+    """People at terminals."""
+    people: list[Person] = []
+
+    def begin(*words: str) -> Person:
+        people.append(Person(sandbox, *words))
+        return people[-1]
+
+    yield begin
+    for person in people:
+        person.close()
+
+
+def test_a_shell_by_hand(sit_down: Callable[..., Person]) -> None:
+    """Keys are echoed by the container's terminal, output appears, the shell's exit code is ours."""
+    person = sit_down(*RUN, "busybox", "sh")
+    person.see("# ")
+    person.type("tty; echo $TERM\r")
+    person.see("/dev/pts/0\r\nxterm\r\n")
+    person.type("exit 5\r")
+    assert person.leave() == 5
+
+
+def test_control_c_goes_to_the_program(sit_down: Callable[..., Person]) -> None:
+    """It interrupts what runs in the shell, not the shell and not us; job control works."""
+    person = sit_down(*RUN, "busybox", "sh")
+    person.see("# ")
+    person.type("sleep 1000\r")
+    person.see("sleep 1000\r\n")
+    time.sleep(0.3)
+    person.type("\x03")
+    person.see("# ")
+    person.type("echo code $?\r")
+    person.see("code 130\r\n")
+    person.type("\x04")  # end of file ends the shell
+    assert person.leave() == 0
+
+
+def test_the_window_s_size(sit_down: Callable[..., Person]) -> None:
+    """The container's terminal has the size of ours, from the start and when it changes."""
+    person = sit_down(*RUN, "busybox", "sh")
+    person.see("# ")
+    person.type("stty size\r")
+    person.see("\r\n24 80\r\n")
+    set_size(person.master, 50, 132)
+    time.sleep(0.3)
+    person.type("stty size\r")
+    person.see("\r\n50 132\r\n")
+    person.type("exit\r")
+    assert person.leave() == 0
+
+
+def test_a_container_is_left_alone_and_taken_up_by_exec(
+    sandbox: Sandbox, sit_down: Callable[..., Person], name: str
+) -> None:
+    """ctrl-p ctrl-q leaves it running; a ctrl-p alone is typed."""
+    person = sit_down("run", "--network", "none", "-it", "--name", name, "busybox", "cat")
+    person.type("a\x10b\r")
+    person.see("a\x10b\r\n")
+    person.type("\x10\x11")
+    person.see("read escape sequence")
+    assert person.leave() == 0
+    other = sit_down("exec", "-it", name, "sh", "-c", "tty; exit 3")
+    other.see("/dev/pts/1\r\n")
+    assert other.leave() == 3
+    assert sandbox("rm", "-f", name).returncode == 0
+
+
+def test_exec_resizes(sandbox: Sandbox, sit_down: Callable[..., Person], name: str) -> None:
+    """A shell by exec has its own terminal, with our window's size."""
+    sandbox("run", "-d", "--network", "none", "--name", name, "busybox", "sleep", "1000")
+    person = sit_down("exec", "-it", name, "sh")
+    person.see("# ")
+    set_size(person.master, 33, 99)
+    time.sleep(0.3)
+    person.type("stty size; exit 2\r")
+    person.see("\r\n33 99\r\n")
+    assert person.leave() == 2
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_the_terminal_is_put_right_when_we_are_ended(
+    sandbox: Sandbox, sit_down: Callable[..., Person], name: str, number: int
+) -> None:
+    """A signal ends us and not the container, as with docker; the terminal is as it was."""
+    person = sit_down("run", "--network", "none", "-it", "--name", name, "busybox", "sh")
+    person.see("# ")
+    person.process.send_signal(number)
+    assert person.leave() == 128 + number
+    assert name in sandbox("ps", "--format", "{{.Names}}").stdout.split()
+
+
+def test_a_start_that_fails(sit_down: Callable[..., Person]) -> None:
+    """The terminal stays as it was, and the message is a plain line."""
+    person = sit_down(*RUN, "busybox", "nosuch")
+    person.see("sandbox: cannot run 'nosuch'")
+    assert person.leave() == 127
+
+
+def test_output_without_input(sandbox: Sandbox) -> None:
+    """-t alone needs no terminal of ours; lines end as a terminal ends them."""
+    done = sandbox("run", "--rm", "--network", "none", "-t", "busybox", "sh", "-c", "tty; echo err >&2; exit 4")
+    assert (done.stdout, done.stderr, done.returncode) == ("/dev/pts/0\nerr\n", "", 4)
+
+
+def test_it_needs_a_terminal(sandbox: Sandbox) -> None:
+    """-it from a pipe is refused in docker's words."""
+    for words in (RUN, ("exec", "-it")):
+        done = sandbox(*words, "busybox", "sh")
+        assert (done.returncode, done.stderr) == (1, "sandbox: the input device is not a TTY (leave out -t)\n")

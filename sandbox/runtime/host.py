@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from sandbox.kernel.cgroups import Hierarchy
     from sandbox.network.networks import Networks
 
+_PATIENCE = 0.2  # seconds between a process's loss of its namespaces and sockets, which we meet, and its end
+
 
 class Host:
     """What the operations share; `pid`, `pidfd` and `channel` are init's once it is cloned."""
@@ -83,8 +85,7 @@ class Host:
             os.close(self._user_namespace)
 
     def _explain(self, error: OSError) -> None:
-        patience = 1.0 if isinstance(error, BrokenPipeError) else 0.0  # that comes a moment before init's end
-        if self.channel is None or not select.select([self.pidfd], [], [], patience)[0]:
+        if self.channel is None or not select.select([self.pidfd], [], [], _PATIENCE)[0]:
             return
         received = control.receive(self.channel)
         if received is not None:

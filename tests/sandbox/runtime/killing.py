@@ -1,0 +1,215 @@
+"""Killing one process of a container's start at a chosen instruction, and looking for what it leaves.
+
+A test runs `Killer` in a process of its own (`in_child`), which nothing else shares: there it patches the tables of
+operations before anything is started, so that engine, supervisor and init, all forked from it, stop before a chosen
+operation and wait there for SIGKILL or to go on. They meet in shared memory, because a supervisor closes every
+descriptor it inherits, and because a first process of a pid namespace cannot kill itself. Orphans become children of
+that process, so none is overlooked, whatever it calls itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import mmap
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from sandbox.errors import SandboxError
+from sandbox.kernel import process
+from sandbox.network.networks import Networks
+from sandbox.runtime import host, init
+from sandbox.runtime.engine import Engine
+from sandbox.runtime.facts import hierarchy
+from sandbox.runtime.spec import ContainerSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+HOST, INIT = 0, 1  # the sides of a plan
+NEVER = -1
+_PATIENCE = 10.0  # seconds: more than anything here takes
+_WALL = 0x4000_0000
+_FILE_EVENTS = ("open", "os.", "fcntl.", "socket.bind", "socket.connect", "shutil.")
+
+_COUNTS, _SIDE, _STOP, _REACHED, _SUPERVISOR, _INIT = 0, 2, 3, 4, 5, 6  # places on the board
+
+
+class Outcome(NamedTuple):
+    """One run: where it was killed, what its engine saw of it (`None` when it was the engine that died), and the
+    processes that did not end by themselves.
+    """
+
+    place: int
+    seen: str | None
+    lingering: list[str]
+
+
+class Killer:
+    """Runs containers in `home` and kills; for the process that makes it only."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.ids: list[str] = []
+        process.set_child_subreaper(True)
+        self._board = memoryview(mmap.mmap(-1, mmap.PAGESIZE)).cast("q")
+        self._board[_STOP] = NEVER
+        hierarchy()
+        for side, table in ((HOST, host._ACTIONS), (INIT, init._ACTIONS)):
+            for operation, action in table.items():
+                table[operation] = self._stopping(side, action)
+
+    def count(self, side: int, **fields: Any) -> int:
+        """How many operations a start has on one side; an undisturbed run to the container's end."""
+        self.run(HOST, NEVER, "engine", command=("true",), **fields)
+        return self._board[_COUNTS + side]
+
+    def run(self, side: int, place: int, victim: str, **fields: Any) -> Outcome:
+        """Create and start a container, and kill the `victim` before operation number `place` of a side."""
+        board = self._board
+        board[_COUNTS + HOST] = board[_COUNTS + INIT] = board[_REACHED] = board[_SUPERVISOR] = board[_INIT] = 0
+        board[_SIDE], board[_STOP] = side, place
+        reader, writer = os.pipe()
+        engine = os.fork()
+        if engine == 0:
+            os.close(reader)
+            self._engine(writer, ContainerSpec(image="busybox", **fields))
+        os.close(writer)
+        with os.fdopen(reader, "rb") as pipe:
+            self._wait_and_kill(engine, victim)
+            identifier, _, seen = pipe.read().decode().partition(" ")
+        self.ids.append(identifier)
+        return Outcome(place, seen or None, wait_for_orphans())
+
+    def _engine(self, report: int, spec: ContainerSpec) -> None:
+        try:
+            engine = Engine(self.home)
+            identifier = engine.create(spec)
+            os.write(report, identifier.encode())
+            try:
+                status = engine.start(identifier).wait(_PATIENCE)
+                seen = "no end" if status is None else str(status.code)
+            except SandboxError as error:
+                seen = error.message
+            os.write(report, b" " + seen.encode())
+        finally:
+            os._exit(0)
+
+    def _stopping(self, side: int, action: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:
+        board = self._board
+
+        def stop_and_act(subject: Any, operation: Any) -> None:
+            if side == HOST:
+                board[_SUPERVISOR], board[_INIT] = os.getpid(), subject.pid
+            place = board[_COUNTS + side]
+            board[_COUNTS + side] = place + 1
+            if board[_SIDE] == side and board[_STOP] == place:
+                board[_REACHED] = 1
+                while board[_REACHED]:
+                    time.sleep(0.0002)
+            action(subject, operation)
+
+        return stop_and_act
+
+    def _wait_and_kill(self, engine: int, victim: str) -> None:
+        """Until the engine has ended."""
+        deadline = time.monotonic() + _PATIENCE
+        pid = 0
+        while pid == 0:
+            if self._board[_REACHED]:
+                target = {"engine": engine, "supervisor": self._board[_SUPERVISOR], "init": self._board[_INIT]}[victim]
+                if target:
+                    os.kill(target, signal.SIGKILL)
+                self._board[_REACHED] = 0
+            if time.monotonic() > deadline:
+                os.kill(engine, signal.SIGKILL)
+            pid, _ = os.waitpid(engine, os.WNOHANG)
+            time.sleep(0.0002)
+
+
+def audited(place: int, function: Callable[[], object]) -> bool:
+    """Run `function` in a forked child that kills itself at its work number `place` with a file, before it is done;
+    whether it came so far.
+
+    The events are those of sys.addaudithook; what goes past Python's own functions (mounts) makes none.
+    """
+    pid = os.fork()
+    if pid == 0:
+        count = 0
+
+        def hook(event: str, _: tuple[object, ...]) -> None:
+            nonlocal count
+            if event.startswith(_FILE_EVENTS):
+                if count == place:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                count += 1
+
+        try:
+            sys.addaudithook(hook)
+            function()
+        finally:
+            os._exit(0)
+    _, status = os.waitpid(pid, 0)
+    return os.WIFSIGNALED(status)
+
+
+def wait_for_orphans() -> list[str]:
+    """Reap all children of this process, also adopted ones; those that do not end."""
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            if os.waitpid(-1, os.WNOHANG | _WALL)[0]:
+                continue
+        except ChildProcessError:
+            return []
+        if time.monotonic() > deadline:
+            return [f"process {pid}: {_command(pid)}" for pid in _children()]
+        time.sleep(0.001)
+
+
+def remains(home: Path, ids: list[str]) -> list[str]:
+    """What is left of containers that should be gone; waits for what the kernel takes away by and by."""
+    deadline = time.monotonic() + _PATIENCE
+    while (found := _remains(home, ids)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return found
+
+
+def _remains(home: Path, ids: list[str]) -> list[str]:
+    found = [f"container file {path.name}" for path in (home / "containers").glob("*") if path.name != "names"]
+    found += [f"name {path.name}" for path in (home / "containers/names").glob("*")]
+    found += [f"id range {path.name}" for path in (home / "ids").glob("*")]
+    for network in Networks(home / "networks").list():
+        folder = home / "networks" / network.name
+        found += [f"address {path.name}" for path in folder.glob("addresses/*")]
+        found += [f"place of {path.name}" for path in folder.glob("containers/*")]
+        found += [f"port {path.name}" for path in Path(f"/sys/class/net/{network.bridge}/brif").glob("*")]
+        found += [path.name for path in Path("/sys/class/net").glob(f"{network.bridge[:-1]}v*")]
+    found += [f"half-made network {path.name}" for path in (home / "networks").glob(".*-*")]
+    for group in Path("/sys/fs/cgroup").glob("**/hako"):
+        found += [str(path) for path in group.iterdir() if path.name in ids]
+    found += _mounts(home)
+    return found
+
+
+def _mounts(home: Path) -> list[str]:
+    found = []
+    for table in Path("/proc").glob("[0-9]*/mountinfo"):
+        with contextlib.suppress(OSError):
+            text = table.read_text(errors="replace")
+            found += [f"{table}: {line}" for line in text.splitlines() if str(home) in line]
+    return found
+
+
+def _children() -> list[int]:
+    return [int(word) for word in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()]
+
+
+def _command(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+    except OSError:
+        return "?"

@@ -1,0 +1,70 @@
+"""SIGKILL of each process of a start before each of its operations: one `reclaim` takes away whatever that leaves."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
+
+import pytest
+
+from sandbox.runtime.engine import Engine
+from tests.sandbox.kernel.children import in_child
+from tests.sandbox.runtime.killing import HOST, INIT, Killer, Outcome, remains
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = [pytest.mark.root, pytest.mark.slow]
+
+
+class _Result(NamedTuple):
+    outcomes: list[Outcome]
+    containers: list[str]  # after `reclaim`
+    left: list[str]
+
+
+def _kill(home: Path, victim: str, side: int, network: str) -> _Result:
+    """Kill at each place in turn, reclaim once."""
+    killer = Killer(home)
+    command = ("sleep", "600") if victim == "supervisor" else ("true",)
+    count = killer.count(side, network=network, auto_remove=True)
+    outcomes = [
+        killer.run(side, place, victim, command=command, name=f"place-{place}", network=network, auto_remove=True)
+        for place in range(count)
+    ]
+    engine = Engine(home)
+    engine.reclaim()
+    containers = [config.name for config, _ in engine.containers(all=True)]
+    return _Result(outcomes, containers, remains(home, killer.ids))
+
+
+def _all_seen(result: _Result) -> set[str | None]:
+    """What the engines saw, after the checks that all runs have in common."""
+    assert len(result.outcomes) > 20
+    assert [outcome for outcome in result.outcomes if outcome.lingering] == []
+    assert result.containers == []
+    assert result.left == []
+    return {outcome.seen for outcome in result.outcomes}
+
+
+@pytest.mark.parametrize("side", [HOST, INIT], ids=["host", "init"])
+def test_the_engine_is_killed(own_home: Path, side: int) -> None:
+    """The container starts and ends, or its start is undone, without the process that asked for it."""
+    assert _all_seen(in_child(partial(_kill, own_home, "engine", side, "bridge"))) == {None}
+
+
+@pytest.mark.parametrize("network", ["none", "bridge"])
+@pytest.mark.parametrize("side", [HOST, INIT], ids=["host", "init"])
+def test_the_supervisor_is_killed(own_home: Path, side: int, network: str) -> None:
+    """Init ends by itself, wherever it is, and the engine hears of it."""
+    seen = _all_seen(in_child(partial(_kill, own_home, "supervisor", side, network)))
+    assert all(words is not None and "supervisor" in words and "died at the start" in words for words in seen)
+
+
+@pytest.mark.parametrize("network", ["none", "bridge"])
+@pytest.mark.parametrize("side", [HOST, INIT], ids=["host", "init"])
+def test_init_is_killed(own_home: Path, side: int, network: str) -> None:
+    """The start fails and says why, or the container has ended by SIGKILL, where the command could have run already."""
+    seen = _all_seen(in_child(partial(_kill, own_home, "init", side, network)))
+    before_there_is_one = {"0"} if side == HOST else set()
+    assert seen - before_there_is_one == {"the container's first process was killed while it was made", "137"}

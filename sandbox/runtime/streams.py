@@ -48,7 +48,10 @@ class Loop:
 
 
 class Output:
-    """One source (pipe or terminal master) with its log and its sinks; `done` once the source has ended."""
+    """One source (pipe or terminal master) with its log and its sinks; `done` once the source has ended.
+
+    While a sink has not taken everything the source is not read: that is how a slow reader holds the container back.
+    """
 
     def __init__(self, loop: Loop, source: int, stream: int, log: LogWriter | None) -> None:
         self.done = False
@@ -57,8 +60,9 @@ class Output:
         self._stream = stream
         self._log = log
         self._sinks: dict[int, bytes] = {}  # descriptor → what could not be written yet
+        self._reading = False
         os.set_blocking(source, False)
-        loop.add(source, self._read)
+        self._resume()
 
     def attach(self, sink: int) -> None:
         """Send everything from here on to `sink` too; takes it over and closes it at the end."""
@@ -66,10 +70,12 @@ class Output:
         self._sinks[sink] = b""
 
     def drain(self) -> None:
-        """Read what is left after the last writer has died; never waits for a writer that still lives."""
-        while not self.done and not any(self._sinks.values()):
-            if not self._read():
-                return
+        """Read what is left after the last writer has died; never waits for a writer that still lives.
+
+        It is little, what a pipe holds, and so is kept for sinks that are behind.
+        """
+        while not self.done and self._read():
+            pass
 
     def pending(self) -> bool:
         """Whether a sink has still to take something."""
@@ -96,43 +102,48 @@ class Output:
         for sink in list(self._sinks):
             self._write(sink, data)
         if self.pending():
-            self._loop.remove(self._source)
+            self._pause()
         return True
 
-    def _write(self, sink: int, data: bytes) -> None:
+    def _write(self, sink: int, data: bytes = b"") -> None:
+        """Give a sink what it has not taken yet, and `data`."""
+        waiting = self._sinks[sink]
+        rest = waiting + data if waiting else data
         try:
-            written = os.write(sink, data)
+            rest = rest[os.write(sink, rest) :]
         except BlockingIOError:
-            written = 0
+            pass
         except OSError:  # EPIPE: the reader has gone
             self._drop(sink)
             return
-        rest = data[written:]
-        was_waiting = bool(self._sinks[sink])
         self._sinks[sink] = rest
-        if rest and not was_waiting:
-            self._loop.add(sink, lambda: self._write_more(sink), write=True)
-
-    def _write_more(self, sink: int) -> None:
-        rest = self._sinks[sink]
-        self._write(sink, rest)
-        if sink in self._sinks and not self._sinks[sink]:
+        if rest and not waiting:
+            self._loop.add(sink, lambda: self._write(sink), write=True)
+        elif waiting and not rest:
             self._loop.remove(sink)
-        if not self.pending() and not self.done:
-            self._loop.add(self._source, self._read)
+            self._resume()
 
     def _drop(self, sink: int) -> None:
         self._loop.remove(sink)
-        self._sinks.pop(sink, None)
+        del self._sinks[sink]
         os.close(sink)
-        if not self.pending() and not self.done:
-            self._loop.remove(self._source)
+        self._resume()
+
+    def _resume(self) -> None:
+        """Read on, unless a sink is behind."""
+        if not self.done and not self._reading and not self.pending():
             self._loop.add(self._source, self._read)
+            self._reading = True
+
+    def _pause(self) -> None:
+        if self._reading:
+            self._loop.remove(self._source)
+            self._reading = False
 
     def _finish(self) -> None:
         if not self.done:
             self.done = True
-            self._loop.remove(self._source)
+            self._pause()
             os.close(self._source)
 
 

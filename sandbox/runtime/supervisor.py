@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 _START_FAILED = 125
 _LOST = 137
-_DRAIN_TIMEOUT = 5.0  # seconds that a slow attached reader is given after the container's end
+_DRAIN_TIMEOUT = 5.0  # seconds that a slow attached reader holds up the container's end
 
 
 def supervise(home: Path, identifier: str, lock: int, starter: socket.socket, stdio: Stdio) -> NoReturn:
@@ -137,6 +137,7 @@ class Supervisor:
         while not self._ended:
             self._loop.step()
         self._finish()
+        self._pass_on(None)  # to a reader that stands still, a pager's user perhaps, when all else is over
 
     # --- start -----------------------------------------------------------------------------------------------------
 
@@ -334,20 +335,26 @@ class Supervisor:
             self._loop.step(0)
             if run.pidfd in self._executions:
                 self._execution_ended(run)
-        deadline = time.monotonic() + _DRAIN_TIMEOUT
         for output in self._outputs:
             output.drain()
-        while any(output.pending() for output in self._outputs) and time.monotonic() < deadline:
-            self._loop.step(0.1)
-            for output in self._outputs:
-                output.drain()
-        for output in self._outputs:
-            output.close()
+        self._pass_on(time.monotonic() + _DRAIN_TIMEOUT)
         if self._input is not None:
             self._input.close()
         oom = self._host.cgroup is not None and self._host.cgroup.oom_kills() > 0
         error = self._log.error if self._log is not None else ""
         self._end(ExitStatus(code=code, oom=oom, error=error))
+
+    def _pass_on(self, deadline: float | None) -> None:
+        """Wait until attached readers have taken what is left, or are gone, or the time has come; close those."""
+        while any(output.pending() for output in self._outputs):
+            patience = None if deadline is None else deadline - time.monotonic()
+            if patience is not None and patience <= 0:
+                break
+            self._loop.step(patience)
+        for output in list(self._outputs):
+            if not output.pending():
+                output.close()
+                self._outputs.remove(output)
 
     def _finish_failed(self, error: BaseException) -> None:
         """Undo a start that did not come to its end; `error` is why, and what the starter is told."""

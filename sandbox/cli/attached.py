@@ -10,11 +10,11 @@ from __future__ import annotations
 import os
 import signal
 from contextlib import nullcontext, suppress
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from sandbox.cli.output import tell
 from sandbox.cli.relay import DETACH_KEYS, Detached, Input, Output, relay
-from sandbox.cli.session import reclaim, warn
+from sandbox.cli.session import reclaim_others, warn
 from sandbox.errors import SandboxError
 from sandbox.runtime.spec import Stdio
 
@@ -45,7 +45,7 @@ def run_container(
 
     def begin(stdio: Stdio) -> Process:
         process = engine.start(identifier, stdio)
-        reclaim(engine)  # only now, while the container runs on another processor
+        reclaim_others(engine, identifier)  # only now, while the container runs on another processor
         return process
 
     def forward(_: Process, number: int) -> None:
@@ -90,13 +90,14 @@ def piped(
     return _ended(relay(process, outputs, source, to_the_end=to_the_end))
 
 
-class Ends(NamedTuple):
+class Ends:
     """Where a terminal in a container is reached: read its output from `screen`, write what is typed to `keyboard`."""
 
-    process: Process
-    screen: int
-    keyboard: int | None
-    detach: bytes = b""
+    def __init__(self, process: Process, screen: int, keyboard: int | None, detach: bytes = b"") -> None:
+        self.process = process
+        self.screen = screen
+        self.keyboard = keyboard
+        self.detach = detach
 
 
 def container_terminal(begin: Callable[[Stdio], Process], *, interactive: bool) -> Ends:

@@ -11,7 +11,7 @@ from sandbox.cli.container_options import OPTIONS, container_spec, pull
 from sandbox.cli.making import ensure
 from sandbox.cli.options import Option, Syntax, Verb
 from sandbox.cli.output import say
-from sandbox.cli.session import open_engine, reclaim, state_directory, warn
+from sandbox.cli.session import open_engine, reclaim, reclaim_others, state_directory, warn
 from sandbox.errors import ConflictError, SandboxError
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def _run(arguments: Arguments, home: str) -> int:
         engine = _engine(arguments, spec, home)
         identifier = _add(engine, spec)
         warn(engine.start(identifier).warnings)
-        reclaim(engine)
+        reclaim_others(engine, identifier)
         say(f"{identifier}\n")
         return 0
     check_terminal(terminal=spec.terminal, interactive=spec.open_stdin)

@@ -55,6 +55,16 @@ def reclaim(engine: Engine) -> None:
         engine.reclaim()
 
 
+def reclaim_others(engine: Engine, identifier: str) -> None:
+    """`reclaim`, unless the container `identifier` is the only one: 4 ms, a twentieth of a short run.
+
+    Whatever a dead supervisor has left, its container's folder is there until the last of it has been given back.
+    """
+    with suppress(OSError):
+        if not {"names", identifier}.issuperset(path.name for path in (engine.home / "containers").iterdir()):
+            reclaim(engine)
+
+
 def warn(warnings: Iterable[str]) -> None:
     """One line each on standard error."""
     for warning in warnings:

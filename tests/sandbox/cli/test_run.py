@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import time
@@ -101,6 +102,26 @@ def test_a_reader_that_leaves_ends_it(sandbox: Sandbox, name: str) -> None:
     )
     assert (done.stdout, done.stderr) == ("y\n141\n", "")
     assert sandbox("inspect", "--type", "container", name).returncode == 125
+
+
+def test_a_reader_that_leaves_does_not_end_a_container_that_stays(sandbox: Sandbox, name: str) -> None:
+    """Without --rm only the command ends; the container goes on and its log has everything."""
+    words = ("run", "--network", "none", "--name", name, "busybox", "sh", "-c", "yes | head -n 300000; sleep 1000")
+    line = " ".join(map(shlex.quote, [*COMMAND, *words]))
+    done = subprocess.run(
+        ["bash", "-c", f"{line} | head -n 1"],
+        env=sandbox.environment,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=True,
+    )
+    assert (done.stdout, done.stderr) == ("y\n", "")
+    deadline = time.monotonic() + 20
+    while sandbox("logs", name).stdout != "y\n" * 300_000 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert sandbox("logs", name).stdout == "y\n" * 300_000
+    assert sandbox("inspect", "-f", "{{.State.Running}}", name).stdout == "true\n"
 
 
 def test_a_closed_standard_output(sandbox: Sandbox) -> None:

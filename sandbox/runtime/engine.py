@@ -244,11 +244,14 @@ class Engine:
                     hint=f"stop it first: `sandbox stop {name or folder.id[:12]}`, or use `sandbox rm -f`",
                     reference="running",
                 )
-            try:
+            with contextlib.suppress(NotFoundError):
                 self.stop(folder.id, timeout=0)
-            except NotFoundError:
+        try:
+            lock = self._lock_for_start(folder)
+        except NotFoundError:
+            if force:  # it has removed itself at its end
                 return
-        lock = self._lock_for_start(folder)
+            raise
         try:
             self._containers.remove(folder, name)
         finally:

@@ -27,7 +27,7 @@ from sandbox.runtime.facts import hierarchy
 from sandbox.runtime.spec import ContainerSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
 HOST, INIT = 0, 1  # the sides of a plan
 NEVER = -1
@@ -130,25 +130,30 @@ class Killer:
             time.sleep(0.0002)
 
 
-def audited(place: int, function: Callable[[], object]) -> bool:
-    """Run `function` in a forked child that kills itself at its work number `place` with a file, before it is done;
-    whether it came so far.
+def kill_at(place: int) -> None:
+    """Have this process, not its children, kill itself at its work number `place` with a file, before that is done.
 
     The events are those of sys.addaudithook; what goes past Python's own functions (mounts) makes none.
     """
+    count = 0
+    pid = os.getpid()
+
+    def hook(event: str, _: tuple[object, ...]) -> None:
+        nonlocal count
+        if event.startswith(_FILE_EVENTS) and os.getpid() == pid:
+            if count == place:
+                signal.raise_signal(signal.SIGKILL)
+            count += 1
+
+    sys.addaudithook(hook)
+
+
+def audited(place: int, function: Callable[[], object]) -> bool:
+    """Run `function` in a forked child that kills itself at `place`; whether it came so far."""
     pid = os.fork()
     if pid == 0:
-        count = 0
-
-        def hook(event: str, _: tuple[object, ...]) -> None:
-            nonlocal count
-            if event.startswith(_FILE_EVENTS):
-                if count == place:
-                    os.kill(os.getpid(), signal.SIGKILL)
-                count += 1
-
         try:
-            sys.addaudithook(hook)
+            kill_at(place)
             function()
         finally:
             os._exit(0)
@@ -166,11 +171,11 @@ def wait_for_orphans() -> list[str]:
         except ChildProcessError:
             return []
         if time.monotonic() > deadline:
-            return [f"process {pid}: {_command(pid)}" for pid in _children()]
+            return [f"process {pid}: {_command(pid)}" for pid in children()]
         time.sleep(0.001)
 
 
-def remains(home: Path, ids: list[str]) -> list[str]:
+def remains(home: Path, ids: Collection[str] = ()) -> list[str]:
     """What is left of containers that should be gone; waits for what the kernel takes away by and by."""
     deadline = time.monotonic() + _PATIENCE
     while (found := _remains(home, ids)) and time.monotonic() < deadline:
@@ -178,7 +183,7 @@ def remains(home: Path, ids: list[str]) -> list[str]:
     return found
 
 
-def _remains(home: Path, ids: list[str]) -> list[str]:
+def _remains(home: Path, ids: Collection[str]) -> list[str]:
     found = [f"container file {path.name}" for path in (home / "containers").glob("*") if path.name != "names"]
     found += [f"name {path.name}" for path in (home / "containers/names").glob("*")]
     found += [f"id range {path.name}" for path in (home / "ids").glob("*")]
@@ -189,8 +194,10 @@ def _remains(home: Path, ids: list[str]) -> list[str]:
         found += [f"port {path.name}" for path in Path(f"/sys/class/net/{network.bridge}/brif").glob("*")]
         found += [path.name for path in Path("/sys/class/net").glob(f"{network.bridge[:-1]}v*")]
     found += [f"half-made network {path.name}" for path in (home / "networks").glob(".*-*")]
-    for group in Path("/sys/fs/cgroup").glob("**/hako"):
-        found += [str(path) for path in group.iterdir() if path.name in ids]
+    for place, groups, _ in os.walk("/sys/fs/cgroup"):  # others come and go, which it does not mind
+        found += [
+            f"{place}/{group}" for group in groups if any(identifier in group for identifier in ids if identifier)
+        ]
     found += _mounts(home)
     return found
 
@@ -204,8 +211,18 @@ def _mounts(home: Path) -> list[str]:
     return found
 
 
-def _children() -> list[int]:
-    return [int(word) for word in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()]
+def children(pid: int | None = None) -> list[int]:
+    """Of this process, or of `pid`; zombies too."""
+    parent = os.getpid() if pid is None else pid
+    try:
+        return [int(word) for word in Path(f"/proc/{parent}/task/{parent}/children").read_text().split()]
+    except FileNotFoundError:
+        return []
+
+
+def descendants(pid: int | None = None) -> list[int]:
+    """Children, their children and so on."""
+    return [found for child in children(pid) for found in (child, *descendants(child))]
 
 
 def _command(pid: int) -> str:

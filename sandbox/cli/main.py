@@ -90,7 +90,7 @@ def load(verb: str) -> Verb:
 
 
 def _run(words: Sequence[str]) -> int:
-    verb, usage_code = "", UsageError.exit_code
+    verb, home, usage_code = "", "", UsageError.exit_code
     try:
         home, words = _before_the_verb(words)
         if not words or words[0] in ("-h", "--help", "help", "--version"):
@@ -108,12 +108,12 @@ def _run(words: Sequence[str]) -> int:
             import traceback  # noqa: PLC0415  (seldom)
 
             traceback.print_exc()
-        text, code = _explained(error, verb, usage_code)
+        text, code = _explained(error, verb, home, usage_code)
         tell(f"sandbox: {text}")
         return code
 
 
-def _explained(error: Exception, verb: str, usage_code: int) -> tuple[str, int]:
+def _explained(error: Exception, verb: str, home: str, usage_code: int) -> tuple[str, int]:
     """One line and the exit code."""
     if isinstance(error, UsageError):
         where = f"sandbox {verb} --help" if verb else "sandbox --help"
@@ -121,7 +121,7 @@ def _explained(error: Exception, verb: str, usage_code: int) -> tuple[str, int]:
     if isinstance(error, SandboxError):
         return str(error), error.exit_code
     if isinstance(error, OSError):
-        return describe(error), _FAILED
+        return describe(error, home), _FAILED
     # A mistake of ours, which nobody wants to see whole unless they look for it.
     return f"internal error: {type(error).__name__}: {error} (HAKO_DEBUG=1 shows where)", _FAILED
 
@@ -185,13 +185,13 @@ def _about(words: Sequence[str]) -> int:
     return UsageError.exit_code
 
 
-def describe(error: OSError) -> str:
-    """What the kernel refused, in one line."""
+def describe(error: OSError, home: str) -> str:
+    """What the kernel refused, in one line; `home` is the state directory that was asked for, empty for the default."""
     reason = (error.strerror or str(error)).lower()
     path = error.filename if isinstance(error.filename, str) else ""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        where = f" of {path}" if path else ""
-        return f"the disk{where} is full (remove containers with `sandbox rm` or images with `sandbox rmi`)"
+        place = path or home or os.environ.get("HAKO_HOME") or "the state directory"
+        return f"the disk of {place} is full (free some space, perhaps with `sandbox rm` and `sandbox rmi`)"
     return f"{reason}: {path}" if path else reason
 
 

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from sandbox.kernel.mounts import Mount, mount, umount
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -103,6 +105,20 @@ def test_a_directory_in_place_of_a_profile(sandbox: Sandbox, tmp_path: Path) -> 
     """A directory where a file belongs is named."""
     done = sandbox("run", "--security-opt", f"seccomp={tmp_path}", "busybox", "true")
     assert (done.returncode, done.stderr) == (125, f"sandbox: is a directory: {tmp_path}\n")
+
+
+def test_a_full_disk(sandbox: Sandbox, tmp_path: Path) -> None:
+    """It is named, with what to do; nothing stays behind that counts."""
+    mount("tmpfs", tmp_path, "tmpfs", Mount.NOSUID, "size=1m")
+    try:
+        done = sandbox("--home", str(tmp_path), "bootstrap", "busybox")
+        assert done.returncode == 125
+        said = done.stderr.splitlines()[-1]
+        assert said.startswith(f"sandbox: the disk of {tmp_path}")
+        assert said.endswith(" is full (free some space, perhaps with `sandbox rm` and `sandbox rmi`)")
+        assert sandbox("--home", str(tmp_path), "images", "-q").stdout == ""
+    finally:
+        umount(tmp_path)
 
 
 def test_help_and_version(sandbox: Sandbox) -> None:

@@ -67,4 +67,7 @@ def test_init_is_killed(own_home: Path, side: int, network: str) -> None:
     """The start fails and says why, or the container has ended by SIGKILL, where the command could have run already."""
     seen = _all_seen(in_child(partial(_kill, own_home, "init", side, network)))
     before_there_is_one = {"0"} if side == HOST else set()
-    assert seen - before_there_is_one == {"the container's first process was killed while it was made", "137"}
+    # Which of the two depends on whether the host's side still had something to tell it.
+    ended = seen - before_there_is_one
+    assert ended
+    assert ended <= {"the container's first process was killed while it was made", "137"}

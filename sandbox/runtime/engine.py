@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from sandbox.errors import ConflictError, InvalidError, NotFoundError, SandboxError
 from sandbox.image.store import ImageStore
-from sandbox.runtime import config, control, log, naming
+from sandbox.runtime import config, control, interpreter, log, naming
 from sandbox.runtime.spec import ExitStatus, LogDriver, Stdio
 from sandbox.runtime.state import ContainerFolder, Containers, Status
 
@@ -96,7 +96,7 @@ class Engine:
     """Containers, images and networks below `home`. Thread-safe.
 
     With `launcher` a process that starts containers is made now and kept until `close`. Without, it is made at the
-    first start by a caller with threads; a caller that has none forks itself.
+    first start by a caller with threads, or whose interpreter is a file of the user's own; others fork themselves.
     """
 
     def __init__(self, home: Path | None = None, *, launcher: bool = False) -> None:
@@ -386,7 +386,7 @@ class Engine:
         )
 
     def _launch(self, identifier: str, lock: int, starter: socket.socket, stdio: Stdio) -> None:
-        if self._launcher is None and len(os.listdir("/proc/self/task")) == 1:
+        if self._launcher is None and len(os.listdir("/proc/self/task")) == 1 and not interpreter.is_exposed():
             self._fork(identifier, lock, starter, stdio)
         else:
             self._make_launcher().launch(self.home, identifier, lock, starter.fileno(), stdio)

@@ -1,4 +1,4 @@
-"""Starts supervisors for an engine that has threads.
+"""Starts supervisors for an engine that has threads, or that must not fork its own interpreter (`interpreter`).
 
 A process with several threads must not fork and go on in Python: the locks of the other threads stay held in the
 child. Such an engine (the runner, the Remote API) has a launcher beside it: a small single-threaded process that
@@ -19,7 +19,7 @@ import threading
 from pathlib import Path
 
 from sandbox.errors import SandboxError
-from sandbox.runtime import control
+from sandbox.runtime import control, interpreter
 from sandbox.runtime.spec import Stdio
 
 _STREAMS = ("stdin", "stdout", "stderr")
@@ -37,7 +37,7 @@ class Launcher:
         root = str(Path(__file__).resolve().parent.parent.parent)
         program = f"import sys; sys.path.insert(0, {root!r}); import {__name__} as m; m.main({theirs.fileno()})"
         theirs.set_inheritable(True)
-        self._pid = os.posix_spawn(sys.executable, [sys.executable, "-I", "-c", program], os.environ, setsid=False)
+        self._pid = interpreter.spawn([sys.executable, "-I", "-c", program], os.environ)
         theirs.close()
 
     def launch(self, home: Path, identifier: str, lock: int, starter: int, stdio: Stdio) -> None:

@@ -67,7 +67,8 @@ def run(engine: Engine) -> Run:
     def run(script: str, *, stdin: bytes | None = None, **fields: object) -> Result:
         fields.setdefault("network", "none")
         fields.setdefault("command", ("sh", "-c", script))
-        spec = ContainerSpec(image="busybox", auto_remove=True, open_stdin=stdin is not None, **fields)  # type: ignore[arg-type]
+        fields.setdefault("image", "busybox")
+        spec = ContainerSpec(auto_remove=True, open_stdin=stdin is not None, **fields)  # type: ignore[arg-type]
         pipes = [os.pipe() for _ in range(3)]
         (stdin_read, stdin_write), (out_read, out_write), (err_read, err_write) = pipes
         stdio = Stdio(stdin=stdin_read if stdin is not None else None, stdout=out_write, stderr=err_write)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from sandbox.runtime.engine import Engine
 
 Member = tuple["tarfile.TarInfo", bytes]
-_NO_CONFIG = ImageConfig()
+NO_CONFIG = ImageConfig()
 
 
 def busybox(engine: Engine) -> bytes:
@@ -29,9 +29,12 @@ def applets(*names: str) -> list[Member]:
     return [member(f"bin/{name}", "link", target="bin/busybox") for name in names]
 
 
-def make(engine: Engine, *members: Member, config: ImageConfig = _NO_CONFIG) -> str:
-    """An image of /bin/busybox, /bin/sh and `members`; its name, which nobody else has."""
-    name = f"test-{uuid.uuid4().hex}"
+def make(engine: Engine, *members: Member, config: ImageConfig = NO_CONFIG, bare: bool = False) -> str:
+    """An image of `members` and, if it is not `bare`, of /bin with busybox, sh and sleep; its name, which nobody else
+    has.
+    """
     first = [member("bin", "dir"), member("bin/busybox", data=busybox(engine), mode=0o755), *applets("sh", "sleep")]
-    engine.images.import_tar(io.BytesIO(archive(*first, *members)), reference=name, config=config)
+    name = f"test-{uuid.uuid4().hex}"
+    layer = io.BytesIO(archive(*([] if bare else first), *members))
+    engine.images.import_tar(layer, reference=name, config=config)
     return name

@@ -158,15 +158,32 @@ class Probe(Protocol):
         """Keyword arguments are ContainerSpec's."""
 
 
+class ProbeFields(Protocol):
+    """The fields of a ContainerSpec that runs a Python program so."""
+
+    def __call__(self, program: str, *, mounts: tuple[Mount, ...] = ...) -> dict[str, Any]:
+        """Image, mounts and command."""
+
+
 @pytest.fixture
-def probe(run: Run, image: MakeImage) -> Probe:
-    """Run a program."""
+def probe_fields(image: MakeImage) -> ProbeFields:
+    """For a test that starts the container itself."""
     name = image(*_PROBE_PLACES, bare=True)
     places = sorted({"/usr", sys.base_prefix})
     host = tuple(Mount(kind=MountKind.BIND, source=place, target=place, read_only=True) for place in places)
 
-    def probe(program: str, *, mounts: tuple[Mount, ...] = (), **fields: Any) -> Result:
+    def probe_fields(program: str, *, mounts: tuple[Mount, ...] = ()) -> dict[str, Any]:
         command = (os.path.realpath(sys.executable), "-I", "-S", "-c", program)
-        return run("", image=name, mounts=(*host, *mounts), command=command, **fields)
+        return {"image": name, "mounts": (*host, *mounts), "command": command}
+
+    return probe_fields
+
+
+@pytest.fixture
+def probe(run: Run, probe_fields: ProbeFields) -> Probe:
+    """Run a program to its end."""
+
+    def probe(program: str, *, mounts: tuple[Mount, ...] = (), **fields: Any) -> Result:
+        return run("", **probe_fields(program, mounts=mounts), **fields)
 
     return probe

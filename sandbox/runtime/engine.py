@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 _START_ATTEMPTS = 20
 _KILL_TIMEOUT = 10.0  # seconds until SIGKILL must have ended a container
+_CONNECT_TIMEOUT = 10.0  # seconds until a start must have come so far that its supervisor listens
 
 
 class SupervisorGoneError(SandboxError):
@@ -194,7 +195,7 @@ class Engine:
         """
         folder = self._containers.find(reference)
         try:
-            with control.connect(folder.path) as connection:
+            with self._connect(folder) as connection:
                 control.send(connection, {"do": "wait"})
                 return _wait_on(connection, timeout, folder.id)
         except (ConflictError, SupervisorGoneError, BrokenPipeError):
@@ -213,7 +214,7 @@ class Engine:
         folder = self._containers.find(reference)
         made = folder.config()
         try:
-            connection = control.connect(folder.path)
+            connection = self._connect(folder)
         except ConflictError:
             return
         with connection:
@@ -237,17 +238,14 @@ class Engine:
         """Remove a container that does not run, or with `force` end it first."""
         folder = self._containers.find(reference)
         name = self._name_of(folder)
-        if folder.is_running():
-            if not force:
-                raise ConflictError(
-                    f"container {name or folder.id[:12]} is running",
-                    hint=f"stop it first: `sandbox stop {name or folder.id[:12]}`, or use `sandbox rm -f`",
-                    reference="running",
-                )
-            with contextlib.suppress(NotFoundError):
-                self.stop(folder.id, timeout=0)
+        if folder.is_running() and not force:
+            raise ConflictError(
+                f"container {name or folder.id[:12]} is running",
+                hint=f"stop it first: `sandbox stop {name or folder.id[:12]}`, or use `sandbox rm -f`",
+                reference="running",
+            )
         try:
-            lock = self._lock_for_start(folder)
+            lock = self._lock_after_end(folder) if force else self._lock_for_start(folder)
         except NotFoundError:
             if force:  # it has removed itself at its end
                 return
@@ -260,7 +258,7 @@ class Engine:
     def execute(self, reference: str, spec: ExecSpec, stdio: Stdio | None = None) -> Process:
         """Run a further process in a running container; with a terminal, `Process.terminal` is its master."""
         folder = self._containers.find(reference)
-        connection = control.connect(folder.path)
+        connection = self._connect(folder)
         fields = spec._asdict() | {"environment": dict(spec.environment)}
         try:
             control.send(connection, {"do": "execute", "spec": fields}, self._exec_streams(spec, stdio or Stdio()))
@@ -385,6 +383,29 @@ class Engine:
             f"container {self._name_of(folder)} is running", hint="`sandbox stop` ends it", reference="running"
         )
 
+    def _lock_after_end(self, folder: ContainerFolder) -> int:
+        """The container's lock, once it has been ended; whoever starts it in the same moment is too late or in vain."""
+        deadline = time.monotonic() + _KILL_TIMEOUT
+        while True:
+            if folder.is_running():
+                self.stop(folder.id, timeout=0)
+            try:
+                return self._lock_for_start(folder)
+            except ConflictError:
+                if time.monotonic() > deadline:
+                    raise
+
+    def _connect(self, folder: ContainerFolder) -> socket.socket:
+        """A connection to its supervisor, which may be only starting. ConflictError where it does not run."""
+        deadline = time.monotonic() + _CONNECT_TIMEOUT
+        while True:
+            try:
+                return control.connect(folder.path)
+            except ConflictError:
+                if not folder.is_running() or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.002)
+
     def _launch(self, identifier: str, lock: int, starter: socket.socket, stdio: Stdio) -> None:
         if self._launcher is None and len(os.listdir("/proc/self/task")) == 1 and not interpreter.is_exposed():
             self._fork(identifier, lock, starter, stdio)
@@ -429,7 +450,7 @@ class Engine:
                 self._children.remove(pid)
 
     def _ask(self, folder: ContainerFolder, message: dict[str, Any], descriptors: Sequence[int] = ()) -> dict[str, Any]:
-        with control.connect(folder.path) as connection:
+        with self._connect(folder) as connection:
             control.send(connection, message, descriptors)
             received = control.receive(connection)
         if received is None or received[0]["event"] == "exited":

@@ -36,5 +36,6 @@ def make(engine: Engine, *members: Member, config: ImageConfig = NO_CONFIG, bare
     first = [member("bin", "dir"), member("bin/busybox", data=busybox(engine), mode=0o755), *applets("sh", "sleep")]
     name = f"test-{uuid.uuid4().hex}"
     layer = io.BytesIO(archive(*([] if bare else first), *members))
-    engine.images.import_tar(layer, reference=name, config=config)
+    # The comment makes it an image of its own, also where others make one of the same files.
+    engine.images.import_tar(layer, reference=name, config=config, comment=name)
     return name

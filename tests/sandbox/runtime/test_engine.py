@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import threading
@@ -112,6 +113,33 @@ def test_a_running_one_is_not_started_or_removed(engine: Engine) -> None:
     with pytest.raises(ConflictError, match="sandbox stop"):
         engine.remove(identifier)
     engine.remove(identifier, force=True)
+
+
+@pytest.mark.parametrize("network", ["none", "bridge"])
+@pytest.mark.parametrize("way", ["stop", "remove"])
+def test_one_that_is_only_starting(engine: Engine, way: str, network: str) -> None:
+    """Stopped, or removed with force, by another engine from the first moment of its start on: it ends."""
+    starting = Engine(engine.home, launcher=True)
+
+    def start(identifier: str) -> None:
+        with contextlib.suppress(SandboxError):
+            starting.start(identifier).wait(20)
+
+    for delay in (0, 0.001, 0.003, 0.006, 0.01):
+        identifier = engine.create(_spec("sleep", "60")._replace(network=network))
+        folder = engine._containers.find(identifier)
+        starter = threading.Thread(target=start, args=(identifier,))
+        starter.start()
+        assert _eventually(folder.is_running)
+        time.sleep(delay)
+        if way == "stop":
+            engine.stop(identifier, timeout=0)
+        else:
+            engine.remove(identifier, force=True)
+            assert not folder.path.exists()
+        starter.join(10)
+        assert not starter.is_alive()
+    starting.close()
 
 
 def test_a_name_is_used_once(engine: Engine) -> None:

@@ -1,0 +1,154 @@
+"""A container that takes what it can get: processes, memory, time to end. The host, and other containers, go on."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sandbox.runtime.spec import ContainerSpec, Mount, MountKind, Resources
+
+if TYPE_CHECKING:
+    from sandbox.runtime.engine import Engine
+    from tests.hardening.conftest import Probe, ProbeFields, Start
+    from tests.sandbox.runtime.conftest import Run
+
+pytestmark = pytest.mark.root
+
+
+def _require(warnings: tuple[str, ...], word: str) -> None:
+    for warning in warnings:
+        if word in warning or "limits are not enforced" in warning:
+            pytest.skip(warning)
+
+
+def _processes_of(engine: Engine, identifier: str) -> list[int]:
+    """Processes with the container's first user id."""
+    base = engine.inspect(identifier)["Hako"]["IdBase"]
+    found = []
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            if base <= path.stat().st_uid < base + 65536:
+                found.append(int(path.name))
+        except FileNotFoundError:
+            continue
+    return found
+
+
+_BOMB = """
+import os
+while True:
+    try:
+        os.fork()
+    except OSError:
+        pass
+"""
+
+
+def test_a_fork_bomb(engine: Engine, run: Run, probe_fields: ProbeFields) -> None:
+    """It stays below its limit, the host and other containers can fork, and one SIGKILL ends it."""
+    resources = Resources(pids=40)
+    identifier = engine.create(ContainerSpec(**probe_fields(_BOMB), network="none", resources=resources))
+    process = engine.start(identifier)
+    _require(process.warnings, "pids")
+    counts = []
+    begin = time.monotonic()
+    while time.monotonic() - begin < 0.5:
+        counts.append(len(_processes_of(engine, identifier)))
+    assert 10 < max(counts) <= 40
+    assert run("echo fine").output == "fine\n"
+    begin = time.monotonic()
+    engine.kill(identifier)
+    status = process.wait(20)
+    assert status is not None
+    assert status.code == 137
+    assert time.monotonic() - begin < 10
+    assert _processes_of(engine, identifier) == []
+    engine.remove(identifier)
+
+
+def test_everybody_has_a_limit_of_processes(engine: Engine, start: Start) -> None:
+    """Also who did not ask for one."""
+    statistics = engine.statistics(start().id)
+    if not statistics:
+        pytest.skip("the host has no control groups for us")
+    assert 0 < statistics["pids_limit"] <= 4096
+
+
+def test_a_memory_bomb(run: Run) -> None:
+    """The kernel ends it at its limit: code 137, and the flag that says why."""
+    result = run("tail -c 1000000000 /dev/zero", resources=Resources(memory=32 << 20), command=("tail", "/dev/zero"))
+    _require(result.warnings, "memory")
+    assert (result.status.code, result.status.oom) == (137, True)
+
+
+def test_a_memory_bomb_beside_the_first_process(run: Run) -> None:
+    """A child that is killed for memory sets the flag too, and the first process goes on."""
+    result = run("tail /dev/zero; echo $?", resources=Resources(memory=32 << 20))
+    _require(result.warnings, "memory")
+    assert result.output == "137\n"
+    assert (result.status.code, result.status.oom) == (0, True)
+
+
+@pytest.mark.parametrize("place", ["/dev/shm/x", "/dev/x", "/t/x"])
+def test_memory_in_files(run: Run, place: str) -> None:
+    """A tmpfs is bounded by its size and counts for the container."""
+    tmpfs = Mount(kind=MountKind.TMPFS, target="/t")
+    script = f"head -c 100000000 /dev/zero > {place}; stat -c %s {place}"
+    result = run(script, mounts=(tmpfs,), resources=Resources(memory=48 << 20))
+    _require(result.warnings, "memory")
+    assert result.status.oom or int(result.output) < 100_000_000
+
+
+def test_the_smallest_memory(run: Run) -> None:
+    """Too little to start with: it ends or says so, and nothing hangs."""
+    for size in (1 << 20, 4 << 20):
+        try:
+            result = run("true", resources=Resources(memory=size))
+        except Exception as error:
+            assert type(error).__module__ == "sandbox.errors"
+        else:
+            assert result.status.code in (0, 137)
+
+
+def test_what_a_container_started_ends_with_it(engine: Engine, start: Start) -> None:
+    """Children in sessions of their own that ignore every signal are gone when `wait` returns."""
+    script = """
+for i in 1 2 3 4 5; do
+  setsid sh -c 'trap "" TERM HUP INT QUIT USR1; (trap "" TERM; sleep 600) & sleep 600' > /dev/null 2>&1 &
+done
+sleep 0.2; exit 3
+"""
+    spec = ContainerSpec(image="busybox", command=("sh", "-c", script), network="none")
+    identifier = engine.create(spec)
+    status = engine.start(identifier).wait(20)
+    assert status is not None
+    assert status.code == 3
+    assert _processes_of(engine, identifier) == []
+    container = start(command=("sh", "-c", script.replace("exit 3", "wait")))
+    begin = time.monotonic()
+    engine.stop(container.id, timeout=0.2)
+    assert time.monotonic() - begin < 5
+
+
+def test_a_container_that_holds_its_output_open(run: Run) -> None:
+    """A child that keeps the pipe does not keep the container, nor its reader."""
+    begin = time.monotonic()
+    result = run("setsid sleep 600 & echo done")
+    assert result.output == "done\n"
+    assert time.monotonic() - begin < 10
+
+
+def test_processor_time(probe: Probe) -> None:
+    """Half a processor gets about half of one."""
+    program = """
+import time
+begin, used = time.monotonic(), time.process_time()
+while time.monotonic() - begin < 1.0: pass
+print(time.process_time() - used)
+"""
+    result = probe(program, resources=Resources(cpus=0.2))
+    _require(result.warnings, "cpu")
+    assert float(result.output) < 0.5

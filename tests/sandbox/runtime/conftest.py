@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import threading
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -11,6 +10,7 @@ import pytest
 
 from sandbox.runtime.engine import Engine
 from sandbox.runtime.spec import ContainerSpec, ExitStatus, Stdio
+from tests.sandbox.runtime import images
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -56,7 +56,7 @@ def engine(engine_home: Path) -> Iterator[Engine]:
 @pytest.fixture
 def own_home(engine_home: Path, hako_home: Path) -> Path:
     """A state directory of this test alone, with the image `busybox`: for what others' clean-up must not touch."""
-    shutil.copytree(engine_home / "images", hako_home / "images", symlinks=True)
+    images.copy_busybox(engine_home, hako_home)
     return hako_home
 
 

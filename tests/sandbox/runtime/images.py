@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import io
+import tarfile
 import uuid
 from typing import TYPE_CHECKING
 
 from sandbox.image.config import ImageConfig
+from sandbox.image.store import ImageStore
 from tests.sandbox.image.archives import archive, member
 
 if TYPE_CHECKING:
-    import tarfile
+    from pathlib import Path
 
     from sandbox.runtime.engine import Engine
 
-Member = tuple["tarfile.TarInfo", bytes]
+Member = tuple[tarfile.TarInfo, bytes]
 NO_CONFIG = ImageConfig()
 
 
@@ -22,6 +24,17 @@ def busybox(engine: Engine) -> bytes:
     """The program."""
     (lower,) = engine.images.snapshots.lowers(engine.images.get("busybox"))
     return (lower / "bin/busybox").read_bytes()
+
+
+def copy_busybox(source: Path, target: Path) -> None:
+    """The run's image `busybox` for another state directory."""
+    shared = ImageStore(source)
+    (lower,) = shared.snapshots.lowers(shared.get("busybox"))
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w") as tar:
+        tar.add(lower, arcname=".")
+    stream.seek(0)
+    ImageStore(target).import_tar(stream, reference="busybox", config=shared.get("busybox").config)
 
 
 def applets(*names: str) -> list[Member]:

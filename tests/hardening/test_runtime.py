@@ -18,6 +18,7 @@ import pytest
 
 from sandbox.errors import SandboxError
 from sandbox.image.config import ImageConfig
+from sandbox.kernel.idmap import in_initial_namespace
 from sandbox.kernel.syscalls import NR
 from sandbox.runtime.spec import Mount, MountKind, Security
 from tests.sandbox.image.archives import member
@@ -296,6 +297,8 @@ def test_settings_of_the_host(run: Run, security: Security) -> None:
 @pytest.mark.parametrize("network", ["none", "bridge"])
 def test_abstract_sockets_of_the_host(probe: Probe, start: Start, network: str) -> None:
     """They are in another network namespace, and the engine has none (CVE-2020-15257)."""
+    if network == "bridge" and not in_initial_namespace():
+        pytest.skip("an ordinary user's containers share the host's network")
     name = f"\0hako-{uuid.uuid4().hex}"
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(name)

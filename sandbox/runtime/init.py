@@ -9,6 +9,7 @@ exec itself.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import signal
@@ -266,13 +267,9 @@ def become_user(init: Init, user: str, keep: frozenset[capabilities.Capability],
 
 
 def _set_groups(groups: tuple[int, ...]) -> None:
-    try:
+    # Denied where an ordinary user has a single id: there are no other groups then.
+    with contextlib.suppress(PermissionError):
         os.setgroups(groups)
-    except PermissionError:
-        if (
-            groups
-        ):  # setgroups(2) is denied where an ordinary user has a single id; there is then no other group to have
-            raise
 
 
 def _account_file(root: paths.Root, path: str) -> bytes:

@@ -80,7 +80,7 @@ def test_a_mount_target_that_is_swapped(run: Run, canary: Canary, tmp_path: Path
                 started += 1
             except SandboxError as error:
                 assert "/shared/place" in error.message
-    assert started > 5
+    assert started > 0
     assert Path("/proc/self/mountinfo").read_text() == table
     assert list(other.iterdir()) == []
 

@@ -21,7 +21,7 @@ from runners.backend import BackendError, Ended
 from sandbox.errors import NotFoundError, SandboxError
 from sandbox.kernel.idmap import in_initial_namespace
 from sandbox.kernel.paths import remove_tree
-from sandbox.runtime.engine import signal_number
+from sandbox.runtime.signals import signal_number
 from sandbox.runtime.spec import ContainerSpec, LogDriver, Mount, MountKind, Resources, Security, Stdio
 
 if TYPE_CHECKING:
@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from runners.backend import Container, HostMount
     from runners.runfolder import RunFolder
     from sandbox.image.sources import Sources
-    from sandbox.runtime.engine import Engine, Process
+    from sandbox.runtime.engine import Engine
+    from sandbox.runtime.process import Process
 
 RUN_LABEL = "hako.run"
 STAGE_LABEL = "hako.stage"

@@ -21,7 +21,8 @@ from sandbox.runtime.spec import Stdio
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from sandbox.runtime.engine import Engine, Process
+    from sandbox.runtime.engine import Engine
+    from sandbox.runtime.process import Process
     from sandbox.runtime.spec import ExitStatus
 
 SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)

@@ -187,7 +187,7 @@ def _profile(path: str) -> str:
 def _stop_signal(arguments: Arguments) -> str:
     name = arguments.text("stop-signal")
     if name:
-        from sandbox.runtime.engine import signal_number  # noqa: PLC0415  (only to check what few lines have)
+        from sandbox.runtime.signals import signal_number  # noqa: PLC0415  (only to check what few lines have)
 
         signal_number(name)
     return name

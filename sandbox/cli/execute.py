@@ -15,7 +15,7 @@ from sandbox.runtime.spec import ExecSpec
 
 if TYPE_CHECKING:
     from sandbox.cli.options import Arguments
-    from sandbox.runtime.engine import Process
+    from sandbox.runtime.process import Process
     from sandbox.runtime.spec import Stdio
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import select
 from contextlib import suppress
 
 from sandbox.errors import SandboxError
+from sandbox.kernel.polling import writable
 
 
 def say(text: str) -> None:
@@ -26,7 +26,7 @@ def write(descriptor: int, data: bytes) -> None:
         try:
             data = data[os.write(descriptor, data) :]
         except BlockingIOError:  # made non-blocking by somebody who shares it with us
-            select.select([], [descriptor], [])
+            writable(descriptor)
         except OSError as error:
             raise unwritable(descriptor, error) from error
 

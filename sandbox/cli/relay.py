@@ -15,11 +15,12 @@ from stat import S_ISFIFO
 from typing import TYPE_CHECKING
 
 from sandbox.cli.output import unwritable, write
+from sandbox.kernel.polling import readable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sandbox.runtime.engine import Process
+    from sandbox.runtime.process import Process
     from sandbox.runtime.spec import ExitStatus
 
 _CHUNK = 1 << 16
@@ -182,7 +183,7 @@ def _read(descriptor: int) -> bytes:
         try:
             return os.read(descriptor, _CHUNK)
         except BlockingIOError:  # made non-blocking by somebody who shares it with us
-            select.select([descriptor], [], [])
+            readable(descriptor)
         except OSError as error:
             if error.errno in _ENDED:
                 return b""

@@ -126,7 +126,10 @@ class RootBuild:
             return head
         while True:
             wanted = [self._output] if self._errors_end else [self._output, self._errors]
-            ready, _, _ = select.select(wanted, [], [])
+            poll = select.poll()
+            for descriptor in wanted:
+                poll.register(descriptor, select.POLLIN)
+            ready = [descriptor for descriptor, _ in poll.poll()]
             if self._errors in ready:
                 self._listen()
             if self._output in ready:

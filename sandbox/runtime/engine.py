@@ -16,9 +16,11 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sandbox.errors import ConflictError, InvalidError, NotFoundError, SandboxError
+from sandbox.errors import ConflictError, NotFoundError, SandboxError
 from sandbox.image.store import ImageStore
 from sandbox.runtime import config, control, interpreter, log, naming
+from sandbox.runtime.process import Process, SupervisorGoneError, wait_on
+from sandbox.runtime.signals import signal_number
 from sandbox.runtime.spec import ExitStatus, LogDriver, Stdio
 from sandbox.runtime.state import ContainerFolder, Containers, Status
 
@@ -35,12 +37,6 @@ if TYPE_CHECKING:
 _START_ATTEMPTS = 20
 _KILL_TIMEOUT = 10.0  # seconds until SIGKILL must have ended a container
 _CONNECT_TIMEOUT = 10.0  # seconds until a start must have come so far that its supervisor listens
-
-
-class SupervisorGoneError(SandboxError):
-    """The process beside a container ended without a word: it was killed, or was ending when it was asked."""
-
-    reference = "supervisor-died"
 
 
 def default_home(environment: dict[str, str] | None = None) -> Path:
@@ -60,37 +56,6 @@ def _host_uid() -> int:
         return os.geteuid()
     with open("/proc/self/uid_map", "rb") as file:
         return int(file.readline().split()[1])
-
-
-class Process:
-    """A started container or exec, as its starter sees it. `wait` may be called once, from one thread."""
-
-    def __init__(
-        self, identifier: str, pid: int, connection: socket.socket, warnings: Sequence[str], terminal: int | None = None
-    ) -> None:
-        self.id = identifier
-        self.pid = pid
-        self.warnings = tuple(warnings)
-        self.terminal = terminal  # an exec's terminal master, the caller's to close
-        self._connection = connection
-
-    def fileno(self) -> int:
-        """A descriptor that becomes readable when `wait` would return at once."""
-        return self._connection.fileno()
-
-    def wait(self, timeout: float | None = None) -> ExitStatus | None:
-        """Wait for the end; None when `timeout` seconds passed first."""
-        status = _wait_on(self._connection, timeout, self.id)
-        if status is not None:
-            self.close()
-        return status
-
-    def close(self) -> None:
-        """Stop watching; the process goes on. Dropping the object does the same."""
-        self._connection.close()
-
-    def __del__(self) -> None:
-        self._connection.close()
 
 
 class Engine:
@@ -197,7 +162,7 @@ class Engine:
         try:
             with self._connect(folder) as connection:
                 control.send(connection, {"do": "wait"})
-                return _wait_on(connection, timeout, folder.id)
+                return wait_on(connection, timeout, folder.id)
         except (ConflictError, SupervisorGoneError, BrokenPipeError):
             # It has ended, perhaps in the very moment of the question; its state says how, if it still is there.
             folder.config()
@@ -224,7 +189,7 @@ class Engine:
             for number, patience in ((signal_number(made.stop_signal), grace), (signal.SIGKILL, _KILL_TIMEOUT)):
                 try:
                     self._ask(folder, {"do": "signal", "signal": number})
-                    if _wait_on(connection, patience, folder.id) is not None:
+                    if wait_on(connection, patience, folder.id) is not None:
                         return
                 except (ConflictError, NotFoundError, SupervisorGoneError, BrokenPipeError):
                     return
@@ -260,9 +225,9 @@ class Engine:
         folder = self._containers.find(reference)
         connection = self._connect(folder)
         fields = spec._asdict() | {"environment": dict(spec.environment)}
+        terminal: int | None = None
         try:
-            control.send(connection, {"do": "execute", "spec": fields}, self._exec_streams(spec, stdio or Stdio()))
-            terminal: int | None = None
+            self._send_execution(connection, fields, spec, stdio or Stdio())
             while True:
                 received = control.receive(connection)
                 if received is None:
@@ -275,6 +240,8 @@ class Engine:
                     return Process(folder.id, message["pid"], connection, (), terminal)
         except BaseException:
             connection.close()
+            if terminal is not None:
+                os.close(terminal)
             raise
 
     def attach(self, reference: str, stdio: Stdio) -> None:
@@ -459,14 +426,16 @@ class Engine:
         return received[0]
 
     @staticmethod
-    def _exec_streams(spec: ExecSpec, stdio: Stdio) -> list[int]:
-        if spec.terminal:
-            return []
-        streams = (stdio.stdin if spec.open_stdin else None, stdio.stdout, stdio.stderr)
-        if any(stream is None for stream in streams):
-            null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
-            return [null if stream is None else stream for stream in streams]
-        return [stream for stream in streams if stream is not None]
+    def _send_execution(connection: socket.socket, fields: dict[str, Any], spec: ExecSpec, stdio: Stdio) -> None:
+        streams: list[int] = []
+        null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+        try:
+            if not spec.terminal:
+                given = (stdio.stdin if spec.open_stdin else None, stdio.stdout, stdio.stderr)
+                streams = [null if stream is None else stream for stream in given]
+            control.send(connection, {"do": "execute", "spec": fields}, streams)
+        finally:
+            os.close(null)
 
     @staticmethod
     def _name_of(folder: ContainerFolder) -> str:
@@ -474,33 +443,3 @@ class Engine:
             return folder.config().name
         except NotFoundError:
             return ""
-
-
-def signal_number(name: str | int) -> int:
-    """15, "15", "TERM" and "SIGTERM" are the same signal. Raises InvalidError for any other text."""
-    text = str(int(name)) if isinstance(name, int) else name
-    if text.isascii() and text.isdigit() and 0 < int(text) <= signal.SIGRTMAX:
-        return int(text)
-    number = getattr(signal, "SIG" + text.upper().removeprefix("SIG"), None)
-    if isinstance(number, signal.Signals):
-        return number
-    raise InvalidError(
-        f"no signal is called {text!r}", hint="use a name such as TERM, or a number", reference="bad-signal"
-    )
-
-
-def _wait_on(connection: socket.socket, timeout: float | None, identifier: str) -> ExitStatus | None:
-    connection.settimeout(timeout)
-    try:
-        received = control.receive(connection)
-    except (TimeoutError, BlockingIOError):
-        return None
-    finally:
-        connection.settimeout(None)
-    if received is None:
-        raise SupervisorGoneError(
-            f"the supervisor of container {identifier[:12]} was killed", hint="`sandbox ps -a` shows what is left"
-        )
-    message, _ = received
-    control.raise_error(message)
-    return ExitStatus(code=message["code"], oom=message["oom"], error=message["error"])

@@ -85,7 +85,7 @@ def start(
     descriptors: Sequence[int],
     connection: socket.socket,
 ) -> Execution:
-    """Start the process; `descriptors` are its standard input, output and error (taken over), none with a terminal."""
+    """Start the process; `descriptors` are its standard input, output and error, none with a terminal."""
     joined = Flags.NEWUSER | Flags.NEWNS | Flags.NEWPID | Flags.NEWUTS | Flags.NEWIPC | Flags.NEWCGROUP
     for operation in plan.host:
         if isinstance(operation, op.CloneInit):
@@ -105,8 +105,6 @@ def start(
     os.close(writer)
     if group is not None:
         os.close(group)
-    for descriptor in descriptors:
-        os.close(descriptor)
     number = os.read(reader, 32)
     os.close(reader)
     os.waitid(os.P_PIDFD, middle_fd, os.WEXITED)

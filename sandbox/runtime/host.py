@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import errno
 import os
-import select
 import socket
 import stat
 from typing import TYPE_CHECKING
 
 from sandbox.errors import SandboxError, UnsupportedError
-from sandbox.kernel import credentials, idmap, mounts, namespaces
+from sandbox.kernel import credentials, idmap, mounts, namespaces, polling
 from sandbox.kernel.cgroups import Cgroup
 from sandbox.kernel.mounts import Attr
 from sandbox.kernel.namespaces import Flags
@@ -85,7 +84,7 @@ class Host:
             os.close(self._user_namespace)
 
     def _explain(self, error: OSError) -> None:
-        if self.channel is None or not select.select([self.pidfd], [], [], _PATIENCE)[0]:
+        if self.channel is None or not polling.readable(self.pidfd, _PATIENCE):
             return
         received = control.receive(self.channel)
         if received is not None:

@@ -10,13 +10,12 @@ with init; the control group ends whatever else should remain.
 from __future__ import annotations
 
 import os
-import select
 import signal
 import time
 from typing import TYPE_CHECKING
 
 from sandbox.errors import NotFoundError
-from sandbox.kernel import process
+from sandbox.kernel import polling, process
 from sandbox.kernel.cgroups import Cgroup
 from sandbox.kernel.idmap import IdRanges
 from sandbox.network.networks import Networks
@@ -119,7 +118,7 @@ def _end_init(state: State) -> None:
     try:
         if process.start_time(state.pid) == state.start_time:
             signal.pidfd_send_signal(pidfd, signal.SIGKILL)
-            select.select([pidfd], [], [], _END_TIMEOUT)
+            polling.readable(pidfd, _END_TIMEOUT)
     except (ProcessLookupError, FileNotFoundError):
         return
     finally:

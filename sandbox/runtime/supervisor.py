@@ -24,6 +24,7 @@ from sandbox.runtime.facts import Allocations, collect
 from sandbox.runtime.host import Host
 from sandbox.runtime.log import STDERR, STDOUT, LogWriter
 from sandbox.runtime.plan import plan as make_plan
+from sandbox.runtime.signals import signal_number
 from sandbox.runtime.spec import ExecSpec, ExitStatus, LogDriver, Stdio
 from sandbox.runtime.state import Containers, State, Status
 from sandbox.runtime.streams import Input, Loop, Output
@@ -131,9 +132,7 @@ class Supervisor:
         except BaseException as error:
             self._finish_failed(error)
             raise
-        signal.signal(
-            signal.SIGTERM, lambda *_: self._signal_init(getattr(signal, self._config.stop_signal, signal.SIGTERM))
-        )
+        signal.signal(signal.SIGTERM, lambda *_: self._signal_init(signal_number(self._config.stop_signal)))
         while not self._ended:
             self._loop.step()
         self._finish()
@@ -301,7 +300,11 @@ class Supervisor:
         assert self._plan is not None  # noqa: S101
         fields = message["spec"]
         spec = ExecSpec(**(fields | {"command": tuple(fields["command"])}))
-        run = execution.start(self._host, self._plan, self._config, spec, descriptors, connection)
+        try:
+            run = execution.start(self._host, self._plan, self._config, spec, descriptors, connection)
+        finally:
+            for descriptor in descriptors:
+                os.close(descriptor)
         self._clients.remove(connection)  # it waits for another end
         self._executions[run.pidfd] = run
         self._loop.add(run.channel.fileno(), run.report_start(self._loop))

@@ -69,7 +69,6 @@ def test_a_mount_target_that_is_swapped(run: Run, canary: Canary, tmp_path: Path
         Mount(kind=MountKind.TMPFS, target="/shared/place/made"),
         Mount(kind=MountKind.BIND, source=str(other), target="/shared/place/second"),
     )
-    table = Path("/proc/self/mountinfo").read_text()
     script = f"test -e {canary.path}/secret || test -e {canary.path}/etc && echo outside; true"
     started = 0
     with _swapping(shared / "place", shared / "link"):
@@ -81,7 +80,7 @@ def test_a_mount_target_that_is_swapped(run: Run, canary: Canary, tmp_path: Path
             except SandboxError as error:
                 assert "/shared/place" in error.message
     assert started > 0
-    assert Path("/proc/self/mountinfo").read_text() == table
+    assert str(tmp_path) not in Path("/proc/self/mountinfo").read_text()
     assert list(other.iterdir()) == []
 
 

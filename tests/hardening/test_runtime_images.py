@@ -57,7 +57,7 @@ def test_a_link_where_the_engine_mounts(run: Run, image: MakeImage, canary: Cana
     hostile = image(*_parents(place), member(place, "symlink", target=target), *applets("cat"))
     mount = Mount(kind=MountKind.TMPFS, target="/volume/made")
     try:
-        result = run("cat /etc/hostname", image=hostile, working_dir="/work/made", mounts=(mount,), hostname="inside")
+        result = run("cat /etc/hostname", image=hostile, working_dir="/place/made", mounts=(mount,), hostname="inside")
     except SandboxError as error:
         assert error.exit_code == 125
     else:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from sandbox.cli.relay import DETACH_KEYS, Detached, Input, Output, relay
 from sandbox.errors import SandboxError
 from sandbox.runtime import control
-from sandbox.runtime.engine import Process
+from sandbox.runtime.process import Process
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sandbox.errors import ConflictError, InvalidError, NotFoundError, SandboxError
-from sandbox.runtime.engine import Engine, signal_number
+from sandbox.runtime.engine import Engine
 from sandbox.runtime.spec import ContainerSpec, ExecSpec, LogDriver, Security, Stdio
 from sandbox.runtime.state import Status
 
@@ -257,6 +257,31 @@ def test_exec_of_what_is_not_there(engine: Engine) -> None:
     assert engine.state(identifier).status is Status.RUNNING
 
 
+def test_exec_leaves_no_descriptor(engine: Engine) -> None:
+    """Neither here nor in the supervisor, whether it starts, fails or has a terminal."""
+    identifier = engine.create(_spec("sleep", "60"))
+    engine.start(identifier)
+    supervisor = int(Path(f"/proc/{engine.state(identifier).pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+    def opened() -> list[int]:
+        return [len(list(Path(f"/proc/{pid}/fd").iterdir())) for pid in (os.getpid(), supervisor)]
+
+    def executions() -> None:
+        for terminal in (False, True):
+            with pytest.raises(SandboxError, match="no such command"):
+                engine.execute(identifier, ExecSpec(command=("nonesuch",), terminal=terminal))
+            process = engine.execute(identifier, ExecSpec(command=("true",), terminal=terminal))
+            process.wait()
+            if process.terminal is not None:
+                os.close(process.terminal)
+
+    executions()
+    before = opened()
+    for _ in range(5):
+        executions()
+    assert _eventually(lambda: opened() == before), (before, opened())
+
+
 def test_exec_has_the_same_rights(engine: Engine) -> None:
     """Capabilities, no_new_privs, filter and descriptors are those of a first process."""
     script = "grep -E 'Cap|NoNew|Seccomp:' /proc/self/status; ls /proc/self/fd"
@@ -400,19 +425,6 @@ def test_a_plan_is_printed_and_nothing_made(engine: Engine) -> None:
     assert any("mount-overlay" in line for line in lines)
     with pytest.raises(NotFoundError):
         engine.state("planned")
-
-
-@pytest.mark.parametrize(("name", "number"), [("TERM", 15), ("SIGTERM", 15), ("9", 9), (2, 2), ("usr1", 10)])
-def test_signal_names(name: str | int, number: int) -> None:
-    """Numbers and names with and without SIG."""
-    assert signal_number(name) == number
-
-
-@pytest.mark.parametrize("name", ["", "NONE", "0", "99", "SIG", "-1"])
-def test_signals_that_are_none(name: str) -> None:
-    """Refused with the name."""
-    with pytest.raises(InvalidError, match="no signal"):
-        signal_number(name)
 
 
 def test_many_at_once_through_a_launcher(engine: Engine) -> None:

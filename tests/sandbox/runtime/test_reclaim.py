@@ -17,7 +17,8 @@ from sandbox.kernel.cgroups import Hierarchy
 from sandbox.kernel.idmap import in_initial_namespace
 from sandbox.kernel.process import set_child_subreaper
 from sandbox.runtime import reclaim, supervisor
-from sandbox.runtime.engine import Engine, SupervisorGoneError
+from sandbox.runtime.engine import Engine
+from sandbox.runtime.process import SupervisorGoneError
 from sandbox.runtime.spec import ContainerSpec, Security
 from sandbox.runtime.state import Status
 from tests.sandbox.image.archives import member

@@ -8,6 +8,7 @@ HAKO_DEBUG=1 an error shows where it came from.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,8 @@ _BROKEN_PIPE = 141  # 128 + SIGPIPE, as a program that the signal ended
 def main(words: Sequence[str] | None = None) -> int:
     """Run a command line, by default that of this process; returns the exit code."""
     try:
+        if words is None and signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+            signal.signal(signal.SIGINT, signal.default_int_handler)  # in place of the one of `entry`
         code = _run(list(sys.argv[1:] if words is None else words))
         sys.stdout.flush()
     except KeyboardInterrupt:

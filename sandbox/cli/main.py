@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import gc
 import os
+import signal
 import sys
 from typing import TYPE_CHECKING
 
@@ -66,6 +67,8 @@ def main() -> NoReturn:
 def command(words: Sequence[str]) -> int:
     """Run a command line; the exit code."""
     try:
+        if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # which a shell's job in the background keeps
+            signal.signal(signal.SIGINT, signal.default_int_handler)  # in place of the one of `entry`
         return _run(words)
     except KeyboardInterrupt:
         return _INTERRUPTED

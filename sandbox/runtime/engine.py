@@ -117,7 +117,7 @@ class Engine:
         from sandbox.runtime.plan import plan  # noqa: PLC0415
 
         made = config.resolve(
-            spec, self.images.get(spec.image), identifier="0" * 64, name=spec.name or "container", created=0.0
+            spec, self.images.get(spec.image), identifier="<id>", name=spec.name or "container", created=0.0
         )
         return plan(made, predict(self.home, made))
 

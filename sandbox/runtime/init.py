@@ -129,6 +129,12 @@ def _attach(init: Init, descriptor: int, target: str, *, directory: bool) -> Non
     root = init.beneath()
     try:
         place = root.mkdirs(target, 0o755, 0, 0) if directory else root.create(target, 0o644)
+    except InvalidError as error:
+        raise InvalidError(
+            f"cannot mount a file at {target!r} in the container: a directory or device is there",
+            hint=f"name the file, such as {target.rstrip('/')}/NAME" if target != "/" else "",
+            reference="mount-target",
+        ) from error
     except OSError as error:
         raise InvalidError(
             f"cannot mount at {target!r} in the container: {error.strerror}",
@@ -140,7 +146,7 @@ def _attach(init: Init, descriptor: int, target: str, *, directory: bool) -> Non
     except OSError as error:
         kind = "directory" if directory else "file"
         raise InvalidError(
-            f"cannot mount a {kind} at {target!r}: {error.strerror}", reference="mount-target"
+            f"cannot mount a {kind} at {target!r} in the container: {error.strerror}", reference="mount-target"
         ) from error
     finally:
         os.close(place)

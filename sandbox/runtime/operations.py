@@ -275,23 +275,6 @@ class Plan(NamedTuple):
 
     def lines(self) -> list[str]:
         """One line an operation, for people: side, verb, fields."""
-        return [f"host  {_line(operation)}" for operation in self.host] + [
-            f"init  {_line(operation)}" for operation in self.init
-        ]
+        from sandbox.runtime import plan_text  # noqa: PLC0415  (`--plan` alone prints one)
 
-
-def _line(operation: HostOperation | InitOperation) -> str:
-    verb = "".join(f"-{letter.lower()}" if letter.isupper() else letter for letter in type(operation).__name__).lstrip(
-        "-"
-    )
-    fields = operation._asdict()
-    return " ".join([verb, *(f"{name}={_value(value)}" for name, value in fields.items())])
-
-
-def _value(value: object) -> str:
-    if isinstance(value, frozenset):
-        return ",".join(sorted(getattr(item, "name", str(item)) for item in value)) or "none"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    text = str(value)
-    return text if text and text.isprintable() and " " not in text else repr(text)
+        return plan_text.lines(self)

@@ -137,3 +137,14 @@ def test_a_mistake_of_ours_is_a_line_too(sandbox: Sandbox) -> None:
     done = sandbox("logs", "nosuch", HAKO_DEBUG="1")
     assert "Traceback" in done.stderr
     assert done.stderr.endswith(f"sandbox: no such container: nosuch ({CONTAINER_HINT})\n")
+
+
+@pytest.mark.root
+def test_a_file_mounted_on_a_directory(sandbox: Sandbox) -> None:
+    """The line says that the container's path is meant, and what to write instead."""
+    done = sandbox("run", "--rm", "--network", "none", "-v", "/etc/hostname:/etc", "busybox", "true")
+    assert (done.returncode, done.stderr) == (
+        125,
+        "sandbox: cannot mount a file at '/etc' in the container: a directory or device is there "
+        "(name the file, such as /etc/NAME)\n",
+    )

@@ -277,3 +277,14 @@ def test_a_killed_supervisor_does_not_keep_a_name(sandbox: Sandbox, name: str) -
     else:
         pytest.fail("no supervisor")
     assert sandbox(*words).returncode == 0
+
+
+@pytest.mark.root
+def test_no_line_shows_python(sandbox: Sandbox) -> None:
+    """A real plan has no records, tuples, None or True of Python in it, and no made-up id."""
+    done = sandbox("run", "--plan", "-m", "64m", "-v", "/etc/hostname:/h:ro", "--tmpfs", "/t", "-t", "busybox", "true")
+    assert done.returncode == 0, done.stderr
+    wrong = [
+        text for text in done.stdout.splitlines() if re.search(r"\w\(\w+=|=\(|='|\bNone\b|\bTrue\b|0000000000", text)
+    ]
+    assert not wrong

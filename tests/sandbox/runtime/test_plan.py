@@ -156,5 +156,5 @@ def test_a_plan_can_be_read() -> None:
     lines = plan(_config(), FACTS).lines()
     assert lines[0] == "host  unshare-mounts"
     assert "init  place-mount key=hosts target=/etc/hosts directory=no" in lines
-    assert lines[-1] == "init  execute argv=('true',) environment=('A=b',)"
+    assert lines[-1] == "init  execute argv=true environment=A=b"
     assert plan(_config(), FACTS).warnings == ("one",)

@@ -1,0 +1,15 @@
+"""Where the installed command `sandbox` begins: a Ctrl-C while Python still loads the rest ends it without a word.
+
+Both modules imported here are built into the interpreter, so nothing is looked for on the disk before the handler is
+set. `main` puts Python's own handler back as soon as it can catch what that raises.
+"""
+
+import _signal  # type: ignore[import-not-found]
+import posix
+
+if _signal.getsignal(_signal.SIGINT) is not _signal.SIG_IGN:  # as in a shell's job in the background
+    _signal.signal(_signal.SIGINT, lambda *_: posix._exit(130))
+
+from sandbox.cli.main import main
+
+__all__ = ["main"]

@@ -45,11 +45,11 @@ def _wait(arguments: Arguments, home: str) -> int:
 def _remove(arguments: Arguments, home: str) -> int:
     engine = open_engine(home)
     reclaim(engine)
-    force = arguments.flag("force")
+    force, volumes = arguments.flag("force"), arguments.flag("volumes")
 
     def remove(name: str) -> str | None:
         try:
-            engine.remove(name, force=force)
+            engine.remove(name, force=force, volumes=volumes)
         except NotFoundError as error:
             if not force:
                 raise
@@ -84,7 +84,7 @@ VERBS = {
             "CONTAINER...",
             (
                 Option(("-f", "--force"), "end it first if it runs; no error if there is none"),
-                Option(("-v", "--volumes"), "also its volumes without a name (there are none)"),
+                Option(("-v", "--volumes"), "also its volumes without a name"),
             ),
         ),
         _remove,

@@ -45,6 +45,11 @@ MODULES = {
     "network ls": "network",
     "network inspect": "network",
     "network rm": "network",
+    "volume create": "volume",
+    "volume ls": "volume",
+    "volume inspect": "volume",
+    "volume rm": "volume",
+    "volume prune": "volume",
     "system reclaim": "system",
     "system info": "system",
 }

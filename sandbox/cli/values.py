@@ -68,6 +68,12 @@ def labels(entries: Iterable[str], option: str) -> dict[str, str]:
     return result
 
 
+def has_label(labels: Mapping[str, str], wanted: str) -> bool:
+    """Whether a filter's `NAME` or `NAME=value` fits."""
+    name, equals, value = wanted.partition("=")
+    return name in labels and (not equals or labels[name] == value)
+
+
 def host(text: str, option: str) -> tuple[str, str]:
     """`NAME:ADDRESS` (or with `=`, or an IPv6 address in brackets) as (name, address)."""
     import ipaddress  # noqa: PLC0415  (a millisecond that few lines need)
@@ -86,16 +92,15 @@ def host(text: str, option: str) -> tuple[str, str]:
 
 
 def volume(text: str, option: str, resolve: Callable[[str], str]) -> Mount:
-    """`HOST:CONTAINER[:ro]`, where HOST is a path (absolute, or relative with a leading `.`) or a volume's name.
+    """`HOST:CONTAINER[:ro]`, where HOST is a path (absolute, or relative with a leading `.`) or a volume's name;
+    `CONTAINER` alone is a volume without a name.
 
     `resolve` makes a relative path absolute.
     """
     source, colon, rest = text.partition(":")
     target, _, options = rest.partition(":")
     if not colon:
-        raise UsageError(
-            f"{option} {text!r}: volumes without a name are not supported", hint=f"name it: {option} NAME:{text}"
-        )
+        return _mount(MountKind.VOLUME, "", text, f"{option} {text!r}", resolve, read_only=False)
     if not source or not target:
         raise UsageError(f"{option} {text!r} is not HOST:CONTAINER[:ro]")
     read_only = False
@@ -125,8 +130,10 @@ def mount(text: str, option: str, resolve: Callable[[str], str]) -> Mount:
     if not fields.get("target"):
         raise UsageError(f"{option} {text!r} has no target", hint="add target=/path")
     source = fields.get("source", "")
-    if bool(source) == (kind == MountKind.TMPFS):
-        raise UsageError(f"{option} {text!r}: " + ("tmpfs has no source" if source else f"{kind} needs a source"))
+    if source and kind == MountKind.TMPFS:
+        raise UsageError(f"{option} {text!r}: tmpfs has no source")
+    if not source and kind == MountKind.BIND:
+        raise UsageError(f"{option} {text!r}: bind needs a source")
     return _mount(
         MountKind(kind),
         source,
@@ -167,6 +174,6 @@ def _mount(
         raise UsageError(f"{what}: the path in the container is not absolute", hint="begin it with /")
     if kind is MountKind.BIND:
         source = resolve(source)
-    elif kind is MountKind.VOLUME and (source[0] in "_.-" or not _NAME.issuperset(source)):
+    elif kind is MountKind.VOLUME and source and (source[0] in "_.-" or not _NAME.issuperset(source)):
         raise UsageError(f"{what}: {source!r} is no name of a volume", hint="for a host's path begin it with / or ./")
     return Mount(kind=kind, source=source, target=target, read_only=read_only, size=limit)

@@ -109,6 +109,10 @@ def _spec_to_json(spec: ContainerSpec) -> dict[str, Any]:
     }
 
 
+def _mount_from_json(data: dict[str, Any]) -> Mount:
+    return Mount(**(data | {"kind": MountKind(data["kind"]), "options": tuple(data.get("options", ()))}))
+
+
 def _spec_from_json(data: dict[str, Any]) -> ContainerSpec:
     security = data["security"]
     return ContainerSpec(
@@ -119,7 +123,7 @@ def _spec_from_json(data: dict[str, Any]) -> ContainerSpec:
                 "command": None if data["command"] is None else tuple(data["command"]),
                 "aliases": tuple(data["aliases"]),
                 "extra_hosts": tuple((name, address) for name, address in data["extra_hosts"]),
-                "mounts": tuple(Mount(**(mount | {"kind": MountKind(mount["kind"])})) for mount in data["mounts"]),
+                "mounts": tuple(map(_mount_from_json, data["mounts"])),
                 "resources": Resources(**data["resources"]),
                 "security": Security(
                     **(

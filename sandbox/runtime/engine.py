@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from sandbox.errors import ConflictError, NotFoundError, SandboxError
 from sandbox.image.store import ImageStore
-from sandbox.runtime import config, control, interpreter, log, naming
+from sandbox.runtime import control, creation, interpreter, log
 from sandbox.runtime.process import Process, SupervisorGoneError, wait_on
 from sandbox.runtime.signals import signal_number
 from sandbox.runtime.spec import ExitStatus, LogDriver, Stdio
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from sandbox.runtime.operations import Plan
     from sandbox.runtime.spec import ContainerSpec, ExecSpec
     from sandbox.runtime.state import State
+    from sandbox.runtime.volumes import Volumes
 
 _START_ATTEMPTS = 20
 _KILL_TIMEOUT = 10.0  # seconds until SIGKILL must have ended a container
@@ -99,26 +100,14 @@ class Engine:
         """Make a container of `spec`; its id. Raises NotFoundError (image), ConflictError (name), InvalidError."""
         if spec.network not in ("bridge", "none", "host"):
             self.networks.get(spec.network)  # said now, not at the start
-        with self.images.hold():
-            image = self.images.get(spec.image)
-            random = os.urandom(40)
-            made = config.resolve(
-                spec,
-                image,
-                identifier=naming.identifier(random[:32]),
-                name=spec.name or naming.name(random[32:]),
-                created=time.time(),
-            )
-            return self._containers.add(made).id
+        return creation.create(self.home, self.images, self._containers, spec)
 
     def plan(self, spec: ContainerSpec) -> Plan:
         """What a start of `spec` would do; nothing is made."""
         from sandbox.runtime.facts import predict  # noqa: PLC0415  (only the supervisor and this need it)
         from sandbox.runtime.plan import plan  # noqa: PLC0415
 
-        made = config.resolve(
-            spec, self.images.get(spec.image), identifier="<id>", name=spec.name or "container", created=0.0
-        )
+        made = creation.preview(self.images, spec)
         return plan(made, predict(self.home, made))
 
     def start(self, reference: str, stdio: Stdio | None = None) -> Process:
@@ -199,10 +188,14 @@ class Engine:
             reference="unkillable",
         )
 
-    def remove(self, reference: str, *, force: bool = False) -> None:
-        """Remove a container that does not run, or with `force` end it first."""
+    def remove(self, reference: str, *, force: bool = False, volumes: bool = False) -> None:
+        """Remove a container that does not run, or with `force` end it first; with `volumes` those without a name."""
         folder = self._containers.find(reference)
-        name = self._name_of(folder)
+        try:
+            made = folder.config()
+        except NotFoundError:
+            made = None  # another removes it; a rest may be left
+        name = made.name if made is not None else ""
         if folder.is_running() and not force:
             raise ConflictError(
                 f"container {name or folder.id[:12]} is running",
@@ -216,7 +209,8 @@ class Engine:
                 return
             raise
         try:
-            self._containers.remove(folder, name)
+            doomed = made.spec.mounts if made is not None and (volumes or made.spec.auto_remove) else ()
+            self._containers.remove(folder, name, mounts=doomed)
         finally:
             os.close(lock)
 
@@ -311,6 +305,17 @@ class Engine:
         yield from kept
         if following is not None:
             yield from log.read(path, start=end, follow=following)
+
+    @property
+    def volumes(self) -> Volumes:
+        """The volumes of this home."""
+        from sandbox.runtime.volumes import Volumes  # noqa: PLC0415  (few containers have any)
+
+        return Volumes(self.home / "volumes")
+
+    def uses_of_volume(self, name: str) -> tuple[str, ...]:
+        """The names of the containers that mount a volume."""
+        return creation.users_of_volume(self._containers, name)
 
     def uses_of_image(self, image_id: str) -> tuple[str, ...]:
         """The names of the containers made of an image."""

@@ -178,8 +178,11 @@ def _network_mode(config: ContainerConfig, privileged: bool) -> tuple[str, tuple
 def _bind(home: Path, mount: Mount, privileged: bool) -> Bind:
     if mount.kind is MountKind.VOLUME:
         source = home / "volumes" / mount.source / "data"
-        source.mkdir(mode=0o755, parents=True, exist_ok=True)
-        return Bind(str(source), mount.target, mount.read_only, directory=True, idmapped=privileged, recursive=False)
+        # One that is mounted read-only cannot be filled on the way.
+        fill = mount.copy and not mount.read_only and _is_empty(source)
+        return Bind(
+            str(source), mount.target, mount.read_only, directory=True, idmapped=privileged, recursive=False, fill=fill
+        )
     try:
         information = os.stat(mount.source)
     except OSError as error:
@@ -194,8 +197,18 @@ def _bind(home: Path, mount: Mount, privileged: bool) -> Bind:
         mount.read_only,
         directory=stat.S_ISDIR(information.st_mode),
         idmapped=privileged,
-        recursive=True,
+        recursive=mount.recursive,
     )
+
+
+def _is_empty(directory: Path) -> bool:
+    try:
+        empty = not os.listdir(directory)
+    except FileNotFoundError:
+        empty = True  # for `predict`: it would be made
+    if empty:
+        from sandbox.runtime import filling  # noqa: F401, PLC0415  (before init is born, which imports nothing)
+    return empty
 
 
 def _files(config: ContainerConfig, network: str) -> tuple[tuple[str, str], ...]:

@@ -152,6 +152,12 @@ def _attach(init: Init, descriptor: int, target: str, *, directory: bool) -> Non
         os.close(place)
 
 
+def _fill_volume(init: Init, operation: op.FillVolume) -> None:
+    from sandbox.runtime import filling  # noqa: PLC0415  (loaded already: where the plan was made)
+
+    filling.fill(init.beneath(), operation.target, init.mounts[operation.key])
+
+
 def _link_devices(init: Init, operation: op.LinkDevices) -> None:
     device_directory = init.beneath().open("/dev", os.O_PATH | os.O_DIRECTORY)
     for source, target in operation.links:
@@ -367,6 +373,7 @@ _ACTIONS: dict[type, Callable[[Init, Any], None]] = {
     op.ReceiveMounts: _receive_mounts,
     op.AttachRoot: _attach_root,
     op.PlaceMount: _place_mount,
+    op.FillVolume: _fill_volume,
     op.LinkDevices: _link_devices,
     op.OpenTerminal: _open_terminal,
     op.ConfigureNetwork: _configure_network,

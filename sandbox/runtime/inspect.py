@@ -61,7 +61,7 @@ def describe(config: ContainerConfig, state: State, folder: Path) -> dict[str, A
                 "Layers": list(config.layers),
             },
         },
-        "Mounts": [_mount(mount) for mount in spec.mounts],
+        "Mounts": [_mount(mount, folder) for mount in spec.mounts],
         "Config": {
             "Hostname": config.hostname,
             "User": config.user,
@@ -112,10 +112,16 @@ def _bind_text(mount: Mount) -> str:
     return f"{mount.source}:{mount.target}" + (":ro" if mount.read_only else "")
 
 
-def _mount(mount: Mount) -> dict[str, Any]:
+def _mount(mount: Mount, folder: Path) -> dict[str, Any]:
+    named: dict[str, Any] = {}
+    source = mount.source
+    if mount.kind is MountKind.VOLUME:
+        named = {"Name": mount.source, "Driver": "local"}
+        source = str(folder.parent.parent / "volumes" / mount.source / "data")
     return {
         "Type": str(mount.kind),
-        "Source": mount.source,
+        **named,
+        "Source": source,
         "Destination": mount.target,
         "Mode": "ro" if mount.read_only else "",
         "RW": not mount.read_only,

@@ -163,6 +163,13 @@ class PlaceMount(NamedTuple):
     directory: bool
 
 
+class FillVolume(NamedTuple):
+    """Copy what the image has at `target` into the new volume `key` that will lie over it."""
+
+    key: str
+    target: str
+
+
 class LinkDevices(NamedTuple):
     """/dev/fd, /dev/stdin, /dev/stdout, /dev/stderr and /dev/ptmx."""
 
@@ -252,6 +259,7 @@ InitOperation = (
     | ReceiveMounts
     | AttachRoot
     | PlaceMount
+    | FillVolume
     | LinkDevices
     | OpenTerminal
     | ConfigureNetwork

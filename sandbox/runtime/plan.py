@@ -60,6 +60,7 @@ class Bind(NamedTuple):
     directory: bool
     idmapped: bool
     recursive: bool
+    fill: bool = False  # a new volume
 
 
 class Facts(NamedTuple):
@@ -162,6 +163,7 @@ def _init(config: ContainerConfig, facts: Facts) -> Iterator[op.InitOperation]:
     placed = {target for target, _ in filesystems}
     yield from _system_mounts(facts, placed)
     yield from _user_mounts(config.spec.mounts, facts.binds)
+    yield from _files(config.spec.mounts)
     yield op.PivotRoot()
     if config.spec.terminal:
         yield op.OpenTerminal()
@@ -232,8 +234,14 @@ def _system_mounts(facts: Facts, filesystems: set[str]) -> Iterator[op.InitOpera
         for fstype, _, name in facts.cgroup_mounts:
             if fstype == "cgroup":
                 yield op.PlaceMount(f"cgroup/{name}", f"/sys/fs/cgroup/{name}", directory=True)
+
+
+def _files(mounts: tuple[Mount, ...]) -> Iterator[op.InitOperation]:
+    """The container's own files in /etc, over what the caller mounts there; not over a mount of such a file itself."""
+    taken = {mount.target for mount in mounts}
     for name in FILES:
-        yield op.PlaceMount(name, f"/etc/{name}", directory=False)
+        if f"/etc/{name}" not in taken:
+            yield op.PlaceMount(name, f"/etc/{name}", directory=False)
 
 
 def _user_mounts(mounts: tuple[Mount, ...], binds: tuple[Bind, ...]) -> Iterator[op.InitOperation]:
@@ -244,4 +252,6 @@ def _user_mounts(mounts: tuple[Mount, ...], binds: tuple[Bind, ...]) -> Iterator
             yield op.PlaceMount(mount.target, mount.target, directory=True)
         else:
             index, bind = by_target[mount.target]
+            if bind.fill:
+                yield op.FillVolume(f"bind/{index}", mount.target)
             yield op.PlaceMount(f"bind/{index}", mount.target, directory=bind.directory)

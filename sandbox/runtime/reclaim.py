@@ -95,7 +95,7 @@ def reclaim_container(home: Path, folder: ContainerFolder) -> str:
     Networks(home / "networks").release(folder.id)
     IdRanges(home / "ids").release(folder.id)
     if config.spec.auto_remove:
-        Containers(home / "containers").remove(folder, config.name)
+        Containers(home / "containers").remove(folder, config.name, mounts=config.spec.mounts)
         return f"container {config.name}: its supervisor was killed; removed"
     (folder.path / control.SOCKET_NAME).unlink(missing_ok=True)
     if state.status is Status.RUNNING:

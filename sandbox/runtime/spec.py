@@ -34,8 +34,8 @@ class LogDriver(StrEnum):
 
 
 class Mount(NamedTuple):
-    """`source` is a host path (bind), a volume's name (volume) or empty (tmpfs); `target` is absolute in the
-    container.
+    """`source` is a host path (bind), a volume's name (volume; empty for one that gets its name with the container) or
+    empty (tmpfs); `target` is absolute in the container.
     """
 
     kind: MountKind
@@ -43,6 +43,10 @@ class Mount(NamedTuple):
     source: str = ""
     read_only: bool = False
     size: int | None = None  # bytes, tmpfs only
+    anonymous: bool = False  # a volume that goes with its container
+    copy: bool = True  # a new volume is filled with what the image has there
+    recursive: bool = True  # with the mounts below a bind's source
+    options: tuple[str, ...] = ()  # of a tmpfs: mode=…, uid=…, gid=…, nr_inodes=…, exec, suid, dev
 
 
 class Resources(NamedTuple):

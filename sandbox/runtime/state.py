@@ -11,6 +11,7 @@ are few files, because each costs a start and an end some hundredths of a millis
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -22,8 +23,10 @@ from sandbox.kernel import paths
 from sandbox.runtime.config import ContainerConfig
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
+
+    from sandbox.runtime.spec import Mount
 
 ID_LENGTH = 64
 _NAME_LENGTH = 200
@@ -200,15 +203,18 @@ class Containers:
             except NotFoundError:
                 continue
             if held is not None:  # else somebody is at it
+                with contextlib.suppress(NotFoundError):
+                    spec = folder.config().spec
+                    self._remove_volumes(spec.mounts if spec.auto_remove else ())
                 remove_tree(folder.path)
                 os.close(held)
                 removed.append(folder.id[1:])
         return removed
 
-    def remove(self, folder: ContainerFolder, name: str) -> None:
+    def remove(self, folder: ContainerFolder, name: str, *, mounts: Sequence[Mount] = ()) -> None:
         """Take the container away: hidden first, so that it is gone at once and a crash leaves only rubbish.
 
-        The caller holds the container's lock.
+        Of `mounts` the volumes without a name go, too. The caller holds the container's lock.
         """
         hidden = self.root / f".{folder.id}"
         lock = self._lock(fcntl.LOCK_SH)  # `free_stale_names` must not be at the same name
@@ -220,7 +226,17 @@ class Containers:
             self._release_name(name, folder.id)
         finally:
             os.close(lock)
+        self._remove_volumes(mounts)
         remove_tree(hidden)
+
+    def _remove_volumes(self, mounts: Sequence[Mount]) -> None:
+        """Remove the volumes without a name among `mounts` that no container has any more."""
+        if any(mount.anonymous for mount in mounts):
+            from sandbox.runtime import creation  # noqa: PLC0415  (few containers have any)
+            from sandbox.runtime.volumes import Volumes, remove_anonymous  # noqa: PLC0415
+
+            store = Volumes(self.root.parent / "volumes")
+            remove_anonymous(store, mounts, lambda volume: creation.users_of_volume(self, volume))
 
     def find(self, reference: str) -> ContainerFolder:
         """By name, whole id, or a beginning of an id that only one container has."""

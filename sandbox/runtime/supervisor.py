@@ -376,7 +376,7 @@ class Supervisor:
             self._allocations.release()
         if self._config.spec.auto_remove:
             if empty:  # else `reclaim` finds it by its folder
-                self._containers.remove(self._folder, self._config.name)
+                self._containers.remove(self._folder, self._config.name, mounts=self._config.spec.mounts)
         else:
             self._folder.write_state(
                 self._state._replace(

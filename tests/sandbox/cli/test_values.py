@@ -105,6 +105,7 @@ def absolute(path: str) -> str:
         ("/a:/b", bind("/a", "/b")),
         ("/a:/b:ro", bind("/a", "/b", read_only=True)),
         ("/a:/b:rw,Z", bind("/a", "/b")),
+        ("/b", Mount(kind=MountKind.VOLUME, target="/b")),
         ("./a:/b", bind("/here/./a", "/b")),
         ("data:/b", Mount(kind=MountKind.VOLUME, source="data", target="/b")),
         ("data.1_x-y:/b:ro", Mount(kind=MountKind.VOLUME, source="data.1_x-y", target="/b", read_only=True)),
@@ -118,7 +119,7 @@ def test_volumes(text: str, expected: Mount) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("/a", "volumes without a name"),
+        ("a", "not absolute"),
         (":/b", "is not HOST:CONTAINER"),
         ("/a:", "is not HOST:CONTAINER"),
         ("/a:b", "not absolute"),

@@ -255,3 +255,24 @@ def test_system(sandbox: Sandbox) -> None:
     """What there is, and what is given back."""
     assert f"state directory:  {sandbox.environment['HAKO_HOME']}\n" in sandbox("system", "info").stdout
     assert sandbox("system", "reclaim").returncode == 0
+
+
+def test_volume_verbs(sandbox: Sandbox, name: str) -> None:
+    """Create, list, look, use, refuse while in use, remove, and -v of rm."""
+    assert sandbox("volume", "create", "--label", "a=1", name).stdout == f"{name}\n"
+    try:
+        assert sandbox("volume", "ls", "-q", "--filter", f"name={name}", "--filter", "label=a=1").stdout == f"{name}\n"
+        assert sandbox("volume", "ls", "-q", "--filter", f"name={name}", "--filter", "label=a=2").stdout == ""
+        found = json.loads(sandbox("volume", "inspect", name).stdout)[0]
+        assert (found["Name"], found["Labels"], found["Driver"]) == (name, {"a": "1"}, "local")
+        sandbox("create", *QUIET, "--name", name, "-v", f"{name}:/data", "-v", "/cache", "busybox", "true")
+        refused = sandbox("volume", "rm", name)
+        assert refused.returncode == 125
+        assert refused.stderr.startswith(f"sandbox: volume {name} is in use by {name} ")
+        anonymous = json.loads(sandbox("inspect", name).stdout)[0]["Mounts"][1]["Name"]
+        assert sandbox("rm", "-v", name).returncode == 0
+        assert anonymous not in sandbox("volume", "ls", "-q").stdout.split()
+    finally:
+        assert sandbox("volume", "rm", name).returncode == 0
+    missing = sandbox("volume", "inspect", name)
+    assert missing.stderr == f"sandbox: no such volume: {name} (`sandbox volume ls` lists them)\n"

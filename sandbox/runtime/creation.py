@@ -1,0 +1,82 @@
+"""Making a container: from what somebody asks for to a folder under its name, with its volumes. Called by the engine.
+
+Nothing runs yet. The image is held while its layers are written down, the volumes while the container that mounts them
+gets its folder, so that neither is removed in between.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING
+
+from sandbox.errors import NotFoundError
+from sandbox.runtime import config, naming
+from sandbox.runtime.spec import MountKind
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sandbox.image.image import Image
+    from sandbox.image.store import ImageStore
+    from sandbox.runtime.config import ContainerConfig
+    from sandbox.runtime.spec import ContainerSpec
+    from sandbox.runtime.state import Containers
+
+
+def create(home: Path, images: ImageStore, containers: Containers, spec: ContainerSpec) -> str:
+    """The new container's id. Raises NotFoundError (image), ConflictError (name), InvalidError."""
+    with images.hold():
+        image = images.get(spec.image)
+        random = os.urandom(40)
+        identifier, name = naming.identifier(random[:32]), spec.name or naming.name(random[32:])
+        if not _has_volumes(spec, image):
+            made = config.resolve(spec, image, identifier=identifier, name=name, created=time.time())
+            return containers.add(made).id
+        return _with_volumes(home, containers, spec, image, identifier, name)
+
+
+def preview(images: ImageStore, spec: ContainerSpec) -> ContainerConfig:
+    """What `create` would make, for a plan; nothing is made."""
+    image = images.get(spec.image)
+    if _has_volumes(spec, image):
+        from sandbox.runtime.volumes import named  # noqa: PLC0415  (few containers have any)
+
+        spec = spec._replace(mounts=named(spec.mounts, image.config.volumes, lambda: "<volume>"))
+    return config.resolve(spec, image, identifier="<id>", name=spec.name or "container", created=0.0)
+
+
+def _has_volumes(spec: ContainerSpec, image: Image) -> bool:
+    return bool(image.config.volumes) or any(mount.kind is MountKind.VOLUME for mount in spec.mounts)
+
+
+def _with_volumes(
+    home: Path, containers: Containers, spec: ContainerSpec, image: Image, identifier: str, name: str
+) -> str:
+    from sandbox.runtime.volumes import Volumes, named, remove_anonymous  # noqa: PLC0415  (few containers have any)
+
+    volumes = Volumes(home / "volumes")
+    mounts = named(spec.mounts, image.config.volumes, lambda: os.urandom(32).hex())
+    made = config.resolve(spec._replace(mounts=mounts), image, identifier=identifier, name=name, created=time.time())
+    try:
+        with volumes.hold():
+            for mount in mounts:
+                if mount.kind is MountKind.VOLUME:
+                    volumes.create(mount.source, anonymous=mount.anonymous)
+            return containers.add(made).id
+    except BaseException:
+        remove_anonymous(volumes, mounts, lambda volume: users_of_volume(containers, volume))
+        raise
+
+
+def users_of_volume(containers: Containers, name: str) -> tuple[str, ...]:
+    """The names of the containers that mount a volume."""
+    users = []
+    for folder in containers:
+        try:
+            made = folder.config()
+        except NotFoundError:
+            continue
+        if any(mount.kind is MountKind.VOLUME and mount.source == name for mount in made.spec.mounts):
+            users.append(made.name)
+    return tuple(users)

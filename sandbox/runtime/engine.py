@@ -13,53 +13,32 @@ import signal
 import socket
 import threading
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sandbox.errors import ConflictError, NotFoundError, SandboxError
-from sandbox.image.store import ImageStore
-from sandbox.runtime import control, creation, interpreter, log
+from sandbox.runtime import control, creation, interpreter
+from sandbox.runtime.overview import Overview, default_home
 from sandbox.runtime.process import Process, SupervisorGoneError, wait_on
 from sandbox.runtime.signals import signal_number
-from sandbox.runtime.spec import ExitStatus, LogDriver, Stdio
-from sandbox.runtime.state import ContainerFolder, Containers, Status
+from sandbox.runtime.spec import ExitStatus, Stdio
+from sandbox.runtime.state import ContainerFolder, Status
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
+    from pathlib import Path
 
-    from sandbox.network.networks import Networks
-    from sandbox.runtime.config import ContainerConfig
     from sandbox.runtime.launcher import Launcher
     from sandbox.runtime.operations import Plan
     from sandbox.runtime.spec import ContainerSpec, ExecSpec
-    from sandbox.runtime.state import State
-    from sandbox.runtime.volumes import Volumes
+
+__all__ = ["Engine", "default_home"]
 
 _START_ATTEMPTS = 20
 _KILL_TIMEOUT = 10.0  # seconds until SIGKILL must have ended a container
 _CONNECT_TIMEOUT = 10.0  # seconds until a start must have come so far that its supervisor listens
 
 
-def default_home(environment: dict[str, str] | None = None) -> Path:
-    """`$HAKO_HOME`, or /var/lib/hako for root and ~/.local/share/hako for others (by the id on the host)."""
-    values = os.environ if environment is None else environment
-    if values.get("HAKO_HOME"):
-        return Path(values["HAKO_HOME"]).absolute()
-    if _host_uid() == 0:
-        return Path("/var/lib/hako")
-    data = values.get("XDG_DATA_HOME") or os.path.join(values.get("HOME", "/"), ".local/share")
-    return Path(data) / "hako"
-
-
-def _host_uid() -> int:
-    """Who we are outside: in a namespace that become_root made, root is an ordinary user of the host."""
-    if os.geteuid() != 0:
-        return os.geteuid()
-    with open("/proc/self/uid_map", "rb") as file:
-        return int(file.readline().split()[1])
-
-
-class Engine:
+class Engine(Overview):
     """Containers, images and networks below `home`. Thread-safe.
 
     With `launcher` a process that starts containers is made now and kept until `close`. Without, it is made at the
@@ -67,25 +46,12 @@ class Engine:
     """
 
     def __init__(self, home: Path | None = None, *, launcher: bool = False) -> None:
-        self.home = (home or default_home()).absolute()
-        self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self.images = ImageStore(self.home)
-        self._containers = Containers(self.home / "containers")
+        super().__init__(home or default_home())
         self._launcher: Launcher | None = None
         self._launching = threading.Lock()
         self._children: list[int] = []  # supervisors forked by this process, to be reaped
-        self._networks: Networks | None = None
         if launcher:
             self._make_launcher()
-
-    @property
-    def networks(self) -> Networks:
-        """The networks of this home."""
-        if self._networks is None:
-            from sandbox.network.networks import Networks  # noqa: PLC0415  (a run without a network does not need it here)
-
-            self._networks = Networks(self.home / "networks")
-        return self._networks
 
     def close(self) -> None:
         """End the launcher, if one was needed; containers go on."""
@@ -248,86 +214,9 @@ class Engine:
         """Tell its terminal the window's size."""
         self._ask(self._containers.find(reference), {"do": "resize", "rows": rows, "columns": columns})
 
-    # --- looking ---------------------------------------------------------------------------------------------------
-
-    def containers(self, *, all: bool = False) -> list[tuple[ContainerConfig, State]]:
-        """Running containers, or all; the youngest first."""
-        found = []
-        for folder in self._containers:
-            try:
-                state = self.state(folder)
-                if all or state.status is Status.RUNNING:
-                    found.append((folder.config(), state))
-            except NotFoundError:
-                continue  # removed in the meantime
-        return sorted(found, key=lambda entry: entry[0].created, reverse=True)
-
-    def config(self, reference: str) -> ContainerConfig:
-        """What a container was created as."""
-        return self._containers.find(reference).config()
-
-    def state(self, reference: str | ContainerFolder) -> State:
-        """Its state, with "running" checked against its supervisor's lock."""
-        folder = reference if isinstance(reference, ContainerFolder) else self._containers.find(reference)
-        state = folder.state()
-        if state.status is Status.RUNNING and not folder.is_running():
-            from sandbox.runtime.reclaim import lost  # noqa: PLC0415  (a rare case)
-
-            state = folder.state()
-            return lost(state) if state.status is Status.RUNNING else state
-        return state
-
-    def inspect(self, reference: str) -> dict[str, Any]:
-        """Everything about it, in docker's shape."""
-        from sandbox.runtime.inspect import describe  # noqa: PLC0415  (only `inspect` needs it)
-
-        folder = self._containers.find(reference)
-        return describe(folder.config(), self.state(folder), folder.path)
-
     def statistics(self, reference: str) -> dict[str, Any]:
         """What its control group counts now; empty where it has none."""
         return dict(self._ask(self._containers.find(reference), {"do": "statistics"})["statistics"])
-
-    def logs(self, reference: str, *, follow: bool = False, tail: int | None = None) -> Iterator[log.Record]:
-        """What it has printed; with `follow` until it ends, with `tail` only the last lines."""
-        folder = self._containers.find(reference)
-        made = folder.config()
-        if made.spec.log_driver is LogDriver.NONE:
-            raise ConflictError(
-                f"container {made.name} keeps no output", hint="it was made without a log", reference="no-log"
-            )
-        path = folder.path / "log"
-        following = folder.is_running if follow else None
-        if tail is None:
-            yield from log.read(path, follow=following)
-            return
-        kept, end = log.tail(path, tail)
-        yield from kept
-        if following is not None:
-            yield from log.read(path, start=end, follow=following)
-
-    @property
-    def volumes(self) -> Volumes:
-        """The volumes of this home."""
-        from sandbox.runtime.volumes import Volumes  # noqa: PLC0415  (few containers have any)
-
-        return Volumes(self.home / "volumes")
-
-    def uses_of_volume(self, name: str) -> tuple[str, ...]:
-        """The names of the containers that mount a volume."""
-        return creation.users_of_volume(self._containers, name)
-
-    def uses_of_image(self, image_id: str) -> tuple[str, ...]:
-        """The names of the containers made of an image."""
-        users = []
-        for folder in self._containers:
-            try:
-                made = folder.config()
-            except NotFoundError:
-                continue
-            if made.image_id == image_id:
-                users.append(made.name)
-        return tuple(users)
 
     def reclaim(self) -> list[str]:
         """Give back what dead supervisors and killed engines left; one line for each thing that was."""
@@ -441,10 +330,3 @@ class Engine:
             control.send(connection, {"do": "execute", "spec": fields}, streams)
         finally:
             os.close(null)
-
-    @staticmethod
-    def _name_of(folder: ContainerFolder) -> str:
-        try:
-            return folder.config().name
-        except NotFoundError:
-            return ""

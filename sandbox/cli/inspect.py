@@ -52,7 +52,7 @@ def _describe(engine: Engine, name: str, kinds: tuple[str, ...]) -> dict[str, An
                 return describe_image(engine.images.get(name))
             from sandbox.cli.network import describe  # noqa: PLC0415  (seldom)
 
-            return describe(engine.networks.get(name), engine.containers())
+            return describe(engine.networks.look_up(name), engine.containers())
         except (NotFoundError, InvalidError):
             if len(kinds) == 1:
                 raise

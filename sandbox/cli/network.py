@@ -47,7 +47,7 @@ def _create(arguments: Arguments, home: str) -> int:
 
 
 def _list(arguments: Arguments, home: str) -> int:
-    rows = [_row(network, whole=arguments.flag("no-trunc")) for network in open_engine(home).networks.list()]
+    rows = [_row(network, whole=arguments.flag("no-trunc")) for network in open_engine(home).networks.everything()]
     say(listing(rows, _HEADINGS, _COLUMNS, arguments))
     return 0
 
@@ -56,7 +56,7 @@ def _row(network: Network, *, whole: bool) -> dict[str, str]:
     return {
         "ID": network.id if whole else network.id[:12],
         "Name": network.name,
-        "Driver": "bridge",
+        "Driver": network.driver,
         "Scope": "local",
         "Subnet": network.subnet,
         "Internal": "true" if network.internal else "false",
@@ -67,7 +67,7 @@ def _row(network: Network, *, whole: bool) -> dict[str, str]:
 def _inspect(arguments: Arguments, home: str) -> int:
     engine = open_engine(home)
     running = engine.containers()
-    found = [describe(engine.networks.get(name), running) for name in arguments.operands]
+    found = [describe(engine.networks.look_up(name), running) for name in arguments.operands]
     say(json.dumps(found, indent=4, ensure_ascii=False) + "\n")
     return 0
 
@@ -81,18 +81,22 @@ def describe(network: Network, running: Iterable[tuple[ContainerConfig, State]])
         "Id": network.id,
         "Created": moment(network.created),
         "Scope": "local",
-        "Driver": "bridge",
+        "Driver": network.driver,
         "EnableIPv6": False,
-        "IPAM": {"Driver": "default", "Config": [{"Subnet": network.subnet, "Gateway": network.gateway}]},
+        "IPAM": {"Driver": "default", "Config": _addresses(network)},
         "Internal": network.internal,
         "Containers": {
             config.id: {"Name": config.name, "MacAddress": state.mac, "IPv4Address": state.address}
             for config, state in running
             if config.spec.network == network.name
         },
-        "Options": {"com.docker.network.bridge.name": network.bridge},
+        "Options": {"com.docker.network.bridge.name": network.bridge} if network.bridge else {},
         "Labels": dict(network.labels),
     }
+
+
+def _addresses(network: Network) -> list[dict[str, str]]:
+    return [{"Subnet": network.subnet, "Gateway": network.gateway}] if network.subnet else []
 
 
 def _remove(arguments: Arguments, home: str) -> int:

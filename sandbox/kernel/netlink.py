@@ -246,10 +246,10 @@ class Netlink:
         body = _LINK.pack(0, 0, 0, 0, 0) + attribute(_IFLA_EXT_MASK, _SKIP_STATISTICS)
         return tuple(_read_link(answer) for answer in self.dump(Request(_GETLINK, 0, body, "links")))
 
-    def routes(self) -> tuple[Route, ...]:
-        """All unicast IPv4 and IPv6 routes, of every table."""
+    def routes(self, version: int = 0) -> tuple[Route, ...]:
+        """All unicast routes of IPv4, IPv6 (`version` 4 or 6) or both, of every table."""
         found = []
-        for family in (_AF_INET, _AF_INET6):
+        for family in {0: (_AF_INET, _AF_INET6), 4: (_AF_INET,), 6: (_AF_INET6,)}[version]:
             body = struct.pack("=BBBBBBBBI", family, 0, 0, 0, 0, 0, 0, 0, 0)
             for answer in self.dump(Request(_GETROUTE, 0, body, "routes")):
                 if answer[7] == _UNICAST:

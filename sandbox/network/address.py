@@ -43,16 +43,18 @@ class Subnet(NamedTuple):
         return f"{text(self.address)}/{self.length}"
 
 
-# Where subnets are taken from, the first pool first. The others serve hosts whose routes take all of 10.0.0.0/8.
+# Where subnets are taken from, the first pool first: beside podman's 10.88/16 to 10.255/16 and docker's 172.17/16 to
+# 172.31/16 and 192.168/16, so that no engine takes a subnet which another one's configuration claims. The last serves
+# hosts whose routes take the others, as a company's 10.0.0.0/8 and 172.16.0.0/12; docker comes to its half of it late.
 POOLS = (
-    Subnet(0x0A58_0000, 13),
-    Subnet(0xAC18_0000, 13),
+    Subnet(0x0A50_0000, 13),
+    Subnet(0xAC10_0000, 16),
     Subnet(0xC0A8_8000, 17),
-)  # 10.88/13, 172.24/13, 192.168.128/17
+)  # 10.80/13, 172.16/16, 192.168.128/17
 
 
 def parse(value: str) -> int:
-    """The number of "10.88.0.1". Raises `InvalidError`."""
+    """The number of "10.80.0.1". Raises `InvalidError`."""
     try:
         return int.from_bytes(_socket.inet_pton(_socket.AF_INET, value), "big")
     except (OSError, ValueError):
@@ -60,12 +62,12 @@ def parse(value: str) -> int:
 
 
 def text(address: int) -> str:
-    """ "10.88.0.1" of its number."""
+    """ "10.80.0.1" of its number."""
     return ".".join(str(address >> shift & 0xFF) for shift in (24, 16, 8, 0))
 
 
 def parse_subnet(value: str) -> Subnet:
-    """The subnet "10.88.4.0/24". Raises `InvalidError`, also for bits beyond the prefix and for sizes nobody
+    """The subnet "10.80.4.0/24". Raises `InvalidError`, also for bits beyond the prefix and for sizes nobody
     can use.
     """
     head, slash, tail = value.partition("/")

@@ -35,7 +35,7 @@ class Bridges:
     """The bridges and the table of the engine whose networks lie in `root`; their names begin with `prefix`."""
 
     def __init__(self, root: str, prefix: str) -> None:
-        self._root = root
+        self.root = root
         self._prefix = prefix
         self.table = prefix
         # Whose folder is not plain text cannot be told by the alias to be gone, and is never taken for it
@@ -64,10 +64,14 @@ class Bridges:
             continue
         return name
 
-    def routes(self) -> tuple[address.Subnet, ...]:
-        """The places that the host's routes lead to."""
+    def routes(self, *, without: str = "") -> tuple[address.Subnet, ...]:
+        """The places that the host's routes lead to, but for those over the bridge `without`."""
         with Netlink() as netlink:
-            return address.read_routes(route.destination for route in netlink.routes())
+            link = netlink.link(without) if without else None
+            own = 0 if link is None else link.ifindex
+            return address.read_routes(
+                route.destination for route in netlink.routes(4) if route.ifindex != own or not own
+            )
 
     def ensure(self, network: Network, networks: Callable[[], tuple[Network, ...]]) -> Link:
         """The bridge of `network`, up, with address and rules; `networks` gives all of the engine's for the rules.
@@ -183,7 +187,7 @@ class Bridges:
                 rules.load(rules.elements("add", self.table, network))
                 return
         everyone = {one.name: one for one in networks()} | {network.name: network}
-        rules.load(rules.render(self.table, everyone.values(), self._root))
+        rules.load(rules.render(self.table, everyone.values(), self.root))
 
     def _check_overlap(self, netlink: Netlink, network: Network) -> None:
         """A subnet that was free once may have been taken since by somebody else's interface."""

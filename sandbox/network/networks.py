@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import errno
 import os
-import time
 import zlib
 from typing import TYPE_CHECKING
 
 from sandbox.errors import ConflictError, InvalidError, NotFoundError, SandboxError
 from sandbox.network import address, names
 from sandbox.network.bridges import Bridges
+from sandbox.network.making import DEFAULT, PREDEFINED, Wishes, make, predefined, settle_default
+from sandbox.network.peers import entry, tell
 from sandbox.network.records import Attachment, Network
 from sandbox.network.reservations import by_address, open_reservations
 from sandbox.network.store import Store, check_name, host_locked
@@ -29,12 +30,7 @@ if TYPE_CHECKING:
 
     from sandbox.network.reservations import Reservations
 
-DEFAULT = "bridge"
-_PREDEFINED = frozenset({DEFAULT, "host", "none"})
 _STANDARD_ROOT = "/var/lib/hako/networks"
-_DEFAULT_LENGTH = 22  # as many addresses as a bridge of Linux has ports (1024)
-_LENGTH = 24
-_SMALLEST_MTU, _LARGEST_MTU = 68, 65535  # IPv4's minimum, and what a veth takes
 _LONGEST_PREFIX = 8  # bytes, leaving room for a suffix in an interface's 15
 
 
@@ -76,21 +72,13 @@ class Networks:
         Raises `ConflictError` for a name that is taken or a subnet that overlaps, `InvalidError` for a malformed value.
         """
         check_name(name)
-        if name in _PREDEFINED:
+        if name in PREDEFINED:
             raise ConflictError(f"network {name} is predefined", hint="choose another name")
-        return self._create(name, subnet, gateway, internal, mtu, dict(labels), _LENGTH)
+        return make(self._store, self._bridges, name, Wishes(subnet, gateway, internal, mtu, dict(labels)))
 
     def ensure_default(self) -> Network:
-        """The network `bridge`."""
-        found = self._store.find(DEFAULT)
-        if found is None:
-            try:
-                found = self._create(DEFAULT, None, None, False, None, {}, _DEFAULT_LENGTH)
-            except ConflictError:
-                found = self._store.find(DEFAULT)  # another process was quicker
-                if found is None:
-                    raise
-        return found
+        """The network `bridge`, on a subnet that is free now."""
+        return settle_default(self._store, self._bridges)
 
     def get(self, name: str) -> Network:
         """The network `name`, or the one whose id begins so. Raises `NotFoundError`."""
@@ -104,8 +92,21 @@ class Networks:
         return found
 
     def list(self) -> tuple[Network, ...]:
-        """All networks, by name."""
+        """The networks that have been made, by name."""
         return self._store.all()
+
+    def everything(self) -> tuple[Network, ...]:
+        """All networks, by name, as docker lists them: with `host` and `none`, and `bridge` before its first use."""
+        known = predefined(self._bridges.root, self._bridges.default_name())
+        known |= {network.name: network for network in self._store.all()}
+        return tuple(known[name] for name in sorted(known))
+
+    def look_up(self, reference: str) -> Network:
+        """One of `everything`, by name or by the beginning of its id. Raises `NotFoundError`."""
+        known = self.everything()
+        found = [one for one in known if one.name == reference]
+        found = found or [one for one in known if reference and one.id.startswith(reference)]
+        return found[0] if len(found) == 1 else self._store.get(reference)
 
     def attachments(self, network: Network | str) -> tuple[Attachment, ...]:
         """Who is in the network, by address."""
@@ -155,8 +156,9 @@ class Networks:
         Raises `ConflictError` (taken, or in the network already), `InvalidError`, `NotFoundError`, `SandboxError`
         (full).
         """
-        record = self._record(network)
-        with open_reservations(self._store.folder(record.name), record.name) as reservations:
+        name = self._record(network).name
+        with open_reservations(self._store.folder(name), name) as reservations:
+            record = self._store.get(name)  # as it is now: the default network may have moved
             number = reservations.choose(record, wanted)
             everyone = reservations.all()
             attachment = Attachment(
@@ -229,7 +231,7 @@ class Networks:
             try:
                 with open_reservations(folder, name) as reservations:
                     if reservations.free(container_id):
-                        _tell(self._store.get(name), reservations.all())
+                        tell(self._store.get(name), reservations.all())
             except NotFoundError:  # removed meanwhile
                 continue
 
@@ -241,7 +243,7 @@ class Networks:
         viewer = next((one for one in everyone if one.container == for_container), None)
         shared = viewer is None or viewer.shared
         ordered = sorted(everyone, key=lambda one: one.container != for_container)
-        return tuple(_entry(record, one, shared) for one in ordered)
+        return tuple(entry(record, one, shared) for one in ordered)
 
     def reclaim(self, alive: Callable[[str], bool]) -> None:
         """Give back what belongs to containers that `alive` denies, and remove bridges that nobody's records know."""
@@ -253,7 +255,7 @@ class Networks:
             for network in networks:
                 with open_reservations(self._store.folder(network.name), network.name) as reservations:
                     if reservations.reclaim(alive):
-                        _tell(network, reservations.all())
+                        tell(network, reservations.all())
             try:
                 self._bridges.reclaim(network.bridge for network in networks)
             except PermissionError:  # an ordinary user has none
@@ -264,55 +266,6 @@ class Networks:
         uninstalling.
         """
         self._bridges.tear_down()
-
-    def _create(
-        self,
-        name: str,
-        subnet: str | None,
-        gateway: str | None,
-        internal: bool,
-        mtu: int | None,
-        labels: dict[str, str],
-        length: int,
-    ) -> Network:
-        if mtu is not None and not _SMALLEST_MTU <= mtu <= _LARGEST_MTU:
-            raise InvalidError(f"an MTU of {mtu} is not possible", hint=f"use {_SMALLEST_MTU} to {_LARGEST_MTU}")
-        asked = None if subnet is None else address.parse_subnet(subnet)
-        with self._store.locked(), host_locked():
-            if self._store.find(name) is not None:
-                raise ConflictError(f"network {name} exists already", hint="remove it first, or choose another name")
-            present = self._store.all()
-            routes = self._bridges.routes()
-            used = {f"network {one.name} ({one.subnet})": address.parse_subnet(one.subnet) for one in present}
-            used |= {f"the host's route to {route}": route for route in routes}
-            chosen = asked or address.free_subnet(used.values(), length)
-            for what, other in used.items():
-                if chosen.overlaps(other):
-                    raise ConflictError(f"subnet {chosen} overlaps {what}", reference="subnet-overlap")
-            door = chosen.address + 1 if gateway is None else address.parse(gateway)
-            if not chosen.holds(door):
-                raise InvalidError(f"gateway {gateway} is no address for a host in {chosen}")
-            bridges = [one.bridge for one in present]
-            network = Network(
-                id=os.urandom(32).hex(),
-                name=name,
-                bridge=self._bridges.default_name() if name == DEFAULT else self._bridges.bridge_name(bridges),
-                subnet=str(chosen),
-                gateway=address.text(door),
-                internal=internal,
-                mtu=mtu or 0,
-                labels=labels,
-                created=time.time(),
-            )
-            # At once, where the caller may: a bridge that stands keeps other engines of the host from choosing its
-            # subnet
-            try:
-                self._bridges.make(network, self._store.all)
-            except SandboxError as error:
-                if error.reference != "network-not-permitted":
-                    raise
-            self._store.add(network)
-            return network
 
     def _record(self, network: Network | str) -> Network:
         return network if isinstance(network, Network) else self.get(network)
@@ -328,35 +281,10 @@ class Networks:
         reservations.add(attachment)
         try:
             everyone = by_address((*others, attachment))
-            _tell(network, everyone, attachment.container, names.base(extra=extra_hosts))
+            tell(network, everyone, attachment.container, names.base(extra=extra_hosts))
         except BaseException:
             reservations.free(attachment.container)
             raise
-
-
-def _tell(network: Network, everyone: Sequence[Attachment], newcomer: str = "", initial: str = "") -> None:
-    """Bring the hosts files of everybody in the network up to date; the file of `newcomer` is made from `initial`."""
-    views: dict[bool, list[str]] = {}  # the lines as the two kinds of viewers see them, made once for all files
-    for position, one in enumerate(everyone):
-        if not one.hosts_path:
-            continue
-        lines = views.get(one.shared)
-        if lines is None:
-            lines = views[one.shared] = [names.block([_entry(network, other, one.shared)]) for other in everyone]
-        block = "".join([lines[position], *lines[:position], *lines[position + 1 :]])
-        new = one.container == newcomer
-        try:
-            names.rewrite(one.hosts_path, network.name, block, initial=initial if new else None)
-        except OSError:
-            if new:
-                raise  # a peer's file that cannot be written must not keep others from joining
-
-
-def _entry(network: Network, one: Attachment, shared: bool) -> tuple[str, tuple[str, ...]]:
-    """(address, names) as a viewer sees it: who is on the host's network is at 127.0.0.1 for its like (`shared`), and
-    at the gateway for those on the bridge.
-    """
-    return (network.gateway if one.shared and not shared else one.address, one.names)
 
 
 def _refused(attachment: Attachment, error: OSError) -> SandboxError:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class Network(NamedTuple):
-    """One network. `subnet` ("10.88.4.0/24") and `gateway` are text; `mtu` 0 means the uplink's; `created` is in epoch
+    """One network. `subnet` ("10.80.4.0/24") and `gateway` are text; `mtu` 0 means the uplink's; `created` is in epoch
     seconds.
 
     The bridge named `bridge` exists only while somebody has needed it since the host's start.
@@ -26,6 +26,7 @@ class Network(NamedTuple):
     mtu: int = 0
     labels: Mapping[str, str] = MappingProxyType({})
     created: float = 0.0
+    driver: str = "bridge"  # host and null are the predefined networks that have no bridge
 
     def to_json(self) -> str:
         """The text of `network.json`."""

@@ -41,6 +41,14 @@ def open_reservations(folder: str, name: str) -> Iterator[Reservations]:
         raise NotFoundError(f"no such network: {name}", hint="see `sandbox network ls`") from error
 
 
+def nobody_in(folder: str) -> bool:
+    """Whether no address of the network in `folder` is given; looked at without the lock."""
+    try:
+        return not os.listdir(f"{folder}/addresses")  # noqa: PTH208 - pathlib's objects cost more than the listing
+    except FileNotFoundError:
+        return False
+
+
 class Reservations:
     """The addresses of one network while its lock is held."""
 

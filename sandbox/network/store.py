@@ -134,6 +134,13 @@ class Store:
         write_text(f"{half}/{_RECORD}", network.to_json())
         os.rename(half, self.folder(network.name))  # noqa: PTH104
 
+    def replace(self, network: Network) -> None:
+        """Change the record of a network that stays where it is. The caller holds both locks."""
+        folder = self.folder(network.name)
+        half = f"{folder}/.new-{os.urandom(8).hex()}"
+        write_text(half, network.to_json())
+        os.rename(half, f"{folder}/{_RECORD}")  # noqa: PTH104
+
     def discard(self, name: str) -> None:
         """Forget a network. The caller holds both locks."""
         gone = f"{self.root}/.old-{os.urandom(8).hex()}"

@@ -229,6 +229,14 @@ def test_images_are_listed_tagged_and_removed(empty: Sandbox) -> None:
     assert empty("images", "-q").stdout == ""
 
 
+def test_predefined_networks_are_listed_and_inspected(empty: Sandbox) -> None:
+    """As docker does, also before anything was run."""
+    rows = [json.loads(line) for line in empty("network", "ls", "--format", "json").stdout.splitlines()]
+    assert [(row["Name"], row["Driver"]) for row in rows] == [("bridge", "bridge"), ("host", "host"), ("none", "null")]
+    (found,) = json.loads(empty("network", "inspect", "none").stdout)
+    assert (found["Driver"], found["IPAM"]["Config"], found["Containers"]) == ("null", [], {})
+
+
 def test_networks_are_made_listed_and_removed(sandbox: Sandbox, name: str) -> None:
     """A network whose containers find each other by name; one that is in use stays."""
     created = sandbox("network", "create", "--label", "a=b", name)

@@ -121,7 +121,7 @@ class Host:
         with Netlink() as netlink:
             netlink.add_address(index_of("eth0"), f"{OUTSIDE}/24")
             netlink.set_link("eth0", up=True)
-            netlink.add_route(HOST, "10.88.0.0/13", index_of("eth0"))  # a neighbour who knows the way to containers
+            netlink.add_route(HOST, "10.80.0.0/13", index_of("eth0"))  # a neighbour who knows the way to containers
 
     def container(self, name: str, *networks: str) -> tuple[Place, tuple[Attachment, ...]]:
         """A namespace that is connected to `networks` and set up."""

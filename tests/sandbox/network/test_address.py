@@ -57,24 +57,24 @@ def test_what_is_no_subnet(value: str, message: str) -> None:
 
 def test_free_subnets_are_distinct_and_avoid_what_is_used() -> None:
     """Subnets come from the pool one after the other, around what routes and networks take."""
-    used = list(read_routes(["default", "0.0.0.0/1", "10.88.0.0/23", "10.88.3.0/24", "192.168.1.0/24", "fd00::/64"]))
+    used = list(read_routes(["default", "0.0.0.0/1", "10.80.0.0/23", "10.80.3.0/24", "192.168.1.0/24", "fd00::/64"]))
     chosen: list[Subnet] = []
     for _ in range(5):
         chosen.append(free_subnet([*used, *chosen], 24))
-    assert [str(subnet) for subnet in chosen] == [f"10.88.{third}.0/24" for third in (2, 4, 5, 6, 7)]
-    assert str(free_subnet(used, 22)) == "10.88.4.0/22"
+    assert [str(subnet) for subnet in chosen] == [f"10.80.{third}.0/24" for third in (2, 4, 5, 6, 7)]
+    assert str(free_subnet(used, 22)) == "10.80.4.0/22"
 
 
 def test_a_host_that_routes_all_of_the_first_pool_gets_another() -> None:
     """A company network with 10.0.0.0/8 leaves the other pools; when all are taken the error says what to do."""
-    assert str(free_subnet(read_routes(["10.0.0.0/8"]), 24)) == "172.24.0.0/24"
+    assert str(free_subnet(read_routes(["10.0.0.0/8"]), 24)) == "172.16.0.0/24"
     with pytest.raises(SandboxError, match="--subnet"):
         free_subnet(POOLS, 24)
 
 
 def test_a_mac_follows_from_the_address() -> None:
     """Locally administered, unicast, and the same whenever the address is given again."""
-    assert address.mac(address.parse("10.88.0.2")) == "02:42:0a:58:00:02"
+    assert address.mac(address.parse("10.80.0.2")) == "02:42:0a:50:00:02"
 
 
 def test_who_may_have_an_address() -> None:

@@ -34,13 +34,13 @@ def test_containers_reach_each_other_the_host_and_the_outside(tmp_path: Path, is
         two, (second,) = host.container("two", "bridge")
         with two.serving(), host.place.serving(), host.outside.serving():
             assert one.asks(second.address) == first.address
-            assert one.asks("10.88.0.1") == first.address
+            assert one.asks("10.80.0.1") == first.address
             assert one.asks(HOST) == first.address
-            assert host.place.asks(second.address) == "10.88.0.1"
+            assert host.place.asks(second.address) == "10.80.0.1"
             assert one.asks(OUTSIDE) == HOST
             assert two.asks(OUTSIDE) == HOST
             assert two.asks("127.0.0.1") == "127.0.0.1"
-            assert host.place.asks("10.88.0.1") == "10.88.0.1"
+            assert host.place.asks("10.80.0.1") == "10.80.0.1"
         assert "does now" in " ".join(host.networks.notices)
 
     isolated(body)

@@ -7,7 +7,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sandbox.cli import values
+from sandbox.cli import limits, values
 from sandbox.cli.options import Option, UsageError
 from sandbox.runtime.spec import ContainerSpec, LogDriver, Resources, Security
 
@@ -17,12 +17,11 @@ if TYPE_CHECKING:
     from sandbox.cli.options import Arguments
     from sandbox.runtime.spec import Mount
 
-_LEAST_MEMORY = 6 << 20  # docker's; with less not even a shell starts
 _PROFILE_LIMIT = 1 << 20
-UNLIMITED_PIDS = 1 << 22  # the kernel's PID_MAX_LIMIT: as many as there can be
 _WITHOUT_MEANING = ("apparmor=", "label=", "label:", "systempaths=")  # of Linux security modules that are not used here
 
 OPTIONS = (
+    *limits.OPTIONS,
     Option(("-e", "--env"), "set an environment variable; a NAME alone takes it from here", "NAME[=VALUE]", many=True),
     Option(("-v", "--volume"), "mount a host's path or a named volume", "SOURCE:TARGET[:ro]", many=True),
     Option(("--mount",), "mount, in docker's long form", "type=bind,source=…,target=…", many=True),
@@ -38,9 +37,6 @@ OPTIONS = (
     Option(("--net", "--network"), "bridge, none, host or the name of a network (bridge)", "NETWORK"),
     Option(("--network-alias",), "a further name in its network", "NAME", many=True),
     Option(("--add-host",), "a line for /etc/hosts", "NAME:ADDRESS", many=True),
-    Option(("-m", "--memory"), "limit of memory", "BYTES[k|m|g]"),
-    Option(("--cpus",), "limit of processors, such as 0.5", "NUMBER"),
-    Option(("--pids-limit",), "limit of processes", "NUMBER"),
     Option(("--shm-size",), "size of /dev/shm (64m)", "BYTES[k|m|g]"),
     Option(("--read-only",), "make the root file system read-only"),
     Option(("--privileged",), "all capabilities, no seccomp filter, no masked paths; still a user namespace"),
@@ -88,7 +84,8 @@ def container_spec(arguments: Arguments, ours: Mapping[str, str], resolve: Calla
         read_only=arguments.flag("read-only"),
         shm_size=values.size(arguments.text("shm-size", "64m"), "--shm-size"),
         labels=values.labels(arguments.texts("label"), "--label"),
-        resources=_resources(arguments),
+        resources=Resources(**limits.limits(arguments)),
+        restart=limits.restart(arguments) or "no",
         security=_security(arguments),
         stop_signal=_stop_signal(arguments),
         stop_timeout=10 if timeout is None else timeout,
@@ -128,21 +125,6 @@ def _mounts(arguments: Arguments, resolve: Callable[[str], str]) -> tuple[Mount,
             raise UsageError(f"two mounts on {mount.target}", hint="leave one out")
         seen.add(mount.target)
     return mounts
-
-
-def _resources(arguments: Arguments) -> Resources:
-    memory = values.size(arguments.text("memory", "0"), "--memory") or None
-    if memory is not None and memory < _LEAST_MEMORY:
-        raise UsageError(f"--memory {arguments.text('memory')!r} is too little", hint="6m at least")
-    cpus = values.processors(arguments.text("cpus"), "--cpus") if arguments.given("cpus") else None
-    return Resources(memory=memory, cpus=cpus, pids=_pids(arguments))
-
-
-def _pids(arguments: Arguments) -> int | None:
-    pids = arguments.number("pids-limit", least=-1)
-    if pids is None:
-        return None
-    return pids if pids > 0 else UNLIMITED_PIDS
 
 
 def _security(arguments: Arguments) -> Security:

@@ -6,16 +6,19 @@ import json
 import time
 from typing import TYPE_CHECKING
 
+from sandbox.cli import ps_filters
 from sandbox.cli.listing import FORMAT, QUIET, WHOLE, listing
 from sandbox.cli.options import Option, Syntax, Verb
 from sandbox.cli.output import say
 from sandbox.cli.session import open_engine, reclaim
 from sandbox.cli.table import ago, duration, shortened
+from sandbox.errors import NotFoundError
 from sandbox.runtime.state import Status
 
 if TYPE_CHECKING:
     from sandbox.cli.options import Arguments
     from sandbox.runtime.config import ContainerConfig
+    from sandbox.runtime.engine import Engine
     from sandbox.runtime.state import State
 
 _HEADINGS = {
@@ -30,6 +33,7 @@ _HEADINGS = {
     "Networks": "NETWORKS",
     "Labels": "LABELS",
     "Mounts": "MOUNTS",
+    "Size": "SIZE",
 }
 _COLUMNS = ("ID", "Image", "Command", "RunningFor", "Status", "Names")
 
@@ -37,11 +41,36 @@ _COLUMNS = ("ID", "Image", "Command", "RunningFor", "Status", "Names")
 def _ps(arguments: Arguments, home: str) -> int:
     engine = open_engine(home)
     reclaim(engine)
-    found = engine.containers(all=arguments.flag("all"))
+    wanted = ps_filters.parse(arguments.texts("filter"))
+    last = 1 if arguments.flag("latest") else arguments.number("last", least=-1)
+    everyone = arguments.flag("all") or last is not None or ps_filters.want_all(wanted)
+    if "before" in wanted or "since" in wanted:  # which may name one that does not run
+        found = ps_filters.select(engine.containers(all=True), wanted)
+    else:
+        found = ps_filters.select(engine.containers(all=everyone), wanted)
+    if last is not None and last >= 0:
+        found = found[:last]
     now = time.time()
     rows = [row(config, state, now, whole=arguments.flag("no-trunc")) for config, state in found]
-    say(listing(rows, _HEADINGS, _COLUMNS, arguments))
+    sizes = arguments.flag("size") or ".Size" in arguments.text("format")
+    if sizes:
+        for one, (config, _) in zip(rows, found, strict=True):
+            one["Size"] = _size(engine, config)
+    say(listing(rows, _HEADINGS, (*_COLUMNS, "Size") if sizes else _COLUMNS, arguments))
     return 0
+
+
+def _size(engine: Engine, config: ContainerConfig) -> str:
+    """`1.2kB (virtual 4.27MB)`: what it has written, and that with its image."""
+    from sandbox.cli.table import size  # noqa: PLC0415  (seldom)
+    from sandbox.cli.volume import used  # noqa: PLC0415
+
+    own = used(engine.home / "containers" / config.id / "upper")
+    try:
+        image = engine.images.get(config.image_id).size
+    except NotFoundError:
+        image = 0
+    return f"{size(own)} (virtual {size(own + image)})"
 
 
 def row(config: ContainerConfig, state: State, now: float, *, whole: bool) -> dict[str, str]:
@@ -54,7 +83,7 @@ def row(config: ContainerConfig, state: State, now: float, *, whole: bool) -> di
         "CreatedAt": time.strftime("%Y-%m-%d %H:%M:%S %z %Z", time.localtime(config.created)),
         "RunningFor": ago(config.created, now),
         "Status": status(state, now),
-        "State": str(state.status),
+        "State": ps_filters.word(state),
         "Names": config.name,
         "Networks": config.spec.network,
         "Labels": ",".join(f"{name}={value}" for name, value in config.spec.labels.items()),
@@ -65,7 +94,7 @@ def row(config: ContainerConfig, state: State, now: float, *, whole: bool) -> di
 def status(state: State, now: float) -> str:
     """`Up 3 minutes`, `Exited (0) 2 hours ago`, `Created`."""
     if state.status is Status.RUNNING:
-        return f"Up {duration(max(0.0, now - state.started))}"
+        return f"Up {duration(max(0.0, now - state.started))}" + (" (Paused)" if state.paused else "")
     if state.status is Status.EXITED:
         return f"Exited ({state.exit_code}) {ago(state.finished, now)}"
     return "Created"
@@ -73,7 +102,20 @@ def status(state: State, now: float) -> str:
 
 VERBS = {
     "ps": Verb(
-        Syntax("list containers", "", (Option(("-a", "--all"), "also those that do not run"), FORMAT, WHOLE, QUIET)),
+        Syntax(
+            "list containers",
+            "",
+            (
+                Option(("-a", "--all"), "also those that do not run"),
+                Option(("-f", "--filter"), "only those that fit: name=…, status=…, label=…", "KEY=VALUE", many=True),
+                FORMAT,
+                Option(("-n", "--last"), "the last ones that were created, running or not", "NUMBER"),
+                Option(("-l", "--latest"), "the last one that was created"),
+                WHOLE,
+                QUIET,
+                Option(("-s", "--size"), "also how much it has written"),
+            ),
+        ),
         _ps,
     )
 }

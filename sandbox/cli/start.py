@@ -1,4 +1,4 @@
-"""`sandbox start`: containers that were created, or have ended."""
+"""`sandbox start` and `sandbox restart`: containers that were created, have ended, or are to begin anew."""
 
 from __future__ import annotations
 
@@ -28,6 +28,18 @@ def _start(arguments: Arguments, home: str) -> int:
     return status.code if status is not None else 0
 
 
+def _restart(arguments: Arguments, home: str) -> int:
+    timeout = arguments.number("time")
+    engine = open_engine(home)
+
+    def restart(name: str) -> None:
+        engine.stop(name, timeout)
+        warn(engine.start(name).warnings)
+        engine.tell(name, "restart")
+
+    return for_each(arguments.operands, restart)
+
+
 VERBS = {
     "start": Verb(
         Syntax(
@@ -39,5 +51,13 @@ VERBS = {
             ),
         ),
         _start,
-    )
+    ),
+    "restart": Verb(
+        Syntax(
+            "stop containers, where they run, and start them again",
+            "CONTAINER...",
+            (Option(("-t", "--time"), "seconds until it is killed (what --stop-timeout said, or 10)", "SECONDS"),),
+        ),
+        _restart,
+    ),
 }

@@ -14,6 +14,8 @@ from sandbox.cli.session import for_each, open_engine
 from sandbox.errors import ConflictError, NotFoundError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from sandbox.cli.options import Arguments
     from sandbox.runtime.engine import Engine
     from sandbox.runtime.volumes import Volume
@@ -113,7 +115,7 @@ def _prune(arguments: Arguments, home: str) -> int:
             continue
         if not _wanted(engine, volume, arguments.texts("filter")):
             continue
-        held = used(volume)
+        held = used(volume.path)
         try:
             engine.volumes.remove(volume.name, engine.uses_of_volume)
         except (ConflictError, NotFoundError):  # taken or removed meanwhile
@@ -124,10 +126,10 @@ def _prune(arguments: Arguments, home: str) -> int:
     return 0
 
 
-def used(volume: Volume) -> int:
-    """The bytes that a volume's files take on the disk."""
+def used(root: Path) -> int:
+    """The bytes that the files below a directory take on the disk."""
     total = 0
-    for directory, names, files in os.walk(volume.path, followlinks=False):
+    for directory, names, files in os.walk(root, followlinks=False):
         for name in (*names, *files):
             try:
                 total += os.lstat(f"{directory}/{name}").st_blocks * 512

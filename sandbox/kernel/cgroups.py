@@ -241,7 +241,7 @@ class Cgroup:
 
         `memory_usage`, `memory_peak`, `memory_limit` (only when limited), `memory_inactive_file` (page cache that could
         go at once; Docker subtracts it from the usage), in bytes; `cpu_ns`, `cpu_user_ns`, `cpu_system_ns`,
-        `cpu_throttled_ns`; `pids`, `pids_limit` (only when limited); `oom_kills`.
+        `cpu_throttled_ns`; `pids`, `pids_limit` (only when limited); `oom_kills`; `io_read`, `io_written` (cgroup2).
         """
         return {}
 

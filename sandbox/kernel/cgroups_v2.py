@@ -51,6 +51,7 @@ class GroupV2(Cgroup):
             "pids": number(f"{directory}/pids.current"),
             "pids_limit": number(f"{directory}/pids.max"),
             "oom_kills": keyed(read(f"{directory}/memory.events")).get("oom_kill"),
+            **_transfers(read(f"{directory}/io.stat")),
         }
         for key, name in (
             ("usage_usec", "cpu_ns"),
@@ -60,6 +61,17 @@ class GroupV2(Cgroup):
         ):
             found[name] = times[key] * 1000 if key in times else None
         return {name: value for name, value in found.items() if value is not None}
+
+
+def _transfers(text: str | None) -> dict[str, int | None]:
+    """Bytes read and written on all devices, of io.stat: lines of "8:0 rbytes=1 wbytes=2 …"."""
+    if text is None:
+        return {}
+    counts = [word.partition("=") for line in text.splitlines() for word in line.split()[1:]]
+    return {
+        name: sum(int(count) for key, _, count in counts if key == short and count.isdigit())
+        for name, short in (("io_read", "rbytes"), ("io_written", "wbytes"))
+    }
 
 
 def create(hierarchy: Hierarchy, name: str, limits: Limits) -> Cgroup:

@@ -11,7 +11,7 @@ import time
 from typing import TYPE_CHECKING
 
 from sandbox.errors import NotFoundError
-from sandbox.runtime import config, naming
+from sandbox.runtime import config, events, naming
 from sandbox.runtime.spec import MountKind
 
 if TYPE_CHECKING:
@@ -32,8 +32,11 @@ def create(home: Path, images: ImageStore, containers: Containers, spec: Contain
         identifier, name = naming.identifier(random[:32]), spec.name or naming.name(random[32:])
         if not _has_volumes(spec, image):
             made = config.resolve(spec, image, identifier=identifier, name=name, created=time.time())
-            return containers.add(made).id
-        return _with_volumes(home, containers, spec, image, identifier, name)
+            containers.add(made)
+        else:
+            made = _with_volumes(home, containers, spec, image, identifier, name)
+    events.of_container(home, made, "create")
+    return identifier
 
 
 def preview(images: ImageStore, spec: ContainerSpec) -> ContainerConfig:
@@ -52,7 +55,7 @@ def _has_volumes(spec: ContainerSpec, image: Image) -> bool:
 
 def _with_volumes(
     home: Path, containers: Containers, spec: ContainerSpec, image: Image, identifier: str, name: str
-) -> str:
+) -> ContainerConfig:
     from sandbox.runtime.volumes import Volumes, named, remove_anonymous  # noqa: PLC0415  (few containers have any)
 
     volumes = Volumes(home / "volumes")
@@ -63,10 +66,11 @@ def _with_volumes(
             for mount in mounts:
                 if mount.kind is MountKind.VOLUME:
                     volumes.create(mount.source, anonymous=mount.anonymous)
-            return containers.add(made).id
+            containers.add(made)
     except BaseException:
         remove_anonymous(volumes, mounts, lambda volume: users_of_volume(containers, volume))
         raise
+    return made
 
 
 def users_of_volume(containers: Containers, name: str) -> tuple[str, ...]:

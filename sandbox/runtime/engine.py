@@ -16,7 +16,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from sandbox.errors import ConflictError, NotFoundError, SandboxError
-from sandbox.runtime import control, creation, interpreter
+from sandbox.runtime import changes, control, creation, events, interpreter
 from sandbox.runtime.overview import Overview, default_home
 from sandbox.runtime.process import Process, SupervisorGoneError, wait_on
 from sandbox.runtime.signals import signal_number
@@ -127,7 +127,9 @@ class Engine(Overview):
     def kill(self, reference: str, signal_name: str | int = signal.SIGKILL) -> None:
         """Send a signal to its first process; ConflictError when it does not run."""
         folder = self._containers.find(reference)
-        self._ask(folder, {"do": "signal", "signal": signal_number(signal_name)})
+        number = signal_number(signal_name)
+        self._ask(folder, {"do": "signal", "signal": number})
+        events.of_container(self.home, folder.config(), "kill", signal=str(number))
 
     def stop(self, reference: str, timeout: float | None = None) -> None:
         """Its stop signal, then after `timeout` seconds (its own by default) SIGKILL; returns when it has ended."""
@@ -145,6 +147,7 @@ class Engine(Overview):
                 try:
                     self._ask(folder, {"do": "signal", "signal": number})
                     if wait_on(connection, patience, folder.id) is not None:
+                        events.of_container(self.home, made, "stop")
                         return
                 except (ConflictError, NotFoundError, SupervisorGoneError, BrokenPipeError):
                     return
@@ -177,8 +180,38 @@ class Engine(Overview):
         try:
             doomed = made.spec.mounts if made is not None and (volumes or made.spec.auto_remove) else ()
             self._containers.remove(folder, name, mounts=doomed)
+            if made is not None:
+                events.of_container(self.home, made, "destroy")
         finally:
             os.close(lock)
+
+    def pause(self, reference: str) -> None:
+        """Freeze all its processes; ConflictError where it is frozen or does not run."""
+        self._ask(self._containers.find(reference), {"do": "pause"})
+
+    def unpause(self, reference: str) -> None:
+        """Let its processes go on."""
+        self._ask(self._containers.find(reference), {"do": "unpause"})
+
+    def rename(self, reference: str, name: str) -> None:
+        """Give it another name."""
+        folder = self._containers.find(reference)
+        changes.rename(self.home, self._containers, folder, name)
+        with contextlib.suppress(ConflictError):
+            self._ask(folder, {"do": "update"})
+
+    def update(self, reference: str, resources: dict[str, Any], restart: str | None = None) -> tuple[str, ...]:
+        """Set other limits (fields of Resources) and another restart policy, at once where it runs; warnings."""
+        folder = self._containers.find(reference)
+        changes.update(self.home, self._containers, folder, resources, restart)
+        try:
+            return tuple(self._ask(folder, {"do": "update"})["warnings"])
+        except ConflictError:
+            return ()
+
+    def processes(self, reference: str) -> tuple[int, ...]:
+        """The host's numbers of the processes inside."""
+        return tuple(self._ask(self._containers.find(reference), {"do": "processes"})["processes"])
 
     def execute(self, reference: str, spec: ExecSpec, stdio: Stdio | None = None) -> Process:
         """Run a further process in a running container; with a terminal, `Process.terminal` is its master."""
@@ -217,6 +250,10 @@ class Engine(Overview):
     def statistics(self, reference: str) -> dict[str, Any]:
         """What its control group counts now; empty where it has none."""
         return dict(self._ask(self._containers.find(reference), {"do": "statistics"})["statistics"])
+
+    def tell(self, reference: str, action: str, **attributes: str) -> None:
+        """Record an event of a container that a caller has brought about."""
+        events.of_container(self.home, self._containers.find(reference).config(), action, **attributes)
 
     def reclaim(self) -> list[str]:
         """Give back what dead supervisors and killed engines left; one line for each thing that was."""

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from sandbox.network.records import Attachment
     from sandbox.runtime.config import ContainerConfig
-    from sandbox.runtime.spec import Mount
+    from sandbox.runtime.spec import Mount, Resources
 
 DEFAULT_PIDS_LIMIT = 4096
 CGROUP_PARENT = "hako"
@@ -139,7 +139,6 @@ def _facts(
                 hint="make or pull the image again",
                 reference="no-such-layer",
             )
-    resources = config.spec.resources
     return Facts(
         folder=str(folder),
         scratch=str(home / "mnt"),
@@ -150,7 +149,7 @@ def _facts(
         set_groups=privileged or not ids.single,
         single_id=ids.single,
         cgroup=f"{CGROUP_PARENT}/{config.id}" if cgroups.version else "",
-        limits=Limits(memory=resources.memory, cpus=resources.cpus, pids=resources.pids or DEFAULT_PIDS_LIMIT),
+        limits=limits(config.spec.resources),
         cgroup_mounts=(("cgroup2", "", ""),) if cgroups.version == 2 else (),
         network=network,
         attachments=attachments,
@@ -160,6 +159,11 @@ def _facts(
         files=_files(config, network),
         warnings=warnings,
     )
+
+
+def limits(resources: Resources) -> Limits:
+    """What the control group is set to."""
+    return Limits(**(resources._asdict() | {"pids": resources.pids or DEFAULT_PIDS_LIMIT}))
 
 
 def _network_mode(config: ContainerConfig, privileged: bool) -> tuple[str, tuple[str, ...]]:

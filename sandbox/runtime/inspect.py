@@ -31,9 +31,9 @@ def describe(config: ContainerConfig, state: State, folder: Path) -> dict[str, A
         "Path": config.argv[0],
         "Args": list(config.argv[1:]),
         "State": {
-            "Status": str(state.status),
+            "Status": "paused" if state.paused else str(state.status),
             "Running": state.status is Status.RUNNING,
-            "Paused": False,
+            "Paused": state.paused,
             "Restarting": False,
             "OOMKilled": state.oom,
             "Dead": False,

@@ -37,6 +37,7 @@ def lost(state: State) -> State:
     return state._replace(
         status=Status.EXITED,
         pid=0,
+        paused=False,
         finished=state.finished or time.time(),
         exit_code=LOST_EXIT_CODE,
         error="its supervisor was killed",

@@ -50,11 +50,19 @@ class Mount(NamedTuple):
 
 
 class Resources(NamedTuple):
-    """Limits; `None` is no limit. `memory` in bytes, `cpus` in processors, `pids` a number of tasks."""
+    """Limits; `None` is no limit. Sizes in bytes, `cpus` in processors, `pids` a number of tasks.
+
+    `memory_swap` counts memory and swap together: `None` is twice the memory, -1 no limit of swap.
+    """
 
     memory: int | None = None
     cpus: float | None = None
     pids: int | None = None
+    memory_swap: int | None = None
+    memory_reservation: int | None = None
+    cpu_shares: int | None = None
+    cpuset_cpus: str = ""
+    cpuset_mems: str = ""
 
 
 class Security(NamedTuple):
@@ -92,6 +100,7 @@ class ContainerSpec(NamedTuple):
     security: Security = Security()
     stop_signal: str = ""
     stop_timeout: int = 10  # seconds
+    restart: str = "no"  # no | on-failure[:times] | always | unless-stopped
     log_driver: LogDriver = LogDriver.LOCAL
 
 

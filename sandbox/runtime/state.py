@@ -62,6 +62,7 @@ class State(NamedTuple):
     id_base: int = 0
     cgroup: str = ""
     warnings: tuple[str, ...] = ()
+    paused: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """The shape of `state.json`."""
@@ -94,8 +95,14 @@ class ContainerFolder:
         except FileNotFoundError:
             return State()
 
+    def replace_config(self, config: ContainerConfig) -> None:
+        """Replace `config.json` as a whole; the caller holds `Containers.alone`."""
+        part = self.path / "config.json.part"
+        part.write_text(json.dumps(config.to_json()))
+        part.rename(self.path / "config.json")
+
     def write_config(self, config: ContainerConfig) -> None:
-        """Write `config.json`; once, before the folder has its name."""
+        """Write `config.json`, before the folder has its name."""
         (self.path / "config.json").write_text(json.dumps(config.to_json()))
 
     def write_state(self, state: State) -> None:
@@ -177,11 +184,7 @@ class Containers:
         except BaseException as error:
             remove_tree(hidden.path)
             if isinstance(error, FileExistsError):
-                raise ConflictError(
-                    f"the name {config.name!r} is in use by container {self._owner(config.name)[:12]}",
-                    hint=f"remove it with `sandbox rm {config.name}`, or choose another name",
-                    reference="name-in-use",
-                ) from None
+                raise self._taken(config.name) from None
             raise
         finally:
             os.close(lock)
@@ -258,6 +261,44 @@ class Containers:
             f"no such container: {reference}", hint="`sandbox ps -a` lists them", reference="no-such-container"
         )
 
+    def rename(self, folder: ContainerFolder, config: ContainerConfig, name: str) -> None:
+        """Give a container another name; ConflictError names the owner of a taken one.
+
+        The new name first, the old one last: after a crash in between the container has both, and is found.
+        """
+        check_name(name)
+        with self.alone():
+            try:
+                (self.names / name).symlink_to(folder.id)
+            except FileExistsError:
+                raise self._taken(name) from None
+            folder.replace_config(config._replace(name=name))
+            self._release_name(config.name, folder.id)
+
+    def _is_stale(self, name: str) -> bool:
+        """Whether the container of a name is gone, or has been given another."""
+        folder = ContainerFolder(self.root / self._owner(name))
+        try:
+            return not folder.path.is_dir() or folder.config().name != name
+        except NotFoundError:
+            return True
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Nobody makes, renames or removes a container during a `with`."""
+        lock = self._lock(fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            os.close(lock)
+
+    def _taken(self, name: str) -> ConflictError:
+        return ConflictError(
+            f"the name {name!r} is in use by container {self._owner(name)[:12]}",
+            hint=f"remove it with `sandbox rm {name}`, or choose another name",
+            reference="name-in-use",
+        )
+
     def _release_name(self, name: str, identifier: str) -> None:
         """Give a name back if it is still this container's."""
         if name and self._owner(name) == identifier:
@@ -270,7 +311,7 @@ class Containers:
         except FileNotFoundError:
             return []
         try:
-            stale = [name for name in os.listdir(self.names) if not (self.root / self._owner(name)).is_dir()]
+            stale = [name for name in os.listdir(self.names) if self._is_stale(name)]
             for name in stale:
                 (self.names / name).unlink(missing_ok=True)
             return stale

@@ -16,9 +16,9 @@ import signal
 import time
 from typing import TYPE_CHECKING, Any
 
-from sandbox.errors import SandboxError
+from sandbox.errors import ConflictError, SandboxError
 from sandbox.kernel import process, pty
-from sandbox.runtime import control, execution
+from sandbox.runtime import control, events, execution, requests
 from sandbox.runtime import operations as op
 from sandbox.runtime.facts import Allocations, collect
 from sandbox.runtime.host import Host
@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
     from typing import NoReturn
+
+    from sandbox.kernel.cgroups import Cgroup
+    from sandbox.runtime.config import ContainerConfig
 
 _START_FAILED = 125
 _LOST = 137
@@ -107,7 +110,7 @@ class Supervisor:
         self._containers = Containers(home / "containers")
         self._folder = self._containers.find(identifier)
         self._config = self._folder.config()
-        self._home = home
+        self.home = home
         self._lock = lock
         self._starter = starter
         self._stdio = stdio
@@ -141,7 +144,7 @@ class Supervisor:
     # --- start -----------------------------------------------------------------------------------------------------
 
     def _start(self) -> None:
-        facts, self._allocations = collect(self._home, self._folder.path, self._config)
+        facts, self._allocations = collect(self.home, self._folder.path, self._config)
         self._plan = make_plan(self._config, facts)
         ours, theirs = self._make_streams()
         self._host = Host(self._folder.path, self._allocations.hierarchy, self._allocations.networks, theirs)
@@ -165,6 +168,7 @@ class Supervisor:
         self._server = server = control.listen(self._folder.path)  # whoever sees it running can connect
         self._folder.write_state(self._state)
         self._wait_for_exec()
+        events.of_container(self.home, self._config, "start")
         self._open_streams(ours)
         self._loop.add(server.fileno(), lambda: self._accept(server))
         self._loop.add(self._host.pidfd, self._init_ended)
@@ -246,7 +250,11 @@ class Supervisor:
                 self._forget(connection)
                 return
             message, descriptors = received
-            reply = self._requests()[message["do"]](connection, message, descriptors)
+            handler = requests.HANDLERS.get(message["do"])
+            if handler is not None:
+                reply: dict[str, Any] | None = handler(self, message)
+            else:
+                reply = self._requests()[message["do"]](connection, message, descriptors)
             if reply is not None:
                 control.send(connection, reply)
         except (SandboxError, OSError, KeyError, TypeError, ValueError) as error:
@@ -277,6 +285,7 @@ class Supervisor:
 
     def _request_signal(self, _: socket.socket, message: dict[str, Any], __: list[int]) -> dict[str, Any]:
         self._signal_init(int(message["signal"]))
+        requests.unpause(self, {"quietly": True})  # a frozen process would not hear it
         return {"event": "done"}
 
     def _request_resize(self, _: socket.socket, message: dict[str, Any], __: list[int]) -> dict[str, Any]:
@@ -296,6 +305,12 @@ class Supervisor:
         return {"event": "done"}
 
     def _request_execute(self, connection: socket.socket, message: dict[str, Any], descriptors: list[int]) -> None:
+        if self._state.paused:
+            raise ConflictError(
+                f"container {self._config.name} is paused",
+                hint=f"`sandbox unpause {self._config.name}` lets it go on",
+                reference="paused",
+            )
         assert self._host is not None  # noqa: S101
         assert self._plan is not None  # noqa: S101
         fields = message["spec"]
@@ -328,6 +343,32 @@ class Supervisor:
         assert self._host is not None  # noqa: S101
         self._loop.remove(self._host.pidfd)
         self._ended = True
+
+    # --- for `requests` --------------------------------------------------------------------------------------------
+
+    @property
+    def config(self) -> ContainerConfig:
+        """The container as it was last read."""
+        return self._config
+
+    @property
+    def state(self) -> State:
+        """The state as it was last written."""
+        return self._state
+
+    @property
+    def cgroup(self) -> Cgroup | None:
+        """The container's control group, once it is made."""
+        return self._host.cgroup if self._host is not None else None
+
+    def change(self, **fields: Any) -> None:
+        """Change fields of the state and write it."""
+        self._state = self._state._replace(**fields)
+        self._folder.write_state(self._state)
+
+    def reload(self) -> None:
+        """Read the configuration again: `update` or `rename` has changed it."""
+        self._config = self._folder.config()
 
     # --- the end ---------------------------------------------------------------------------------------------------
 
@@ -374,14 +415,20 @@ class Supervisor:
         empty = cgroup is None or cgroup.remove(timeout=0) or (cgroup.kill() and cgroup.remove())
         if self._allocations is not None:
             self._allocations.release()
+        if started:
+            if status.oom:
+                events.of_container(self.home, self._config, "oom")
+            events.of_container(self.home, self._config, "die", exitCode=str(status.code))
         if self._config.spec.auto_remove:
             if empty:  # else `reclaim` finds it by its folder
                 self._containers.remove(self._folder, self._config.name, mounts=self._config.spec.mounts)
+                events.of_container(self.home, self._config, "destroy")
         else:
             self._folder.write_state(
                 self._state._replace(
                     status=Status.EXITED if started else Status.CREATED,
                     pid=0,
+                    paused=False,
                     finished=time.time(),
                     exit_code=status.code,
                     oom=status.oom,

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sandbox.cli.container_options import UNLIMITED_PIDS, container_spec, pull
+from sandbox.cli.container_options import container_spec, pull
+from sandbox.cli.limits import UNLIMITED_PIDS
 from sandbox.cli.main import load
 from sandbox.cli.options import Arguments, UsageError, parse
 from sandbox.errors import InvalidError

@@ -1,10 +1,9 @@
 """Control groups: a container's limits, its statistics, and the one sure way to end all of its processes.
 
 The runtime detects the host's `Hierarchy` once, creates a `Cgroup` named `hako/<id>` per container, puts the first
-process in and removes it at the end. The two versions are `cgroups_v1` (hybrid hosts too: limits by the v1 controllers,
-freezing, killing and cpu time by the cgroup2 mount beside them) and `cgroups_v2` (with `cgroups_systemd` for an
-ordinary user's session). Where the host offers nothing, a `Cgroup` without paths does nothing and says so once in
-`warnings`.
+process in and removes it at the end. The two versions are `cgroups_v1` (hybrid hosts too) and `cgroups_v2` (with
+`cgroups_systemd` for an ordinary user's session). Where the host offers nothing, a `Cgroup` without paths does
+nothing and says so once in `warnings`.
 
 Sources: Documentation/admin-guide/cgroup-v2.rst and cgroup-v1/ of Linux, cgroups(7).
 """
@@ -112,7 +111,7 @@ class Cgroup:
     `warnings` has a sentence for each thing asked for that the host lacks.
     """
 
-    enters = True  # False: a process cannot `enter`, somebody outside has to `add` it
+    enters = True  # False: a process can neither be born in it nor `enter`, somebody outside has to `add` it
 
     def __init__(self, directories: Mapping[str, str], warnings: tuple[str, ...] = ()) -> None:
         self._directories = dict(directories)
@@ -168,15 +167,17 @@ class Cgroup:
             if not (born and controller == "unified"):
                 write(f"{directory}/cgroup.procs", str(pid))
 
-    def enter(self) -> None:
-        """Put the calling process in, which has one thread and was cloned into `descriptor()` where there is one.
+    def entrances(self) -> tuple[int, ...]:
+        """New descriptors through which a process puts itself in (`enter`), whatever rights it has by then.
 
-        By its `tasks` files: a thread that moves itself needs no lock against the whole system's forks, for which the
-        kernel waits up to 20 ms in `add`.
+        Of the `tasks` files: a thread that moves itself needs no lock against the whole system's forks, for which the
+        kernel waits up to 20 ms in `add`. None for cgroup2, which a process is cloned into.
         """
-        for controller, directory in self._directories.items():
-            if controller != "unified":
-                write(f"{directory}/tasks", "0")
+        return tuple(
+            os.open(f"{directory}/tasks", os.O_WRONLY | os.O_CLOEXEC)
+            for controller, directory in self._directories.items()
+            if controller != "unified"
+        )
 
     def update(self, limits: Limits) -> None:
         """Set the limits that `limits` has; others stay. Raises `InvalidError` for one that the kernel refuses."""
@@ -259,6 +260,12 @@ class Cgroup:
 
     def _populated(self, directory: str) -> bool:
         return keyed(read(f"{directory}/cgroup.events")).get("populated", 0) != 0
+
+
+def enter(entrances: tuple[int, ...]) -> None:
+    """Put the calling process, which has one thread, in by the descriptors of `Cgroup.entrances`."""
+    for descriptor in entrances:
+        os.write(descriptor, b"0")
 
 
 def reclaim(hierarchy: Hierarchy, parent: str, alive: Callable[[str], bool]) -> tuple[str, ...]:

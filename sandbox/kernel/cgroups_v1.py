@@ -1,8 +1,9 @@
 """Control groups of version 1: a hierarchy per controller, on pure v1 hosts and on hybrid ones.
 
-Called through `cgroups.Cgroup`. Only the controllers that a container needs get a directory, for each costs a tenth of
-a millisecond: memory and pids always; cpu, cpuset and devices when limited. A cgroup2 mount beside them freezes, kills
-and counts cpu time; without one freezer and cpuacct do. Source: Documentation/admin-guide/cgroup-v1/ of Linux.
+Called through `cgroups.Cgroup`. Only the controllers that a container needs get a directory, for each costs a tenth
+of a millisecond: memory, pids, freezer and cpuacct always; cpu, cpuset and devices when limited. A cgroup2 mount
+beside them is left alone: into it a process must be born, which rules out `vfork`. Source:
+Documentation/admin-guide/cgroup-v1/ of Linux.
 """
 
 from __future__ import annotations
@@ -66,11 +67,8 @@ class GroupV1(Cgroup):
         if pids := self._directories.get("pids"):
             found["pids"] = number(f"{pids}/pids.current")
             found["pids_limit"] = number(f"{pids}/pids.max")
-        if unified := self._directories.get("unified"):
-            times = keyed(read(f"{unified}/cpu.stat"))
-            for key, name in (("usage_usec", "cpu_ns"), ("user_usec", "cpu_user_ns"), ("system_usec", "cpu_system_ns")):
-                found[name] = times[key] * 1000 if key in times else None
-        elif cpuacct := self._directories.get("cpuacct"):
+        # Where the two are mounted together, as one
+        if cpuacct := self._directories.get("cpuacct") or self._directories.get("cpu"):
             found["cpu_ns"] = number(f"{cpuacct}/cpuacct.usage")
             ticks = keyed(read(f"{cpuacct}/cpuacct.stat"))
             for name in ("user", "system"):
@@ -125,23 +123,19 @@ def find(hierarchy: Hierarchy, name: str) -> Cgroup:
 
 def _places(hierarchy: Hierarchy, limits: Limits) -> Iterator[tuple[str, str]]:
     """The controllers that matter with their mount points, each mount point once."""
-    wanted = ["memory", "pids"]
+    wanted = ["memory", "pids", "freezer", "cpuacct"]
     if limits.cpus is not None or limits.cpu_shares is not None:
         wanted.append("cpu")
     if limits.cpuset_cpus or limits.cpuset_mems:
         wanted.append("cpuset")
     if limits.devices is not None:
         wanted.append("devices")
-    if not hierarchy.unified:
-        wanted += ["freezer", "cpuacct"]
     seen: set[str] = set()
     for controller in wanted:
         place = hierarchy.controllers.get(controller, "")
         if place and place not in seen:
             seen.add(place)
             yield controller, place
-    if hierarchy.unified:
-        yield "unified", hierarchy.unified
 
 
 def _settings(limits: Limits) -> Iterator[tuple[str, str, str]]:

@@ -98,7 +98,8 @@ class Engine(Overview):
         if received is None:
             ours.close()
             raise SupervisorGoneError(
-                f"the supervisor of container {folder.id[:12]} died at the start", hint="try again"
+                f"the supervisor of container {folder.id[:12]} died at the start",
+                hint="somebody killed it or the container's first process; try again",
             )
         message, _ = received
         try:

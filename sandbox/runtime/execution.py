@@ -1,9 +1,10 @@
 """A further process in a running container (`exec`), started by the container's supervisor.
 
 The supervisor is the one process that has the rights for it, whoever runs the engine: its own user namespace is the
-parent of the container's. A first child joins the control group and every namespace of init at once, a second one is
-born inside the process namespace, as a sibling, so that the supervisor waits for it. Neither is dumpable before exec
-and neither touches a path of the image except through openat2 beneath its root (CVE-2019-5736, CVE-2016-9962,
+parent of the container's. A first child, unseen by the container, joins every namespace of init at once; a second one
+is born inside the process namespace, as a sibling, so that the supervisor waits for it. That one is forked: what runs
+in the container can stop it, and would stop a supervisor that shared its memory. Neither is dumpable before exec and
+neither touches a path of the image except through openat2 beneath its root (CVE-2019-5736, CVE-2016-9962,
 CVE-2024-21626).
 """
 
@@ -15,16 +16,23 @@ import socket
 from typing import TYPE_CHECKING
 
 from sandbox.errors import SandboxError
-from sandbox.kernel import namespaces, paths, process, pty, seccomp
+from sandbox.kernel import cgroups, namespaces, paths, process, seccomp, vfork
 from sandbox.kernel.namespaces import Flags
 from sandbox.runtime import control, filters
 from sandbox.runtime import operations as op
-from sandbox.runtime.init import Init, become_user, enter_directory, execute, prepare_exec
+from sandbox.runtime.init import (
+    Init,
+    become_user,
+    command,
+    enter_directory,
+    open_terminal,
+    prepare_exec,
+    run_forked,
+)
 from sandbox.runtime.plan import capability_set
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from typing import NoReturn
 
     from sandbox.runtime.config import ContainerConfig
     from sandbox.runtime.host import Host
@@ -86,66 +94,49 @@ def start(
     connection: socket.socket,
 ) -> Execution:
     """Start the process; `descriptors` are its standard input, output and error, none with a terminal."""
-    joined = Flags.NEWUSER | Flags.NEWNS | Flags.NEWPID | Flags.NEWUTS | Flags.NEWIPC | Flags.NEWCGROUP
+    joined = Flags.NEWNS | Flags.NEWPID | Flags.NEWCGROUP
     for operation in plan.host:
-        if isinstance(operation, op.CloneInit):
+        if isinstance(operation, op.CreateNamespaces):
             joined |= operation.namespaces
     # Here, so that the next exec finds it made.
     for step in plan.init:
         if isinstance(step, op.InstallSeccomp):
             filters.program(step.profile, step.capabilities)
+    group = host.cgroup if host.cgroup is not None and host.cgroup.enters else None
+    birthplace = None if group is None else group.descriptor()
+    entrances = () if group is None else group.entrances()
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    reader, writer = os.pipe2(os.O_CLOEXEC)
-    group = host.cgroup.descriptor() if host.cgroup is not None and host.cgroup.enters else None
-    middle, middle_fd = namespaces.clone(cgroup=group)
-    if middle == 0:
-        ours.close()
-        _join(host, config, spec, plan, descriptors, theirs, writer, joined)
-    theirs.close()
-    os.close(writer)
-    if group is not None:
-        os.close(group)
-    number = os.read(reader, 32)
-    os.close(reader)
-    os.waitid(os.P_PIDFD, middle_fd, os.WEXITED)
-    os.close(middle_fd)
-    if not number:
-        received = control.receive(ours)
-        ours.close()
-        if received is not None:
-            control.raise_error(received[0])
-        raise SandboxError(f"cannot enter container {config.id[:12]}", hint="it may be ending", reference="exec-failed")
-    if host.cgroup is not None and not host.cgroup.enters:
-        host.cgroup.add(int(number))
-    return Execution(int(number), os.pidfd_open(int(number)), ours, connection)
+    supervisor = os.pidfd_open(os.getpid())
+    pid = 0
 
-
-def _join(
-    host: Host,
-    config: ContainerConfig,
-    spec: ExecSpec,
-    plan: op.Plan,
-    descriptors: Sequence[int],
-    channel: socket.socket,
-    writer: int,
-    joined: Flags,
-) -> NoReturn:
-    """In the first child: enter the container, have the second child, say its number."""
-    try:
+    def between() -> None:
+        nonlocal pid
         process.set_dumpable(False)
-        if host.cgroup is not None and host.cgroup.enters:
-            host.cgroup.enter()
-        for target, source in enumerate(descriptors or _nulls()):
-            os.dup2(source, target)
         process.pidfd_setns(host.pidfd, joined)
-        pid, _ = namespaces.clone(parent=True)
+        pid, pidfd = namespaces.clone(cgroup=birthplace, parent=True)
         if pid == 0:
-            _run(config, spec, plan, channel)
-        os.write(writer, str(pid).encode())
-    except BaseException as error:
-        control.send(channel, control.error_message(error))
-        os._exit(1)
-    os._exit(0)
+            init = Init({}, theirs, supervisor, entrances)
+            run_forked(lambda: _prepare(init, config, spec, plan, descriptors or _nulls()), theirs)
+        os.close(pidfd)
+
+    try:
+        vfork.call(between)
+        if host.cgroup is not None and not host.cgroup.enters:
+            host.cgroup.add(pid)
+        control.send(ours, {"event": "go"})
+        return Execution(pid, os.pidfd_open(pid), ours, connection)
+    except OSError as error:
+        ours.close()
+        raise SandboxError(
+            f"cannot enter container {config.id[:12]}: {(error.strerror or '').lower()}",
+            hint="it may be ending",
+            reference="exec-failed",
+        ) from error
+    finally:
+        process.set_dumpable(True)  # the first child, in our memory, has taken that away
+        theirs.close()
+        for descriptor in (supervisor, *entrances, *(() if birthplace is None else (birthplace,))):
+            os.close(descriptor)
 
 
 def _nulls() -> tuple[int, int, int]:
@@ -153,41 +144,36 @@ def _nulls() -> tuple[int, int, int]:
     return null, null, null
 
 
-def _run(config: ContainerConfig, spec: ExecSpec, plan: op.Plan, channel: socket.socket) -> NoReturn:
+def _prepare(init: Init, config: ContainerConfig, spec: ExecSpec, plan: op.Plan, stdio: Sequence[int]) -> vfork.Command:
     """In the second child: what init did after its pivot, for this process."""
-    try:
-        init = Init(channel)
-        os.setsid()
-        os.umask(0o022)
-        for operation in plan.init:
-            if isinstance(operation, op.BecomeRoot) and operation.set_groups:
-                os.setgroups([])
-        os.setresgid(0, 0, 0)
-        os.setresuid(0, 0, 0)
-        os.chdir("/")
-        init.root = paths.Root("/")
-        if spec.terminal:
-            master, slave = pty.open_pty("/dev/ptmx")
-            control.send(channel, {"event": "terminal"}, [master])
-            os.close(master)
-            os.login_tty(slave)
-        enter_directory(init.root, spec.working_dir or config.working_dir)
-        security = config.spec.security
-        privileged = spec.privileged or security.privileged
-        keep = capability_set(security._replace(privileged=privileged))
-        no_new_privileges = security.no_new_privileges and not privileged
-        if not privileged and not no_new_privileges:  # see the plan
-            _filter(plan)
-        become_user(init, spec.user or config.user, keep, no_new_privileges=no_new_privileges)
-        environment = dict(entry.partition("=")[::2] for entry in config.environment) | dict(spec.environment)
-        environment.setdefault("HOME", init.home)
-        prepare_exec(init)
-        if not privileged and no_new_privileges:
-            _filter(plan)
-        execute(spec.command, environment)
-    except BaseException as error:
-        control.send(channel, control.error_message(error))
-    os._exit(1)
+    cgroups.enter(init.entrances)
+    for target, source in enumerate(stdio):
+        os.dup2(source, target)
+    os.setsid()
+    os.umask(0o022)
+    for operation in plan.init:
+        if isinstance(operation, op.BecomeRoot) and operation.set_groups:
+            os.setgroups([])
+    os.setresgid(0, 0, 0)
+    os.setresuid(0, 0, 0)
+    os.chdir("/")
+    init.root = paths.Root("/")
+    if spec.terminal:
+        os.login_tty(open_terminal(init))
+    enter_directory(init.root, spec.working_dir or config.working_dir)
+    security = config.spec.security
+    privileged = spec.privileged or security.privileged
+    keep = capability_set(security._replace(privileged=privileged))
+    no_new_privileges = security.no_new_privileges and not privileged
+    if not privileged and not no_new_privileges:  # see the plan
+        _filter(plan)
+    become_user(init, spec.user or config.user, keep, no_new_privileges=no_new_privileges)
+    environment = dict(entry.partition("=")[::2] for entry in config.environment) | dict(spec.environment)
+    environment.setdefault("HOME", init.home)
+    prepare_exec(init)
+    if not privileged and no_new_privileges:
+        _filter(plan)
+    return command(spec.command, environment)
 
 
 def _filter(plan: op.Plan) -> None:

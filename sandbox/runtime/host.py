@@ -1,27 +1,31 @@
 """The host's side of a plan, carried out by the container's supervisor.
 
-Everything that needs the host's rights happens here, before and around the birth of init: control group, id maps, the
+Everything that needs the host's rights happens here, before init is born: control group, namespaces and id maps, the
 overlay, detached copies of what is mounted from the host, the veth pair. Mounts are made in a mount namespace of the
 supervisor's own and reach init as descriptors, so the host's mount table never changes and nothing is left in it
 however the supervisor ends.
+
+Init works in the supervisor's memory (`kernel.vfork`) where it can enter its control group by itself. Into a cgroup2 it
+has to be cloned, or moved by the user's systemd: then it is a forked child, which tells its errors over `channel`.
 """
 
 from __future__ import annotations
 
 import errno
+import functools
 import os
 import socket
 import stat
 from typing import TYPE_CHECKING
 
 from sandbox.errors import SandboxError, UnsupportedError
-from sandbox.kernel import credentials, idmap, mounts, namespaces, polling
+from sandbox.kernel import credentials, idmap, mounts, namespaces, process, vfork
 from sandbox.kernel.cgroups import Cgroup
 from sandbox.kernel.mounts import Attr
 from sandbox.kernel.namespaces import Flags
 from sandbox.runtime import control
 from sandbox.runtime import operations as op
-from sandbox.runtime.init import Init
+from sandbox.runtime.init import Init, execution_error, run_forked
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,11 +35,11 @@ if TYPE_CHECKING:
     from sandbox.kernel.cgroups import Hierarchy
     from sandbox.network.networks import Networks
 
-_PATIENCE = 0.2  # seconds between a process's loss of its namespaces and sockets, which we meet, and its end
+_KINDS = {Flags.NEWUSER: "user", Flags.NEWNET: "net", Flags.NEWUTS: "uts", Flags.NEWIPC: "ipc"}  # names in /proc
 
 
 class Host:
-    """What the operations share; `pid`, `pidfd` and `channel` are init's once it is cloned."""
+    """What the operations share; `pid` and `pidfd` are init's once it is started, `terminal` its terminal's master."""
 
     def __init__(
         self,
@@ -50,83 +54,111 @@ class Host:
         self.cgroup: Cgroup | None = None
         self.pid = 0
         self.pidfd = -1
-        self.channel: socket.socket | None = None
+        self.terminal = -1
         self._hierarchy = hierarchy
         self._stdio = stdio
-        self._namespaces = Flags(0)
-        self._user_namespace = -1
+        self._namespaces: dict[Flags, int] = {}
         self._ids: idmap.IdMap | None = None
         self._mounts: dict[str, int] = {}
         self._plan: op.Plan | None = None
 
     def execute(self, plan: op.Plan) -> None:
-        """Carry out the host's side and let init go on; returns while init still works (its channel tells how it
-        ends). Raises what init ended with, where that is why the host's side failed.
-        """
-        try:
-            self._execute(plan)
-        except OSError as error:
-            self._explain(error)
-            raise
-
-    def _execute(self, plan: op.Plan) -> None:
+        """Carry out the host's side, and init's in its process; returns when the container's command runs."""
         self._plan = plan
-        for operation in plan.host:
-            _ACTIONS[type(operation)](self, operation)
-        assert self.channel is not None, "a plan clones init"  # noqa: S101
-        control.send(self.channel, {"event": "go", "mounts": list(self._mounts)}, list(self._mounts.values()))
-        # The root stays open here: its last user synchronises the disk, which must not be init on its way out.
-        for key, descriptor in self._mounts.items():
-            if key != "root":
+        try:
+            for operation in plan.host:
+                _ACTIONS[type(operation)](self, operation)
+        finally:
+            # The root stays open here: its last user synchronises the disk, which must not be init on its way out.
+            for key, descriptor in self._mounts.items():
+                if key != "root":
+                    os.close(descriptor)
+            for descriptor in self._namespaces.values():
                 os.close(descriptor)
-        self._mounts.clear()
-        if self._user_namespace >= 0:
-            os.close(self._user_namespace)
+            self._mounts.clear()
+            self._namespaces.clear()
 
-    def _explain(self, error: OSError) -> None:
-        if self.channel is None or not polling.readable(self.pidfd, _PATIENCE):
-            return
-        received = control.receive(self.channel)
-        if received is not None:
-            control.raise_error(received[0])
-        raise SandboxError(
-            "the container's first process was killed while it was made",
-            hint="a memory limit may be too low for it, or the host's memory too little",
-            reference="init-killed",
-        ) from error
-
-    def _clone(self, operation: op.CloneInit) -> None:
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        plan = self._plan
-        assert plan is not None, "execute sets it"  # noqa: S101
-        self._namespaces = operation.namespaces
-        group = self.cgroup.descriptor() if self.cgroup is not None and self.cgroup.enters else None
-        self.pid, self.pidfd = namespaces.clone(operation.namespaces, cgroup=group)
-        if self.pid == 0:
-            ours.close()
-            for target, source in enumerate(self._stdio):
-                os.dup2(source, target)
-            Init(theirs, self.cgroup).run(plan.init)
-        if group is not None:
-            os.close(group)
-        theirs.close()
-        self.channel = ours
-
-    def _map_ids(self, operation: op.MapIds) -> None:
-        idmap.write(self.pid, operation.ids)
+    def _create_namespaces(self, operation: op.CreateNamespaces) -> None:
+        with vfork.sleeper(operation.namespaces) as pid:
+            idmap.write(pid, operation.ids)
+            for flag, name in _KINDS.items():
+                if flag in operation.namespaces:
+                    self._namespaces[flag] = os.open(f"/proc/{pid}/ns/{name}", os.O_RDONLY | os.O_CLOEXEC)
         self._ids = operation.ids
-        self._user_namespace = os.open(f"/proc/{self.pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
-        assert self.channel is not None, "a plan clones init first"  # noqa: S101
-        control.send(self.channel, {"event": "mapped", "mounts": []})
         for descriptor in self._stdio:
             # Pipes become the container root's, so that its users can open /dev/stdout again.
             if stat.S_ISFIFO(os.fstat(descriptor).st_mode):
                 os.fchown(descriptor, operation.ids.uids[0].host, operation.ids.gids[0].host)
 
+    def _start_init(self, operation: op.StartInit) -> None:
+        assert self._plan is not None, "execute sets it"  # noqa: S101
+        cgroup = self.cgroup if self.cgroup is not None and self.cgroup.enters else None
+        birthplace = None if cgroup is None else cgroup.descriptor()
+        entrances = () if cgroup is None else cgroup.entrances()
+        supervisor = os.pidfd_open(os.getpid())
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        init = Init(self._mounts, theirs, supervisor, entrances)
+        prepare = functools.partial(init.prepare, self._plan.init, self._stdio)
+        enter = functools.partial(self._enter_namespaces, operation.namespaces)
+        try:
+            if birthplace is None and cgroup is self.cgroup:
+                self._spawn(prepare, enter)
+            else:
+                self._fork(prepare, enter, birthplace, theirs)
+                control.send(ours, {"event": "go"})
+            theirs.close()
+            self.pidfd = os.pidfd_open(self.pid)
+            self._follow(ours)
+        finally:
+            process.set_dumpable(True)  # a child in our memory has taken that away
+            theirs.close()
+            ours.close()
+            for descriptor in (supervisor, *entrances, *(() if birthplace is None else (birthplace,))):
+                os.close(descriptor)
+
+    def _enter_namespaces(self, further: Flags) -> None:
+        process.set_dumpable(False)
+        for flag, descriptor in self._namespaces.items():  # the user namespace first: the others belong to it
+            namespaces.setns(descriptor, flag)
+        namespaces.unshare(further)
+
+    def _spawn(self, prepare: Callable[[], vfork.Command], enter: Callable[[], None]) -> None:
+        try:
+            self.pid = vfork.spawn(prepare, within=enter)
+        except vfork.ExecuteError as failure:
+            raise execution_error(self._command(), failure.error) from failure
+
+    def _fork(
+        self, prepare: Callable[[], vfork.Command], enter: Callable[[], None], group: int | None, channel: socket.socket
+    ) -> None:
+        def between() -> None:
+            enter()
+            self.pid, pidfd = namespaces.clone(cgroup=group, parent=True)
+            if self.pid == 0:
+                run_forked(prepare, channel)
+            os.close(pidfd)
+
+        vfork.call(between)
+        if self.cgroup is not None and not self.cgroup.enters:
+            self.cgroup.add(self.pid)
+
+    def _follow(self, channel: socket.socket) -> None:
+        """Take init's messages until its exec, which closes the channel: its terminal, or why it failed."""
+        while (received := control.receive(channel)) is not None:
+            message, descriptors = received
+            if message["event"] == "terminal":
+                (self.terminal,) = descriptors
+            control.raise_error(message)
+
+    def _command(self) -> str:
+        assert self._plan is not None, "execute sets it"  # noqa: S101
+        last = self._plan.init[-1]
+        return last.argv[0] if isinstance(last, op.Execute) else ""
+
     def _mount_layer(self, operation: op.MountLayer) -> None:
         tree = mounts.open_tree(operation.source, clone=True)
         if operation.idmapped:
-            mounts.set_attributes(tree, idmap_namespace=self._user_namespace)
+            mounts.set_attributes(tree, idmap_namespace=self._namespaces[Flags.NEWUSER])
         os.mkdir(operation.name)
         mounts.move_mount(tree, operation.name)
         os.close(tree)
@@ -166,7 +198,9 @@ class Host:
                 )
         if operation.idmapped:
             try:
-                mounts.set_attributes(tree, idmap_namespace=self._user_namespace, recursive=operation.recursive)
+                mounts.set_attributes(
+                    tree, idmap_namespace=self._namespaces[Flags.NEWUSER], recursive=operation.recursive
+                )
             except OSError as error:
                 if error.errno not in (errno.EINVAL, errno.EPERM):
                     raise
@@ -177,20 +211,12 @@ class Host:
             mounts.set_attributes(tree, set=Attr.RDONLY, recursive=operation.recursive)
 
     def _connect_network(self, operation: op.ConnectNetwork) -> None:
-        descriptor = os.open(f"/proc/{self.pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            self.networks.connect(operation.attachment, descriptor)
-        finally:
-            os.close(descriptor)
+        self.networks.connect(operation.attachment, self._namespaces[Flags.NEWNET])
 
     def _create_cgroup(self, operation: op.CreateCgroup) -> None:
         self.cgroup = Cgroup.create(self._hierarchy, operation.name, operation.limits)
         if operation.asked:
             self.warnings.extend(self.cgroup.warnings)
-
-    def _join_cgroup(self, _: op.JoinCgroup) -> None:
-        if self.cgroup is not None and not self.cgroup.enters:
-            self.cgroup.add(self.pid)
 
 
 def _unshare_mounts(_: Host, __: op.UnshareMounts) -> None:
@@ -214,13 +240,12 @@ def _mount_scratch(_: Host, operation: op.MountScratch) -> None:
 _ACTIONS: dict[type, Callable[[Host, Any], None]] = {
     op.UnshareMounts: _unshare_mounts,
     op.CreateCgroup: Host._create_cgroup,
-    op.CloneInit: Host._clone,
-    op.MapIds: Host._map_ids,
-    op.JoinCgroup: Host._join_cgroup,
+    op.CreateNamespaces: Host._create_namespaces,
     op.WriteFile: _write_file,
     op.MountScratch: _mount_scratch,
     op.MountLayer: Host._mount_layer,
     op.MountOverlay: Host._mount_overlay,
     op.PrepareMount: Host._prepare_mount,
     op.ConnectNetwork: Host._connect_network,
+    op.StartInit: Host._start_init,
 }

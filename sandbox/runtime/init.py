@@ -1,10 +1,10 @@
 """The container's first process, from its creation to exec: carries out the plan's init side.
 
-Called by the supervisor in the child of `namespaces.clone`, never returns. It owns nothing of the host: it waits for
-the mounts that the supervisor prepared (descriptors over a socket), puts them together beneath the new root, pivots,
-gives its rights away and becomes the command. Every path inside the root goes through `paths.Root` (openat2); nothing
-is imported and no name service is asked after the pivot (CVE-2019-14271); every descriptor but 0–2 is closed by the
-exec itself.
+Called by the supervisor's `host` in the child of `kernel.vfork` or a forked one, whose memory may be the
+supervisor's: what is opened here is this process's, what is changed in objects is seen by both. It owns nothing of
+the host: it puts the mounts that the supervisor prepared together beneath the new root, pivots, gives its rights away
+and becomes the command. Every path inside the root goes through `paths.Root` (openat2); nothing is imported and no
+name service is asked after the pivot (CVE-2019-14271); every descriptor but 0–2 is closed by the exec itself.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ import stat
 from typing import TYPE_CHECKING
 
 from sandbox.errors import InvalidError, SandboxError
-from sandbox.kernel import capabilities, mounts, namespaces, paths, process, pty, seccomp
+from sandbox.kernel import capabilities, cgroups, mounts, namespaces, paths, polling, process, pty, seccomp
 from sandbox.kernel.mounts import Attr
 from sandbox.kernel.namespaces import Flags
+from sandbox.kernel.vfork import Command
 from sandbox.network import interface
 from sandbox.runtime import control, filters, users
 from sandbox.runtime import operations as op
@@ -29,50 +30,54 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from typing import Any, NoReturn
 
-    from sandbox.kernel.cgroups import Cgroup
-
 _ACCOUNT_FILE_LIMIT = 4 << 20  # bytes of /etc/passwd or /etc/group
 
 
 class Init:
-    """What the operations share: the new root, the prepared mounts, the channel to the supervisor."""
+    """What the operations share: the new root, the prepared mounts, the supervisor's pidfd and the channel to it (a
+    terminal goes through it), the ways into the control group.
+    """
 
-    def __init__(self, channel: socket.socket, cgroup: Cgroup | None = None) -> None:
+    def __init__(
+        self, mounts: Mapping[str, int], channel: socket.socket | None, supervisor: int, entrances: tuple[int, ...]
+    ) -> None:
+        self.mounts = dict(mounts)
         self.channel = channel
-        self.cgroup = cgroup
-        self.mounts: dict[str, int] = {}
+        self.supervisor = supervisor
+        self.entrances = entrances
         self.place = -1
         self.root: paths.Root | None = None
         self.home = "/"
 
-    def run(self, operations: Sequence[op.InitOperation]) -> NoReturn:
-        """Carry them out; on an error tell the supervisor and end. The process never returns to its caller."""
-        try:
-            for operation in operations:  # while the host's side is at work
-                if isinstance(operation, op.InstallSeccomp):
-                    filters.program(operation.profile, operation.capabilities)
-            self.receive()
-            for operation in operations:
-                _ACTIONS[type(operation)](self, operation)
-        except BaseException as error:
-            try:
-                control.send(self.channel, control.error_message(error))
-            finally:
-                os._exit(1)
-        os._exit(1)
-
-    def receive(self) -> dict[str, int]:
-        """The next message of the supervisor: mounts by key. Ends the process when it gave up, and has said why."""
-        received = control.receive(self.channel)
-        if received is None:
-            os._exit(1)
-        message, descriptors = received
-        return dict(zip(message["mounts"], descriptors, strict=True))
+    def prepare(self, operations: Sequence[op.InitOperation], stdio: tuple[int, int, int]) -> Command:
+        """Carry them out, with `stdio` as standard input, output and error; what to execute then."""
+        for target, source in enumerate(stdio):
+            os.dup2(source, target)
+        result: Command | None = None
+        for operation in operations:
+            result = _ACTIONS[type(operation)](self, operation)
+        assert result is not None, "a plan ends with Execute"  # noqa: S101
+        return result
 
     def beneath(self) -> paths.Root:
         """The container's root directory."""
         assert self.root is not None, "a plan attaches the root first"  # noqa: S101
         return self.root
+
+
+def run_forked(prepare: Callable[[], Command], channel: socket.socket) -> NoReturn:
+    """In a forked child: once the supervisor says so over `channel`, prepare and execute; errors go over it."""
+    try:
+        if control.receive(channel) is not None:
+            command = prepare()
+            try:
+                os.execve(*command)  # noqa: S606  (the container's own command)
+            except OSError as error:
+                raise execution_error(command.argv[0], error) from error
+    except BaseException as error:
+        control.send(channel, control.error_message(error))
+    finally:
+        os._exit(1)
 
 
 def _become_root(_: Init, operation: op.BecomeRoot) -> None:
@@ -86,8 +91,7 @@ def _become_root(_: Init, operation: op.BecomeRoot) -> None:
 
 
 def _enter_cgroup(init: Init, _: op.EnterCgroup) -> None:
-    if init.cgroup is not None and init.cgroup.enters:
-        init.cgroup.enter()
+    cgroups.enter(init.entrances)
 
 
 def _unshare_cgroups(_: Init, __: op.UnshareCgroups) -> None:
@@ -110,10 +114,6 @@ def _prepare_filesystem(init: Init, operation: op.PrepareFilesystem) -> None:
     for name in operation.attributes:
         attributes |= Attr[name]
     init.mounts[operation.key] = mounts.fs_mount(operation.fstype, dict(operation.options), attributes=attributes)
-
-
-def _receive_mounts(init: Init, _: op.ReceiveMounts) -> None:
-    init.mounts.update(init.receive())
 
 
 def _attach_root(init: Init, _: op.AttachRoot) -> None:
@@ -166,15 +166,22 @@ def _link_devices(init: Init, operation: op.LinkDevices) -> None:
 
 
 def _open_terminal(init: Init, _: op.OpenTerminal) -> None:
-    master, slave = pty.open_pty("/dev/ptmx")
-    control.send(init.channel, {"event": "terminal"}, [master])
-    os.close(master)
+    slave = open_terminal(init)
     # The slave by its descriptor, not by its name: a process that shares the devpts could swap the name
     # (CVE-2025-52565).
     console = mounts.open_tree("", dirfd=slave, clone=True)
     _attach(init, console, "/dev/console", directory=False)
     os.close(console)
     os.login_tty(slave)
+
+
+def open_terminal(init: Init) -> int:
+    """A new terminal's slave; its master goes to the supervisor."""
+    assert init.channel is not None, "the supervisor gives one where a terminal is asked for"  # noqa: S101
+    master, slave = pty.open_pty("/dev/ptmx")
+    control.send(init.channel, {"event": "terminal"}, [master])
+    os.close(master)
+    return slave
 
 
 def _configure_network(_: Init, operation: op.ConfigureNetwork) -> None:
@@ -303,74 +310,73 @@ def prepare_exec(init: Init) -> None:
     """
     process.close_range(3, cloexec=True)
     process.set_parent_death_signal(signal.SIGKILL)
-    try:
-        if init.channel.recv(1, _PEEK) == b"":  # it died before the line above
-            os._exit(1)
-    except BlockingIOError:
-        pass
+    if polling.readable(init.supervisor, 0):  # it died before the line above
+        os._exit(1)
 
 
-def _execute(init: Init, operation: op.Execute) -> None:
+def _execute(init: Init, operation: op.Execute) -> Command:
     prepare_exec(init)
     environment = dict(entry.partition("=")[::2] for entry in operation.environment)
     environment.setdefault("HOME", init.home)
-    execute(operation.argv, environment)
+    return command(operation.argv, environment)
 
 
-def execute(argv: Sequence[str], environment: Mapping[str, str]) -> None:
-    """Become `argv`, searched on the environment's PATH; raises with docker's exit codes 126 and 127."""
-    for number in _IGNORED:
-        signal.signal(number, signal.SIG_DFL)  # exec would pass on that they are ignored
-    signal.pthread_sigmask(signal.SIG_SETMASK, [])
+def command(argv: Sequence[str], environment: dict[str, str]) -> Command:
+    """`argv` with its program searched on the environment's PATH, as a shell does; raises with docker's exit codes 126
+    and 127. All signals are let through from here on.
+    """
     name = argv[0]
-    if "/" in name:
-        candidates = [name]
-    else:
-        candidates = [f"{directory or '.'}/{name}" for directory in environment.get("PATH", "").split(":")]
-    denied: OSError | None = None
+    directories = environment.get("PATH", "").split(":")
+    candidates = [name] if "/" in name else [f"{directory or '.'}/{name}" for directory in directories]
+    denied = False
     for candidate in candidates:
         try:
-            os.execve(candidate, list(argv), environment)  # noqa: S606  (the container's own command)
+            mode = os.stat(candidate).st_mode
         except OSError as error:
-            if error.errno in (errno.ENOENT, errno.ENOTDIR):
-                continue
-            if error.errno not in (errno.EACCES, errno.EISDIR):
-                raise SandboxError(
-                    f"cannot run {name!r}: {(error.strerror or '').lower()}",
-                    hint="is it built for this processor?" if error.errno == errno.ENOEXEC else "",
-                    reference="command-not-executable",
-                    exit_code=126,
-                ) from error
-            denied = error
-    if denied is not None:
-        raise SandboxError(
-            f"cannot run {name!r}: permission denied",
-            hint="it is a directory or lacks its execute permission",
-            reference="command-not-executable",
-            exit_code=126,
-        ) from denied
-    missing_interpreter = "/" in name and os.path.lexists(name)
+            denied = denied or error.errno == errno.EACCES
+            continue
+        if stat.S_ISREG(mode) and os.access(candidate, os.X_OK, effective_ids=True):
+            signal.pthread_sigmask(signal.SIG_SETMASK, [])
+            return Command(candidate, list(argv), environment)
+        denied = True
+    if denied:
+        raise execution_error(name, PermissionError(errno.EACCES, os.strerror(errno.EACCES)))
     raise SandboxError(
-        f"cannot run {name!r}: "
-        + ("its interpreter is missing" if missing_interpreter else "no such command in the image"),
-        hint="look at its first line" if missing_interpreter else "check the spelling, and PATH in the image",
+        f"cannot run {name!r}: no such command in the image",
+        hint="check the spelling, and PATH in the image",
         reference="command-not-found",
         exit_code=127,
     )
 
 
-_PEEK = 0x2 | 0x40  # MSG_PEEK | MSG_DONTWAIT
-# Ignored by Python or by the supervisor, which init descends from.
-_IGNORED = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+def execution_error(name: str, error: OSError) -> SandboxError:
+    """Why a program that is there cannot be executed."""
+    if error.errno == errno.ENOENT:
+        return SandboxError(
+            f"cannot run {name!r}: its interpreter is missing",
+            hint="look at its first line",
+            reference="command-not-found",
+            exit_code=127,
+        )
+    hints = {
+        errno.EACCES: "it is a directory or lacks its execute permission",
+        errno.ENOEXEC: "is it built for this processor?",
+    }
+    return SandboxError(
+        f"cannot run {name!r}: {(error.strerror or '').lower()}",
+        hint=hints.get(error.errno or 0, ""),
+        reference="command-not-executable",
+        exit_code=126,
+    )
 
-_ACTIONS: dict[type, Callable[[Init, Any], None]] = {
+
+_ACTIONS: dict[type, Callable[[Init, Any], Command | None]] = {
     op.BecomeRoot: _become_root,
     op.EnterCgroup: _enter_cgroup,
     op.UnshareCgroups: _unshare_cgroups,
     op.SetHostname: _set_hostname,
     op.HoldPlace: _hold_place,
     op.PrepareFilesystem: _prepare_filesystem,
-    op.ReceiveMounts: _receive_mounts,
     op.AttachRoot: _attach_root,
     op.PlaceMount: _place_mount,
     op.FillVolume: _fill_volume,

@@ -32,22 +32,11 @@ class CreateCgroup(NamedTuple):
     asked: bool
 
 
-class CloneInit(NamedTuple):
-    """The container's first process, in new namespaces; it waits until the host's side is done."""
+class CreateNamespaces(NamedTuple):
+    """A user namespace with its ids, and others that belong to it, before any process of the container's is there."""
 
     namespaces: Flags
-
-
-class MapIds(NamedTuple):
-    """Which ids of the host the container's ids are."""
-
     ids: IdMap
-
-
-class JoinCgroup(NamedTuple):
-    """Have init put into the control group where it cannot enter by itself: an ordinary user's scope of systemd."""
-
-    name: str
 
 
 class WriteFile(NamedTuple):
@@ -100,6 +89,12 @@ class ConnectNetwork(NamedTuple):
     attachment: Attachment
 
 
+class StartInit(NamedTuple):
+    """The container's first process, in its namespaces, and in further ones of its own; it does all that follows."""
+
+    namespaces: Flags
+
+
 # --- the container's side: carried out by init ---------------------------------------------------------------------
 
 
@@ -112,7 +107,7 @@ class BecomeRoot(NamedTuple):
 
 
 class EnterCgroup(NamedTuple):
-    """Move into the control group, before anything of the container's runs."""
+    """Move into the control group, where init was not born in it, before anything of the container's runs."""
 
     name: str
 
@@ -143,10 +138,6 @@ class PrepareFilesystem(NamedTuple):
     fstype: str
     options: tuple[tuple[str, str | None], ...]
     attributes: tuple[str, ...]  # names of mounts.Attr
-
-
-class ReceiveMounts(NamedTuple):
-    """Wait for the host's side, which has worked meanwhile: what it prepared comes as descriptors."""
 
 
 class AttachRoot(NamedTuple):
@@ -239,15 +230,14 @@ class Execute(NamedTuple):
 HostOperation = (
     UnshareMounts
     | CreateCgroup
-    | CloneInit
-    | MapIds
-    | JoinCgroup
+    | CreateNamespaces
     | WriteFile
     | MountScratch
     | MountLayer
     | MountOverlay
     | PrepareMount
     | ConnectNetwork
+    | StartInit
 )
 InitOperation = (
     BecomeRoot
@@ -256,7 +246,6 @@ InitOperation = (
     | SetHostname
     | HoldPlace
     | PrepareFilesystem
-    | ReceiveMounts
     | AttachRoot
     | PlaceMount
     | FillVolume

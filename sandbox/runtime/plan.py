@@ -112,16 +112,13 @@ def capability_set(security: Security) -> frozenset[Capability]:
 
 
 def _host(config: ContainerConfig, facts: Facts) -> Iterator[op.HostOperation]:
-    namespaces = Flags.NEWUSER | Flags.NEWNS | Flags.NEWPID | Flags.NEWUTS | Flags.NEWIPC
+    namespaces = Flags.NEWUSER | Flags.NEWUTS | Flags.NEWIPC
     if facts.network != "host":
         namespaces |= Flags.NEWNET
     yield op.UnshareMounts()
     if facts.cgroup:
         yield op.CreateCgroup(facts.cgroup, facts.limits, asked=config.spec.resources != Resources())
-    yield op.CloneInit(namespaces)
-    yield op.MapIds(facts.ids)
-    if facts.cgroup:
-        yield op.JoinCgroup(facts.cgroup)
+    yield op.CreateNamespaces(namespaces, facts.ids)
     for name, text in facts.files:
         yield op.WriteFile(f"{facts.folder}/{name}", text)
     yield op.MountScratch(facts.scratch)
@@ -143,6 +140,7 @@ def _host(config: ContainerConfig, facts: Facts) -> Iterator[op.HostOperation]:
         yield op.PrepareMount(f"bind/{index}", bind.source, bind.read_only, bind.idmapped, bind.recursive, None)
     for attachment in facts.attachments:
         yield op.ConnectNetwork(attachment)
+    yield op.StartInit(Flags.NEWNS | Flags.NEWPID)
 
 
 def _init(config: ContainerConfig, facts: Facts) -> Iterator[op.InitOperation]:
@@ -156,7 +154,6 @@ def _init(config: ContainerConfig, facts: Facts) -> Iterator[op.InitOperation]:
     yield op.SetHostname(config.hostname)
     for target, filesystem in filesystems:
         yield op.PrepareFilesystem(target, *filesystem)
-    yield op.ReceiveMounts()
     yield op.AttachRoot()
     if facts.network != "host":
         yield op.ConfigureNetwork(facts.attachments)

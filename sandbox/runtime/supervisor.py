@@ -81,8 +81,8 @@ def detach_from_caller(keep: tuple[int, ...]) -> None:
     gc.enable()  # a short command may have turned it off
     os.setsid()
     os.chdir("/")
-    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGPIPE, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGPIPE, signal.SIGTERM, signal.SIGXFSZ):
+        signal.signal(number, _ignore)  # not SIG_IGN, which the container's command would inherit
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
     null = os.open("/dev/null", os.O_RDWR)
@@ -101,6 +101,10 @@ def detach_from_caller(keep: tuple[int, ...]) -> None:
             os.dup2(null, descriptor)
     if null > 2:
         os.close(null)
+
+
+def _ignore(_: int, __: object) -> None:
+    """A signal that means nothing to a supervisor."""
 
 
 class Supervisor:
@@ -153,7 +157,6 @@ class Supervisor:
         finally:
             for descriptor in set(theirs):
                 os.close(descriptor)
-        # While init is at work: who looks now sees it running, and finds out with everybody else if it fails.
         self._state = State(
             status=Status.RUNNING,
             pid=self._host.pid,
@@ -167,7 +170,7 @@ class Supervisor:
         )
         self._server = server = control.listen(self._folder.path)  # whoever sees it running can connect
         self._folder.write_state(self._state)
-        self._wait_for_exec()
+        self._terminal = self._host.terminal
         events.of_container(self.home, self._config, "start")
         self._open_streams(ours)
         self._loop.add(server.fileno(), lambda: self._accept(server))
@@ -203,17 +206,6 @@ class Supervisor:
             else:
                 theirs.append(os.open("/dev/null", os.O_WRONLY | os.O_CLOEXEC))
         return ours, (theirs[0], theirs[1], theirs[2])
-
-    def _wait_for_exec(self) -> None:
-        """Follow init to its exec: the end of its channel is success, a message its terminal or why it failed."""
-        assert self._host is not None  # noqa: S101
-        assert self._host.channel is not None  # noqa: S101
-        while (received := control.receive(self._host.channel)) is not None:
-            message, descriptors = received
-            if message["event"] == "terminal":
-                self._terminal = descriptors[0]
-            control.raise_error(message)
-        self._host.channel.close()
 
     def _open_streams(self, ours: dict[str, int]) -> None:
         attached = self._stdio

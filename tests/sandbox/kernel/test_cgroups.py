@@ -15,7 +15,7 @@ import pytest
 
 from sandbox.errors import InvalidError
 from sandbox.kernel import cgroups_v2
-from sandbox.kernel.cgroups import Cgroup, Hierarchy, Limits, reclaim
+from sandbox.kernel.cgroups import Cgroup, Hierarchy, Limits, enter, reclaim
 from sandbox.kernel.namespaces import clone
 
 if TYPE_CHECKING:
@@ -364,11 +364,12 @@ def test_a_process_enters_by_itself(hierarchy: Hierarchy, parent: str) -> None:
     """A child that was born in the cgroup2 group moves itself into the others, without anybody's waiting."""
     group = Cgroup.create(hierarchy, f"{parent}/own", Limits())
     reading, writing = os.pipe()
-    place = group.descriptor()
+    place, entrances = group.descriptor(), group.entrances()
     pid = clone(0, cgroup=place)[0]
     if pid == 0:
         try:
-            group.enter()
+            os.setresuid(1, 1, 1)  # what it may do by itself does not matter
+            enter(entrances)
             os.write(writing, b"x")
             time.sleep(60)
         finally:
@@ -376,8 +377,8 @@ def test_a_process_enters_by_itself(hierarchy: Hierarchy, parent: str) -> None:
     os.close(writing)
     assert os.read(reading, 1) == b"x"
     os.close(reading)
-    if place is not None:
-        os.close(place)
+    for descriptor in (*entrances, *(() if place is None else (place,))):
+        os.close(descriptor)
     for path in group.paths.values():
         assert (path / "cgroup.procs").read_text().split() == [str(pid)]
     assert group.kill()

@@ -35,7 +35,7 @@ _PATIENCE = 10.0  # seconds: more than anything here takes
 _WALL = 0x4000_0000
 _FILE_EVENTS = ("open", "os.", "fcntl.", "socket.bind", "socket.connect", "shutil.")
 
-_COUNTS, _SIDE, _STOP, _REACHED, _SUPERVISOR, _INIT = 0, 2, 3, 4, 5, 6  # places on the board
+_COUNTS, _SIDE, _STOP, _REACHED, _SUPERVISOR = 0, 2, 3, 4, 5  # places on the board
 
 
 class Outcome(NamedTuple):
@@ -70,7 +70,7 @@ class Killer:
     def run(self, side: int, place: int, victim: str, **fields: Any) -> Outcome:
         """Create and start a container, and kill the `victim` before operation number `place` of a side."""
         board = self._board
-        board[_COUNTS + HOST] = board[_COUNTS + INIT] = board[_REACHED] = board[_SUPERVISOR] = board[_INIT] = 0
+        board[_COUNTS + HOST] = board[_COUNTS + INIT] = board[_REACHED] = board[_SUPERVISOR] = 0
         board[_SIDE], board[_STOP] = side, place
         reader, writer = os.pipe()
         engine = os.fork()
@@ -98,19 +98,19 @@ class Killer:
         finally:
             os._exit(0)
 
-    def _stopping(self, side: int, action: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:
+    def _stopping(self, side: int, action: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
         board = self._board
 
-        def stop_and_act(subject: Any, operation: Any) -> None:
+        def stop_and_act(subject: Any, operation: Any) -> Any:
             if side == HOST:
-                board[_SUPERVISOR], board[_INIT] = os.getpid(), subject.pid
+                board[_SUPERVISOR] = os.getpid()
             place = board[_COUNTS + side]
             board[_COUNTS + side] = place + 1
             if board[_SIDE] == side and board[_STOP] == place:
                 board[_REACHED] = 1
                 while board[_REACHED]:
                     time.sleep(0.0002)
-            action(subject, operation)
+            return action(subject, operation)
 
         return stop_and_act
 
@@ -120,7 +120,8 @@ class Killer:
         pid = 0
         while pid == 0:
             if self._board[_REACHED]:
-                target = {"engine": engine, "supervisor": self._board[_SUPERVISOR], "init": self._board[_INIT]}[victim]
+                supervisor = self._board[_SUPERVISOR]
+                target = {"engine": engine, "supervisor": supervisor, "init": _first_process(supervisor)}[victim]
                 if target:
                     os.kill(target, signal.SIGKILL)
                 self._board[_REACHED] = 0
@@ -128,6 +129,16 @@ class Killer:
                 os.kill(engine, signal.SIGKILL)
             pid, _ = os.waitpid(engine, os.WNOHANG)
             time.sleep(0.0002)
+
+
+def _first_process(supervisor: int) -> int:
+    """The supervisor's child that has a process namespace of its own; 0 where there is none."""
+    for pid in children(supervisor):
+        with contextlib.suppress(OSError):
+            status = Path(f"/proc/{pid}/status").read_text()
+            if len(status.partition("\nNSpid:")[2].partition("\n")[0].split()) > 1:
+                return pid
+    return 0
 
 
 def kill_at(place: int) -> None:

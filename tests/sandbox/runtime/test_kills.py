@@ -46,7 +46,7 @@ def _kill(home: Path, victim: str, side: int, network: str) -> _Result:
 
 def _all_seen(result: _Result) -> set[str | None]:
     """What the engines saw, after the checks that all runs have in common."""
-    assert len(result.outcomes) > 20
+    assert len(result.outcomes) > 15
     assert [outcome for outcome in result.outcomes if outcome.lingering] == []
     assert result.containers == []
     assert result.left == []
@@ -68,12 +68,9 @@ def test_the_supervisor_is_killed(own_home: Path, side: int, network: str) -> No
 
 
 @pytest.mark.parametrize("network", ["none", "bridge"])
-@pytest.mark.parametrize("side", [HOST, INIT], ids=["host", "init"])
-def test_init_is_killed(own_home: Path, side: int, network: str) -> None:
+def test_init_is_killed(own_home: Path, network: str) -> None:
     """The start fails and says why, or the container has ended by SIGKILL, where the command could have run already."""
-    seen = _all_seen(in_child(partial(_kill, own_home, "init", side, network)))
-    before_there_is_one = {"0"} if side == HOST else set()
-    # Which of the two depends on whether the host's side still had something to tell it.
-    ended = seen - before_there_is_one
-    assert ended
-    assert ended <= {"the container's first process was killed while it was made", "137"}
+    seen = _all_seen(in_child(partial(_kill, own_home, "init", INIT, network)))
+    # A forked one is told apart from its command by nothing but the moment; one in the supervisor's memory takes that
+    # along.
+    assert all(words is not None and ("died at the start" in words or words == "137") for words in seen)

@@ -18,9 +18,15 @@ TWO = (IdRange(0, 1000, 1), IdRange(1, 100000, 65536))
 @pytest.mark.parametrize(
     ("operation", "expected"),
     [
-        (op.MapIds(IdMap(ONE, ONE)), "map-ids ids=0:1879048192:65536"),
-        (op.MapIds(IdMap(TWO, ONE)), "map-ids ids=uids:0:1000:1,1:100000:65536;gids:0:1879048192:65536"),
-        (op.CloneInit(Flags.NEWUSER | Flags.NEWNS | Flags.NEWPID), "clone-init namespaces=mount,user,pid"),
+        (
+            op.CreateNamespaces(Flags.NEWUSER, IdMap(ONE, ONE)),
+            "create-namespaces namespaces=user ids=0:1879048192:65536",
+        ),
+        (
+            op.CreateNamespaces(Flags.NEWUSER | Flags.NEWNET, IdMap(TWO, ONE)),
+            "create-namespaces namespaces=user,net ids=uids:0:1000:1,1:100000:65536;gids:0:1879048192:65536",
+        ),
+        (op.StartInit(Flags.NEWNS | Flags.NEWPID), "start-init namespaces=mount,pid"),
         (
             op.CreateCgroup("hako/a", Limits(memory=4096, cpus=0.5), asked=True),
             "create-cgroup name=hako/a limits=memory=4096,cpus=0.5 asked=yes",

@@ -34,16 +34,21 @@ def prepare(
     environment: Mapping[str, str],
     progress: Callable[[str], None],
 ) -> None:
-    """Make what is missing of `wanted` (images by name, with a step that wants each); the process is root afterwards.
+    """Make what is missing of `wanted` (images by name, with a step that wants each), and what was made here but is
+    described differently now; the process is root afterwards.
 
     The project's own images.toml comes before those of the host. Raises CiError that names every image which nothing
     here can make, SandboxError where making fails.
     """
     missing = [name for name in wanted if ImageStore(home).find(name) is None]
-    if not missing:
+    if not missing and not any(path.exists() for path in paths(home, project, environment)):
         become_root()
         return
     found = sources(home, project, environment)
+    missing += [name for name in wanted if name not in missing and _is_stale(name, found, home)]
+    if not missing:
+        become_root()
+        return
     makers = {name: found.find(name) for name in missing}
     unknown = [name for name, source in makers.items() if source is None]
     if unknown:
@@ -58,9 +63,24 @@ def prepare(
 
 def sources(home: Path, project: Path, environment: Mapping[str, str]) -> Sources:
     """The sources of images: the project's, the host's, the built-in ones."""
-    from sandbox.image.sources import Sources, search_paths  # noqa: PLC0415  (images are here mostly)
+    from sandbox.image.sources import Sources  # noqa: PLC0415  (images are here mostly)
 
-    return Sources.load((project / IMAGES_FILE, *search_paths(environment, home)))
+    return Sources.load(paths(home, project, environment))
+
+
+def paths(home: Path, project: Path, environment: Mapping[str, str]) -> tuple[Path, ...]:
+    """Where sources are described: the project first, then the host."""
+    from sandbox.image.sources import search_paths  # noqa: PLC0415
+
+    return (project / IMAGES_FILE, *search_paths(environment, home))
+
+
+def _is_stale(name: str, found: Sources, home: Path) -> bool:
+    from sandbox.image.bootstrap import is_stale  # noqa: PLC0415
+
+    store = ImageStore(home)
+    image, source = store.find(name), found.find(name)
+    return image is not None and source is not None and is_stale(store, image, source)
 
 
 def _make(wanted: list[Source], home: Path, progress: Callable[[str], None]) -> None:

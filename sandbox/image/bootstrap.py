@@ -7,8 +7,10 @@ ids of its own and so must run outside the user namespace in which an ordinary u
         become_root()                                      # an ordinary user only
         image = work.finish(ImageStore(home))              # phase 2: unpacks what it writes
 
-The finished image is the cache: nothing is done when it is there, except with `force`. Of several processes that want
-the same image one makes it and the others wait.
+The finished image is the cache: nothing is done when it is there, except with `force`, or when the source is described
+differently by now. For that its manifest is annotated with a digest of the description; an image without the
+annotation came from elsewhere and is left alone. Of several processes that want the same image one makes it and the
+others wait.
 """
 
 from __future__ import annotations
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
     from sandbox.image.image import Image
     from sandbox.image.sources import Source
 
+ANNOTATION = "hako.source"  # of a manifest: the digest of the source that the image was made of
+
 
 class Bootstrap:
     """One image being made; see the module. `progress` gets lines for a person."""
@@ -53,7 +57,7 @@ class Bootstrap:
         self._lock = self._wait_for_turn()
         try:
             if not self._force:
-                self._found = ImageStore(self._home).find(self._source.reference)
+                self._found = self._current()
             if self._found is None:
                 self._start()
         except BaseException:
@@ -90,6 +94,7 @@ class Bootstrap:
                 config=source.config,
                 created=busybox.CREATED,
                 comment="bootstrap busybox",
+                annotations={ANNOTATION: self._source.digest},
             )
         elif self._build is not None:
             packages = f" with {' '.join(source.include)}" if source.include else ""
@@ -98,12 +103,22 @@ class Bootstrap:
                 reference=source.reference,
                 config=source.config,
                 comment=f"bootstrap debian:{source.suite}{'-slim' if source.slim else ''}{packages}",
+                annotations={ANNOTATION: self._source.digest},
                 progress=self._progress,
             )
         else:
             raise RuntimeError("a Bootstrap is finished inside its `with` block")
         self._progress(f"made {', '.join(image.references)} ({image.id.short}, {image.size / 1e6:.1f} MB)")
         return image
+
+    def _current(self) -> Image | None:
+        """The image that is there, unless it was made of a source that is described differently now."""
+        store = ImageStore(self._home)
+        image = store.find(self._source.reference)
+        if image is None or not is_stale(store, image, self._source):
+            return image
+        self._progress(f"{', '.join(image.references)} is described differently now than it was made; making it anew")
+        return None
 
     def _start(self) -> None:
         if self._source.maker is Maker.BUSYBOX:
@@ -113,7 +128,7 @@ class Bootstrap:
         else:
             from sandbox.image.debian import RootBuild  # noqa: PLC0415
 
-            self._build = RootBuild(self._source, self._progress)
+            self._build = RootBuild(self._source, self._home, self._progress)
 
     def _wait_for_turn(self) -> int:
         """The lock of this reference; it lasts as long as the process."""
@@ -131,6 +146,12 @@ class Bootstrap:
             os.close(fd)
             raise
         return fd
+
+
+def is_stale(store: ImageStore, image: Image, source: Source) -> bool:
+    """Whether the image was made here, of a source that has changed since."""
+    made_of = store.annotations(image).get(ANNOTATION)
+    return made_of is not None and made_of != source.digest
 
 
 def bootstrap(

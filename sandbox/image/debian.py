@@ -2,6 +2,11 @@
 
 The archive comes through a pipe, so nothing is stored twice. mmdebstrap is started outside a user namespace (it needs
 real or subordinate ids); its pipe may be read inside one. The host's apt says where packages come from (`aptsources`).
+
+Root's mmdebstrap mounts the host's /dev, /proc and /sys in its directory, so it gets a mount table and a process table
+of its own, and its directory lies in our scratch: killed with us at any moment, it leaves neither process nor mount,
+and the directory goes with the next `reclaim`. An ordinary user's makes such name spaces by itself, and must have its
+directory where its subordinate ids may go, in /tmp.
 """
 
 from __future__ import annotations
@@ -11,11 +16,13 @@ import select
 import shutil
 import signal
 import subprocess
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sandbox.errors import SandboxError, UnsupportedError
 from sandbox.image import aptsources
+from sandbox.image.scratch import Scratch
 from sandbox.image.tarformat import Kind, TarEntry
 from sandbox.image.tarwriter import TarWriter
 from sandbox.kernel.process import set_parent_death_signal
@@ -26,6 +33,11 @@ if TYPE_CHECKING:
     from sandbox.image.sources import Source
 
 MISSING = "apt-get install mmdebstrap"
+# Everything below the first process of a process table ends with it, and it ends with `unshare`, which ends with us.
+_APART = ("unshare", "--mount", "--propagation=private", "--pid", "--mount-proc", "--fork", "--kill-child=SIGKILL")
+# apt downloads as its own user, who cannot enter a state directory: for mmdebstrap the scratch lies somewhere open.
+_PLACE = "/media"
+_ENTER = f'mount --bind "$0" {_PLACE} && TMPDIR={_PLACE} exec "$@"'
 _LAST_LINES = 15
 _KILL_AFTER = 20  # seconds that mmdebstrap gets to clean up
 # What docker's slim images leave out; licences stay, as they must.
@@ -59,6 +71,11 @@ _QUIET = (
 )
 
 
+def apart(line: list[str], folder: Path) -> list[str]:
+    """Root's command line, run among mounts and processes of its own, with its temporary files in `folder`."""
+    return [*_APART, "sh", "-c", _ENTER, str(folder), *line]
+
+
 def command(source: Source, *, privileged: bool, options: Mapping[str, str]) -> list[str]:
     """mmdebstrap's command line; the apt sources go to its standard input. `options` are apt's (name to value)."""
     line = ["mmdebstrap", f"--mode={'root' if privileged else 'unshare'}", "--variant=minbase", "--format=tar"]
@@ -78,16 +95,17 @@ class RootBuild:
     Raises UnsupportedError where mmdebstrap is missing, SandboxError (from `read`) with its last words when it fails.
     """
 
-    def __init__(self, source: Source, progress: Callable[[str], None]) -> None:
+    def __init__(self, source: Source, home: Path, progress: Callable[[str], None]) -> None:
         self._progress = progress
+        self._cleanup = ExitStack()
         self._head = _device_directory()
         self._partial = b""
         self._last: list[str] = []
         self._errors_end = False
         if shutil.which("mmdebstrap", path=search_path()) is None:
             raise UnsupportedError(f"making debian:{source.suite} needs mmdebstrap", hint=MISSING)
-        privileged = os.geteuid() == 0
-        if not privileged:
+        self._privileged = os.geteuid() == 0
+        if not self._privileged:
             _check_subordinate_ids()
         options = aptsources.host_options()
         sources = aptsources.for_suite(aptsources.host_sources(Path("/etc/apt")), source.suite, host_codename())
@@ -99,19 +117,29 @@ class RootBuild:
             "LC_ALL": "C.UTF-8",
             "HOME": "/nonexistent",
         }
+        line = command(source, privileged=self._privileged, options=options)
+        if self._privileged:
+            folder = self._cleanup.enter_context(Scratch(home)).path / "tmp"
+            folder.mkdir()
+            folder.chmod(0o1777)  # within a directory that only we may enter
+            line = apart(line, folder)
         reading, writing = os.pipe()
         try:
             self._process = subprocess.Popen(
-                command(source, privileged=privileged, options=options),
+                line,
                 stdin=reading,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 env=environment,
                 cwd="/",
-                preexec_fn=_end_with_parent,  # noqa: PLW1509  (this process has one thread)
+                # (this process has one thread)
+                preexec_fn=_die_with_parent if self._privileged else _end_with_parent,  # noqa: PLW1509
                 start_new_session=True,  # Ctrl-C reaches us, and we end it in order
             )
             os.write(writing, sources.encode("utf-8"))  # less than a pipe holds
+        except BaseException:
+            self._cleanup.close()
+            raise
         finally:
             os.close(reading)
             os.close(writing)
@@ -139,10 +167,17 @@ class RootBuild:
                 return data
 
     def stop(self) -> None:
-        """End mmdebstrap if it still runs; it deletes its own directory when asked to end."""
+        """End mmdebstrap if it still runs, and delete its directory: root's is ours, a user's it deletes when asked to
+        end.
+        """
+        with self._cleanup:
+            self._stop()
+
+    def _stop(self) -> None:
         process = self._process
         if process.poll() is None:
-            for number, patience in ((signal.SIGTERM, _KILL_AFTER), (signal.SIGKILL, None)):
+            asking = () if self._privileged else ((signal.SIGTERM, _KILL_AFTER),)
+            for number, patience in (*asking, (signal.SIGKILL, None)):
                 try:
                     os.killpg(process.pid, number)
                     process.wait(patience)
@@ -151,6 +186,9 @@ class RootBuild:
                     continue
                 except ProcessLookupError:
                     break
+        if self._privileged:
+            while os.read(self._errors, 1 << 16):  # until the last of its processes is gone from the directory
+                pass
         for stream in (process.stdout, process.stderr):
             if stream is not None:
                 stream.close()
@@ -202,6 +240,11 @@ def host_codename(path: Path = Path("/etc/os-release")) -> str:
     except OSError:
         pass
     return "stable"
+
+
+def _die_with_parent() -> None:
+    """In the child: when the engine is killed, `unshare` is, and with it mmdebstrap and all it has started."""
+    set_parent_death_signal(signal.SIGKILL)
 
 
 def _end_with_parent() -> None:

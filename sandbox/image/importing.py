@@ -23,7 +23,7 @@ from sandbox.image.manifest import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from sandbox.image.image import Image
     from sandbox.image.limits import Limits
@@ -39,6 +39,7 @@ def import_tar(
     config: ImageConfig | None,
     created: str | None,
     comment: str,
+    annotations: Mapping[str, str],
     limits: Limits | None,
     progress: Callable[[str], None] | None,
 ) -> Image:
@@ -67,6 +68,7 @@ def import_tar(
                 # The layer is described as the archive that it was and can be written as again; only its files are
                 # kept.
                 layers=(Descriptor(media_type=LAYER, digest=layer.diff_id, size=layer.tar_size),),
+                unknown={"annotations": dict(annotations)} if annotations else {},
             )
         )
         return store.add(manifest, configuration, (layer,), names)

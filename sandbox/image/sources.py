@@ -24,6 +24,7 @@ from sandbox.image.config import ImageConfig
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from sandbox.image.digest import Digest
     from sandbox.image.reference import Reference
 
 SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -73,6 +74,16 @@ class Source(NamedTuple):
     suite: str = ""
     slim: bool = False
     include: tuple[str, ...] = ()
+
+    @property
+    def digest(self) -> Digest:
+        """Of everything that decides what the image is like: of all but its name."""
+        import json  # noqa: PLC0415  (a missing image only)
+
+        from sandbox.image import config, digest  # noqa: PLC0415
+
+        parts = [self.maker, self.suite, self.slim, sorted(self.include), config.dump(self.config)]
+        return digest.of(json.dumps(parts, sort_keys=True).encode("utf-8"))
 
 
 class Sources:

@@ -13,6 +13,7 @@ deleted is first renamed away.
 from __future__ import annotations
 
 import json
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 from sandbox.errors import ConflictError, InvalidError, NotFoundError, SandboxError
@@ -27,7 +28,7 @@ from sandbox.image.references import ReferenceStore, Target
 from sandbox.image.snapshots import Snapshots
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
     from sandbox.image.config import ImageConfig
@@ -119,6 +120,11 @@ class ImageStore:
                 sizes.update((layer.chain_id, layer.size) for layer in entry.layers)
         return sum(sizes.values())
 
+    def annotations(self, image: Image) -> Mapping[str, str]:
+        """The annotations of the image's manifest."""
+        found = json.loads(self.content.read(image.manifest_digest)).get("annotations")
+        return found if isinstance(found, dict) else {}
+
     # -- changing
     # --------------------------------------------------------------------------------------------------------
 
@@ -162,14 +168,15 @@ class ImageStore:
         config: ImageConfig | None = None,
         created: str | None = None,
         comment: str = "",
+        annotations: Mapping[str, str] = MappingProxyType({}),
         limits: Limits | None = None,
         progress: Callable[[str], None] | None = None,
     ) -> Image:
         """Make an image of one layer from a root file system's tar (plain, gzip, xz, bzip2, or zstd where `zstandard`
         is installed).
 
-        `created` is RFC 3339; left out it is now. An empty `reference` makes an image without a name. Raises
-        InvalidError, LimitError, UnsupportedError.
+        `created` is RFC 3339; left out it is now. `annotations` are the manifest's, which nothing inherits. An empty
+        `reference` makes an image without a name. Raises InvalidError, LimitError, UnsupportedError.
         """
         from sandbox.image.importing import import_tar  # noqa: PLC0415
 
@@ -180,6 +187,7 @@ class ImageStore:
             config=config,
             created=created,
             comment=comment,
+            annotations=annotations,
             limits=limits,
             progress=progress,
         )

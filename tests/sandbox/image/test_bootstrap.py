@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -167,37 +169,91 @@ def test_a_failing_mmdebstrap_is_told_with_its_own_words(store: ImageStore, fake
 
 @pytest.mark.root
 def test_an_ended_bootstrap_ends_mmdebstrap(store: ImageStore, fake_mmdebstrap: Path, tmp_path: Path) -> None:
-    """An error in between, such as Ctrl-C, leaves no process."""
-    pid = tmp_path / "pid"
-    fake_mmdebstrap.write_text(f"#!/bin/sh\necho $$ > {pid}\necho 'I: going' >&2\nexec sleep 100\n")
+    """An error in between, such as Ctrl-C, leaves neither a process nor its directory."""
+    fifo = tmp_path / "alive"
+    os.mkfifo(fifo)
+    fake_mmdebstrap.write_text(f"#!/bin/sh\nexec 3> {fifo}\nmkdir $TMPDIR/root\necho up >&3\nexec sleep 100\n")
+    reader = -1
     with pytest.raises(KeyboardInterrupt), Bootstrap(store.home, source("debian:sid")) as work:
         assert work.is_needed
-        while not pid.exists() or not pid.read_text():
-            pass
+        reader = os.open(fifo, os.O_RDONLY)
+        assert os.read(reader, 10) == b"up\n"
         raise KeyboardInterrupt
-    with pytest.raises(ProcessLookupError):
-        os.kill(int(pid.read_text()), 0)
+    assert os.read(reader, 10) == b""  # nobody has it open any more
+    os.close(reader)
+    assert list((store.home / "tmp").iterdir()) == []
+
+
+SCRIPT = (
+    "import pathlib, sys; from sandbox.image.bootstrap import bootstrap; "
+    "from sandbox.image.sources import Sources; from sandbox.image.store import ImageStore; "
+    "bootstrap(ImageStore(pathlib.Path(sys.argv[1])), Sources().find(sys.argv[2]), "
+    "progress=lambda line: print(line, flush=True))"
+)
 
 
 @pytest.mark.root
 def test_a_killed_engine_ends_mmdebstrap(store: ImageStore, fake_mmdebstrap: Path, tmp_path: Path) -> None:
-    """SIGKILL of the engine asks it to end, so that it cleans up after itself."""
+    """SIGKILL of the engine ends it and what it has started, even what does not want to end."""
     fifo = tmp_path / "alive"
     os.mkfifo(fifo)
     fake_mmdebstrap.write_text(
-        f"#!/bin/sh\nexec 3> {fifo}\ntrap 'echo ended >&3; exit 1' TERM\necho up >&3\nwhile :; do sleep 0.05; done\n"
+        f"#!/bin/sh\nexec 3> {fifo}\ntrap '' TERM HUP INT\nsetsid sleep 100 &\necho up >&3\n"
+        "while :; do sleep 0.05; done\n"
     )
-    script = (
-        "import pathlib, sys; from sandbox.image.bootstrap import bootstrap; "
-        "from sandbox.image.sources import Sources; from sandbox.image.store import ImageStore; "
-        "bootstrap(ImageStore(pathlib.Path(sys.argv[1])), Sources().find('debian:sid'))"
-    )
-    engine = subprocess.Popen([sys.executable, "-c", script, store.home], stderr=subprocess.DEVNULL)
+    engine = subprocess.Popen([sys.executable, "-c", SCRIPT, store.home, "debian:sid"], stdout=subprocess.DEVNULL)
     with fifo.open() as alive:
         assert alive.readline() == "up\n"
         engine.send_signal(signal.SIGKILL)
         engine.wait()
-        assert alive.readline() == "ended\n"
+        assert alive.readline() == ""  # the last process that had it open is gone
+    store.reclaim()
+    assert list((store.home / "tmp").iterdir()) == []
+
+
+@pytest.mark.slow
+@pytest.mark.network
+@pytest.mark.root
+def test_a_killed_engine_leaves_no_mounts(store: ImageStore) -> None:
+    """SIGKILL while mmdebstrap has the host's devices mounted: the host's mount table never had them, the devices are
+    whole, and the next start deletes the directory.
+    """
+    command = [sys.executable, "-c", SCRIPT, str(store.home), f"debian:{host_codename()}-slim"]
+    engine = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert engine.stdout is not None
+    shared = Path("/dev/shm") / f"hako-test-{os.getpid()}"
+    shared.touch()
+    try:
+        assert any("installing essential packages" in line for line in engine.stdout)
+        assert str(store.home) not in Path("/proc/self/mountinfo").read_text()
+        engine.send_signal(signal.SIGKILL)
+        engine.wait()
+        engine.stdout.close()
+        assert list((store.home / "tmp").iterdir()) != []
+        deadline = time.monotonic() + 10
+        while list((store.home / "tmp").iterdir()) and time.monotonic() < deadline:
+            store.reclaim()  # its processes may need a moment to end
+        assert list((store.home / "tmp").iterdir()) == []
+        assert str(store.home) not in Path("/proc/self/mountinfo").read_text()
+        assert shared.exists() and Path("/dev/null").is_char_device()
+    finally:
+        shared.unlink(missing_ok=True)
+        engine.kill()
+        engine.wait()
+
+
+@needs_busybox
+def test_a_source_described_differently(store: ImageStore) -> None:
+    """The image is made anew when its description has changed, and said so; one from elsewhere is left alone."""
+    first = bootstrap(store, source("busybox"))
+    changed = source("busybox")._replace(config=source("busybox").config._replace(user="1"))
+    lines: list[str] = []
+    second = bootstrap(store, changed, progress=lines.append)
+    assert second.id != first.id and second.config.user == "1"
+    assert "busybox:latest is described differently now than it was made; making it anew" in lines
+    assert bootstrap(store, changed).id == second.id
+    store.import_tar(io.BytesIO(bytes(1024)), reference="mine")
+    assert bootstrap(store, source("busybox")._replace(reference="docker.io/library/mine:latest")).layers[0].size == 0
 
 
 @pytest.mark.slow

@@ -7,7 +7,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sandbox.cli import limits, values
+from sandbox.cli import limits, network_options, values
 from sandbox.cli.options import Option, UsageError
 from sandbox.runtime.spec import ContainerSpec, LogDriver, Resources, Security
 
@@ -34,9 +34,7 @@ OPTIONS = (
     Option(("-i", "--interactive"), "keep standard input open"),
     Option(("-t", "--tty"), "give it a terminal"),
     Option(("--rm",), "remove it when it has ended"),
-    Option(("--net", "--network"), "bridge, none, host or the name of a network (bridge)", "NETWORK"),
-    Option(("--network-alias",), "a further name in its network", "NAME", many=True),
-    Option(("--add-host",), "a line for /etc/hosts", "NAME:ADDRESS", many=True),
+    *network_options.OPTIONS,
     Option(("--shm-size",), "size of /dev/shm (64m)", "BYTES[k|m|g]"),
     Option(("--read-only",), "make the root file system read-only"),
     Option(("--privileged",), "all capabilities, no seccomp filter, no masked paths; still a user namespace"),
@@ -77,9 +75,6 @@ def container_spec(arguments: Arguments, ours: Mapping[str, str], resolve: Calla
         terminal=arguments.flag("tty"),
         open_stdin=arguments.flag("interactive"),
         auto_remove=arguments.flag("rm"),
-        network=arguments.text("network") or "bridge",
-        aliases=arguments.texts("network-alias"),
-        extra_hosts=tuple(values.host(text, "--add-host") for text in arguments.texts("add-host")),
         mounts=_mounts(arguments, resolve),
         read_only=arguments.flag("read-only"),
         shm_size=values.size(arguments.text("shm-size", "64m"), "--shm-size"),
@@ -90,6 +85,7 @@ def container_spec(arguments: Arguments, ours: Mapping[str, str], resolve: Calla
         stop_signal=_stop_signal(arguments),
         stop_timeout=10 if timeout is None else timeout,
         log_driver=LogDriver(_choice(arguments, "log-driver", (LogDriver.LOCAL, LogDriver.NONE))),
+        **network_options.fields(arguments),
     )
 
 

@@ -49,6 +49,7 @@ MODULES = {
     "rename": "changing",
     "update": "changing",
     "rm": "ending",
+    "port": "publish",
     "network create": "network",
     "network ls": "network",
     "network inspect": "network",

@@ -29,13 +29,14 @@ _HEADINGS = {
     "RunningFor": "CREATED",
     "Status": "STATUS",
     "State": "STATE",
+    "Ports": "PORTS",
     "Names": "NAMES",
     "Networks": "NETWORKS",
     "Labels": "LABELS",
     "Mounts": "MOUNTS",
     "Size": "SIZE",
 }
-_COLUMNS = ("ID", "Image", "Command", "RunningFor", "Status", "Names")
+_COLUMNS = ("ID", "Image", "Command", "RunningFor", "Status", "Ports", "Names")
 
 
 def _ps(arguments: Arguments, home: str) -> int:
@@ -84,11 +85,22 @@ def row(config: ContainerConfig, state: State, now: float, *, whole: bool) -> di
         "RunningFor": ago(config.created, now),
         "Status": status(state, now),
         "State": ps_filters.word(state),
+        "Ports": _ports(config, state),
         "Names": config.name,
         "Networks": config.spec.network,
         "Labels": ",".join(f"{name}={value}" for name, value in config.spec.labels.items()),
         "Mounts": ",".join(mount.source or mount.target for mount in config.spec.mounts),
     }
+
+
+def _ports(config: ContainerConfig, state: State) -> str:
+    """`0.0.0.0:8080->80/tcp`; nothing is loaded for a container without."""
+    published = [port for one in state.attachments for port in one.ports]
+    if not published:
+        return ", ".join(config.spec.exposed) if state.status is Status.RUNNING else ""
+    from sandbox.cli.publish import summary  # noqa: PLC0415  (not for most lists)
+
+    return summary(published)
 
 
 def status(state: State, now: float) -> str:

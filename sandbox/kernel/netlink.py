@@ -30,6 +30,7 @@ _F_EXCLUSIVE_CREATE = 0x600
 _NEWLINK, _DELLINK, _GETLINK, _SETLINK, _NEWADDR, _NEWROUTE, _GETROUTE = 16, 17, 18, 19, 20, 24, 26
 _IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU, _IFLA_MASTER, _IFLA_LINKINFO, _IFLA_IFALIAS = 1, 3, 4, 10, 18, 20
 _IFLA_NET_NS_FD, _IFLA_EXT_MASK = 28, 29
+_IFLA_PROTINFO, _IFLA_BRPORT_MODE, _F_NESTED = 12, 4, 0x8000
 _INFO_KIND, _INFO_DATA, _VETH_INFO_PEER = 1, 2, 1
 _SKIP_STATISTICS = struct.pack("=I", 8)  # RTEXT_FILTER_SKIP_STATS
 _IFA_ADDRESS, _IFA_LOCAL, _IFA_BROADCAST = 1, 2, 4
@@ -37,7 +38,7 @@ _IFA_F_NODAD = 0x02
 _RTA_DST, _RTA_OIF, _RTA_GATEWAY, _RTA_PRIORITY, _RTA_TABLE = 1, 4, 5, 6, 15
 _TABLE_MAIN, _PROTOCOL_BOOT, _SCOPE_UNIVERSE, _SCOPE_LINK, _UNICAST = 254, 3, 0, 253, 1
 _IFF_UP = 1
-_AF_INET, _AF_INET6 = 2, 10
+_AF_INET, _AF_BRIDGE, _AF_INET6 = 2, 7, 10
 _BUFFER = 1 << 18  # bytes; the kernel fills at most 32 KiB per message of a dump
 _HEADER = struct.Struct("=IHHII")
 _LINK = struct.Struct("=BxHiII")
@@ -220,6 +221,11 @@ class Netlink:
     ) -> None:
         """Change a link, given by index or name; `master` 0 takes it off its bridge."""
         self.send(set_link(link, up=up, mtu=mtu, master=master, new_name=new_name, mac=mac))
+
+    def set_hairpin(self, name: str) -> None:
+        """Let the bridge send packets back out of its port `name`, where they came in."""
+        mode = attribute(_IFLA_PROTINFO | _F_NESTED, attribute(_IFLA_BRPORT_MODE, b"\1"))
+        self.send(Request(_SETLINK, 0, _LINK.pack(_AF_BRIDGE, 0, index_of(name), 0, 0) + mode, name))
 
     def add_address(self, index: int, address: object) -> None:
         """Give the interface `address`, "10.88.0.2/22" or an `ipaddress` interface. EEXIST when it has it already."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from sandbox.errors import ConflictError, SandboxError, UnsupportedError
 from sandbox.kernel.netlink import Netlink, add_address, index_of, set_link
@@ -31,10 +31,20 @@ _LARGEST_ALIAS = 255
 _FORWARDING = "/proc/sys/net/ipv4/ip_forward"
 
 
-class Bridges:
-    """The bridges and the table of the engine whose networks lie in `root`; their names begin with `prefix`."""
+class Known(NamedTuple):
+    """What the engine's records say, for rules that are made anew."""
 
-    def __init__(self, root: str, prefix: str) -> None:
+    networks: tuple[Network, ...]
+    published: tuple[Attachment, ...]  # those with ports
+
+
+class Bridges:
+    """The bridges and the table of the engine whose networks lie in `root`; their names begin with `prefix`;
+    `known` reads the engine's records.
+    """
+
+    def __init__(self, root: str, prefix: str, known: Callable[[], Known]) -> None:
+        self._known = known
         self.root = root
         self._prefix = prefix
         self.table = prefix
@@ -73,8 +83,8 @@ class Bridges:
                 route.destination for route in netlink.routes(4) if route.ifindex != own or not own
             )
 
-    def ensure(self, network: Network, networks: Callable[[], tuple[Network, ...]]) -> Link:
-        """The bridge of `network`, up, with address and rules; `networks` gives all of the engine's for the rules.
+    def ensure(self, network: Network) -> Link:
+        """The bridge of `network`, up, with address and rules.
 
         Raises `SandboxError` with what is missing on the host.
         """
@@ -83,12 +93,12 @@ class Bridges:
             if link is not None and link.up and link.alias == self._alias and rules.present(self.table):
                 return link
             with _explained(network), host_locked():
-                return self._make(netlink, network, networks)
+                return self._make(netlink, network)
 
-    def make(self, network: Network, networks: Callable[[], tuple[Network, ...]]) -> None:
+    def make(self, network: Network) -> None:
         """`ensure` for a new network, whose subnet the caller chose under the host's lock and still holds."""
         with Netlink() as netlink, _explained(network):
-            self._make(netlink, network, networks)
+            self._make(netlink, network)
 
     def attach(self, attachment: Attachment, bridge: Link, namespace_fd: int) -> None:
         """Make the veth pair of `attachment`. Raises `OSError`; ENODEV when the bridge was removed meanwhile."""
@@ -101,6 +111,32 @@ class Bridges:
                 mtu=attachment.mtu or bridge.mtu,
                 mac=attachment.mac,
             )
+            if attachment.ports:  # which the container itself may use; with br_netfilter the bridge turns that around
+                netlink.set_hairpin(attachment.host_interface)
+
+    def publish(self, attachment: Attachment) -> None:
+        """Have the host's ports of `attachment` lead to it, instead of to whomever they led to before."""
+        with host_locked():
+            try:
+                rules.load(rules.port_script("add", self.table, rules.port_elements(attachment)))
+            except UnsupportedError:  # a dead container's are in the way
+                known = self._known()
+                others = [one for one in known.published if one.container != attachment.container]
+                rules.load(rules.render(self.table, known.networks, (*others, attachment), self.root))
+
+    def unpublish(self, attachment: Attachment) -> None:
+        """Have them lead nowhere; one that leads to another container by now stays."""
+        with host_locked():
+            if not rules.present(self.table):
+                return
+            known = self._known()
+            others = [one for one in known.published if one.container != attachment.container]
+            taken = {key for one in others for key in rules.port_elements(one)}
+            gone = {key: target for key, target in rules.port_elements(attachment).items() if key not in taken}
+            try:
+                rules.load(rules.port_script("delete", self.table, gone))
+            except UnsupportedError:  # one is gone already
+                rules.load(rules.render(self.table, known.networks, others, self.root))
 
     def remove(self, network: Network) -> None:
         """Take the bridge and the network's rules away; what is gone already is fine. The caller holds the
@@ -142,7 +178,7 @@ class Bridges:
                 if root.startswith("/") and not os.path.isdir(root):  # noqa: PTH112
                     rules.load(f"delete table inet {table}\n")
 
-    def _make(self, netlink: Netlink, network: Network, networks: Callable[[], tuple[Network, ...]]) -> Link:
+    def _make(self, netlink: Netlink, network: Network) -> Link:
         _check_right(netlink, network.bridge)
         link = netlink.link(network.bridge)
         if link is not None and link.alias not in ("", self._alias):
@@ -152,7 +188,7 @@ class Bridges:
         self._check_overlap(netlink, network)
         # Rules first: a bridge that is up is one whose rules have been set
         if link is None or not rules.present(self.table):
-            self._load_rules(network, networks)
+            self._load_rules(network)
         if link is None:
             mtu = network.mtu or uplink_mtu(netlink)
             mac = address.mac(address.parse(network.gateway))
@@ -170,6 +206,8 @@ class Bridges:
         # Neither does the host take router advertisements from containers (CVE-2020-13401)
         with contextlib.suppress(OSError):
             _write(f"/proc/sys/net/ipv6/conf/{network.bridge}/disable_ipv6", "1")
+        # For published ports at the host's loopback address; `rules` keeps containers from making use of it
+        _write(f"/proc/sys/net/ipv4/conf/{network.bridge}/route_localnet", "1")
         index = index_of(network.bridge)
         length = address.parse_subnet(network.subnet).length
         with contextlib.suppress(FileExistsError):
@@ -180,14 +218,15 @@ class Bridges:
             raise OSError(errno.ENODEV, os.strerror(errno.ENODEV), network.bridge)
         return link
 
-    def _load_rules(self, network: Network, networks: Callable[[], tuple[Network, ...]]) -> None:
+    def _load_rules(self, network: Network) -> None:
         if rules.present(self.table):
             # Refused when an element of a network that is gone was left behind: then all is made anew
             with contextlib.suppress(UnsupportedError):
                 rules.load(rules.elements("add", self.table, network))
                 return
-        everyone = {one.name: one for one in networks()} | {network.name: network}
-        rules.load(rules.render(self.table, everyone.values(), self.root))
+        known = self._known()
+        everyone = {one.name: one for one in known.networks} | {network.name: network}
+        rules.load(rules.render(self.table, everyone.values(), known.published, self.root))
 
     def _check_overlap(self, netlink: Netlink, network: Network) -> None:
         """A subnet that was free once may have been taken since by somebody else's interface."""

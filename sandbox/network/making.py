@@ -89,7 +89,7 @@ def make(store: Store, bridges: Bridges, name: str, wishes: Wishes) -> Network:
         )
         # At once, where the caller may: a bridge that stands keeps other engines of the host from choosing its subnet
         try:
-            bridges.make(network, store.all)
+            bridges.make(network)
         except SandboxError as error:
             if error.reference != "network-not-permitted":
                 raise

@@ -10,6 +10,7 @@ network, which then share the host's, their names.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import zlib
@@ -17,17 +18,18 @@ from typing import TYPE_CHECKING
 
 from sandbox.errors import ConflictError, InvalidError, NotFoundError, SandboxError
 from sandbox.network import address, names
-from sandbox.network.bridges import Bridges
+from sandbox.network.bridges import Bridges, Known
 from sandbox.network.making import DEFAULT, PREDEFINED, Wishes, make, predefined, settle_default
 from sandbox.network.peers import entry, tell
 from sandbox.network.records import Attachment, Network
-from sandbox.network.reservations import by_address, open_reservations
+from sandbox.network.reservations import by_address, open_reservations, read_all
 from sandbox.network.store import Store, check_name, host_locked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
+    from sandbox.network.records import Published
     from sandbox.network.reservations import Reservations
 
 _STANDARD_ROOT = "/var/lib/hako/networks"
@@ -49,7 +51,7 @@ class Networks:
         if len(prefix) > _LONGEST_PREFIX or not (prefix.isascii() and prefix.isalnum()):
             raise InvalidError(f"invalid prefix of interfaces: {prefix!r}", hint="use up to 8 letters and digits")
         self._store = Store(root)
-        self._bridges = Bridges(real, prefix)
+        self._bridges = Bridges(real, prefix, self._known)
 
     @property
     def notices(self) -> tuple[str, ...]:
@@ -148,11 +150,13 @@ class Networks:
         extra_hosts: Iterable[tuple[str, str]] = (),
         interface: str = "eth0",
         wanted: str = "",
+        ports: Sequence[Published] = (),
     ) -> Attachment:
         """Give the container an address and its names, and tell its peers: work on files only.
 
         `names` begin with the canonical one (the host's name). `hosts_path` is made if missing, with `extra_hosts`
         (name, address) in it; it and the files of all peers are up to date on return. `wanted` asks for one address.
+        `ports` are the host's that lead to the container, which the caller has claimed.
         Raises `ConflictError` (taken, or in the network already), `InvalidError`, `NotFoundError`, `SandboxError`
         (full).
         """
@@ -174,6 +178,7 @@ class Networks:
                 mtu=record.mtu,
                 names=tuple(names),
                 hosts_path=hosts_path,
+                ports=tuple(ports) if not record.internal else (),
             )
             self._join(reservations, record, attachment, everyone, extra_hosts)
         return attachment
@@ -210,14 +215,16 @@ class Networks:
             return
         record = self._store.get(attachment.network)
         for last in (False, True):
-            bridge = self._bridges.ensure(record, self._store.all)
+            bridge = self._bridges.ensure(record)
             try:
                 self._bridges.attach(attachment, bridge, namespace_fd)
             except OSError as error:
                 if error.errno == errno.ENODEV and not last:  # the bridge went meanwhile
                     continue
                 raise _refused(attachment, error) from None
-            return
+            break
+        if attachment.ports:
+            self._bridges.publish(attachment)
 
     def release(self, container_id: str) -> None:
         """Give back all addresses and names of the container, and tell its peers. Its interfaces go with its namespace.
@@ -230,6 +237,7 @@ class Networks:
                 continue
             try:
                 with open_reservations(folder, name) as reservations:
+                    self._unpublish(reservations.of(container_id))
                     if reservations.free(container_id):
                         tell(self._store.get(name), reservations.all())
             except NotFoundError:  # removed meanwhile
@@ -254,6 +262,9 @@ class Networks:
             networks = self._store.all()
             for network in networks:
                 with open_reservations(self._store.folder(network.name), network.name) as reservations:
+                    for one in reservations.all():
+                        if one.ports and not alive(one.container):
+                            self._unpublish(one)
                     if reservations.reclaim(alive):
                         tell(network, reservations.all())
             try:
@@ -266,6 +277,28 @@ class Networks:
         uninstalling.
         """
         self._bridges.tear_down()
+
+    def _unpublish(self, attachment: Attachment | None) -> None:
+        """Before its address is given back: the next to have it is not to get what is sent to the ports."""
+        if attachment is not None and attachment.ports:
+            with contextlib.suppress(PermissionError):
+                self._bridges.unpublish(attachment)
+
+    def _known(self) -> Known:
+        networks = self._store.all()
+        published = []
+        for network in networks:
+            published += [one for one in read_all(self._store.folder(network.name)) if one.ports]
+        return Known(networks, tuple(published))
+
+    def publisher(self, protocol: str, address: str, port: int) -> str:
+        """The name of the container that has a port of the host, "" for none."""
+        for one in self._known().published:
+            for known in one.ports:
+                same = not address or not known.address or known.address == address
+                if same and (known.protocol, known.port) == (protocol, port):
+                    return one.names[1] if len(one.names) > 1 else one.names[0]
+        return ""
 
     def _record(self, network: Network | str) -> Network:
         return network if isinstance(network, Network) else self.get(network)

@@ -38,6 +38,27 @@ class Network(NamedTuple):
         return cls(**_known(text, cls._fields))
 
 
+class PortRequest(NamedTuple):
+    """A port that somebody wants published: `container`, the port inside, at one of the host's ports `first` to `last`
+    (0: any that is free), on the host's address `address` (empty: on all).
+    """
+
+    container: int
+    protocol: str = "tcp"
+    address: str = ""
+    first: int = 0
+    last: int = 0
+
+
+class Published(NamedTuple):
+    """A port of the host, `port` at `address` (empty: at all of its addresses), that leads to the port `container`."""
+
+    protocol: str
+    address: str
+    port: int
+    container: int
+
+
 class Attachment(NamedTuple):
     """One container's place in one network.
 
@@ -45,7 +66,7 @@ class Attachment(NamedTuple):
     `host_interface` of the other end; both are empty for a container that shares the host's network and is here for its
     name only, with the address 127.0.0.1. `gateway` is empty where no way leads out. `names` are what peers find it by,
     the first is the canonical one; `hosts_path` is the file on the host that the container sees as /etc/hosts, empty
-    for none.
+    for none. `ports` are the host's ports that lead here.
     """
 
     network: str
@@ -60,21 +81,32 @@ class Attachment(NamedTuple):
     mtu: int = 0
     names: tuple[str, ...] = ()
     hosts_path: str = ""
+    ports: tuple[Published, ...] = ()
 
     @property
     def shared(self) -> bool:
         """Whether the container has no interface of its own in the network."""
         return not self.interface
 
+    def to_data(self) -> dict[str, Any]:
+        """What JSON can carry, for whoever keeps attachments in files of their own."""
+        return self._asdict()
+
+    @classmethod
+    def from_data(cls, data: Mapping[str, Any]) -> Attachment:
+        """Read back; fields of a later version are ignored."""
+        known = {name: data[name] for name in cls._fields if name in data}
+        ports = tuple(Published(*port) for port in known.get("ports", ()))
+        return cls(**{**known, "names": tuple(known.get("names", ())), "ports": ports})
+
     def to_json(self) -> str:
-        """The text of a reservation file, and what the runtime may keep in its state."""
-        return json.dumps(self._asdict())
+        """The text of a reservation file."""
+        return json.dumps(self.to_data())
 
     @classmethod
     def from_json(cls, text: str) -> Attachment:
         """Read back; fields of a later version are ignored. Raises `ValueError`."""
-        known = _known(text, cls._fields)
-        return cls(**{**known, "names": tuple(known.get("names", ()))})
+        return cls.from_data(_known(text, cls._fields))
 
 
 def _known(text: str, fields: tuple[str, ...]) -> dict[str, Any]:

@@ -9,6 +9,13 @@ container.
 nothing
   new gets in. Within a network everything passes.
 - From an internal network nothing leaves, and the host itself answers nothing but what it asked.
+- A published port of the host's leads to its container, from outside, from other containers and from the host itself.
+  For its loopback address the bridges, and no other interface, have route_localnet (see `bridges`); what comes from a
+  bridge for a loopback address is dropped before anything else sees it (CVE-2020-8558), and a port that is published on
+  the loopback address is not translated for packets that come from elsewhere (they would be let in before the kernel's
+  own check). Who is sent to a neighbour on its own bridge comes from the gateway's address, for answers have to come
+  back through the host; known by its source, since with br_netfilter the bridge itself turns such packets around,
+  without an input interface. The translation is what lets a packet in: a container's own address stays out of reach.
 - IPv6 is not routed, and neither are source addresses that are not the network's.
 
 Verdicts of other tables stay as they are: what the host's own firewall drops stays dropped, see `forward_policy`.
@@ -25,14 +32,14 @@ from sandbox.errors import SandboxError, UnsupportedError
 from sandbox.kernel.netlink import NETFILTER, Netlink, Request, attribute, attributes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
-    from sandbox.network.records import Network
+    from sandbox.network.records import Attachment, Network
 
 _MARK = "hako rules "
-_VERSION = f"{_MARK}2"  # to be raised with every change of the rules
+_VERSION = f"{_MARK}3"  # to be raised with every change of the rules
 _LONGEST_OWNER = 100  # characters; nft takes 127 for a comment
-_OBJECTS = 7  # chains and sets in the table
+_OBJECTS = 13  # chains and sets in the table
 
 _GET_TABLE, _GET_CHAIN = 10 << 8 | 1, 10 << 8 | 4  # NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_…
 _FAMILY_INET, _FAMILY_IPV4 = 1, 2
@@ -57,14 +64,40 @@ table inet {table} {{
     type ipv4_addr
     flags interval
   }}
+  set members {{
+    type ifname . ipv4_addr
+    flags interval
+  }}
+  map ports {{
+    type inet_proto . inet_service : ipv4_addr . inet_service
+  }}
+  map ports_at {{
+    type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service
+  }}
+  chain guard {{
+    type filter hook prerouting priority raw; policy accept;
+    iifname @bridges ip daddr 127.0.0.0/8 drop
+  }}
+  chain prerouting {{
+    type nat hook prerouting priority dstnat; policy accept;
+    iifname @internal accept
+    ip daddr 127.0.0.0/8 accept
+    fib daddr type local dnat ip to ip daddr . meta l4proto . th dport map @ports_at
+    fib daddr type local dnat ip to meta l4proto . th dport map @ports
+  }}
+  chain output {{
+    type nat hook output priority -100; policy accept;
+    fib daddr type local dnat ip to ip daddr . meta l4proto . th dport map @ports_at
+    fib daddr type local dnat ip to meta l4proto . th dport map @ports
+  }}
   chain forward {{
     type filter hook forward priority filter; policy accept;
     iifname != @bridges oifname != @bridges accept
     ct state established,related accept
     iifname . oifname @pairs accept
-    ct status dnat accept
-    oifname @bridges drop
     iifname @internal drop
+    oifname != @internal ct status dnat accept
+    oifname @bridges drop
     meta nfproto ipv6 drop
     ip saddr != @subnets drop
   }}
@@ -76,26 +109,50 @@ table inet {table} {{
   chain postrouting {{
     type nat hook postrouting priority srcnat; policy accept;
     ip saddr @subnets oifname != @bridges oifname != "lo" masquerade
+    ip saddr 127.0.0.0/8 oifname @bridges masquerade
+    ct status dnat oifname . ip saddr @members masquerade
   }}
 }}
 """
 
 
-def render(table: str, networks: Iterable[Network], owner: str = "") -> str:
-    """A script that makes the table anew, in one transaction, with all `networks`. `owner`, the engine's folder, is
-    kept in the table's comment where it fits there.
+def render(table: str, networks: Iterable[Network], published: Iterable[Attachment] = (), owner: str = "") -> str:
+    """A script that makes the table anew, in one transaction, with all `networks` and the ports of all `published`, of
+    which the last one wins a port that several have. `owner`, the engine's folder, is kept in the table's comment where
+    it fits there.
     """
     plain = owner.isascii() and len(owner) <= _LONGEST_OWNER and all(char.isalnum() or char in "/_.-" for char in owner)
     script = _TEMPLATE.format(table=table, comment=f"{_VERSION}; {owner if plain else '-'}")
-    return script + "".join(elements("add", table, network) for network in networks)
+    script += "".join(elements("add", table, network) for network in networks)
+    targets = {key: value for one in published for key, value in port_elements(one).items()}
+    return script + port_script("add", table, targets)
 
 
 def elements(verb: str, table: str, network: Network) -> str:
     """A script that adds (`add`) or removes (`delete`) one network."""
     bridge = f'"{network.bridge}"'
     own = {"bridges": bridge, "pairs": f"{bridge} . {bridge}"}
-    own |= {"internal": bridge} if network.internal else {"subnets": network.subnet}
+    own |= (
+        {"internal": bridge}
+        if network.internal
+        else {"subnets": network.subnet, "members": f"{bridge} . {network.subnet}"}
+    )
     return "".join(f"{verb} element inet {table} {name} {{ {value} }}\n" for name, value in own.items())
+
+
+def port_elements(attachment: Attachment) -> dict[str, str]:
+    """What is in the table for the published ports of a container: "map { key" -> target."""
+    found = {}
+    for port in attachment.ports:
+        key = f"{port.protocol} . {port.port}"
+        at = f"ports_at {{ {port.address} . {key}" if port.address else f"ports {{ {key}"
+        found[at] = f"{attachment.address} . {port.container}"
+    return found
+
+
+def port_script(verb: str, table: str, targets: Mapping[str, str]) -> str:
+    """A script that adds (`add`) or removes (`delete`) what `port_elements` gives."""
+    return "".join(f"{verb} element inet {table} {key} : {target} }}\n" for key, target in targets.items())
 
 
 def present(table: str) -> bool:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sandbox.errors import InvalidError
-from sandbox.runtime.spec import ContainerSpec, LogDriver, Mount, MountKind, Resources, Security
+from sandbox.runtime.spec import ContainerSpec, Dns, Endpoint, LogDriver, Mount, MountKind, Resources, Security
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -86,8 +86,26 @@ def resolve(spec: ContainerSpec, image: Image, *, identifier: str, name: str, cr
         user=spec.user or image.config.user,
         hostname=hostname,
         stop_signal=spec.stop_signal or image.config.stop_signal or DEFAULT_STOP_SIGNAL,
-        spec=spec,
+        spec=_with_exposed(spec, image) if spec.publish_all or image.config.exposed_ports else spec,
     )
+
+
+def _with_exposed(spec: ContainerSpec, image: Image) -> ContainerSpec:
+    """What the image exposes is exposed; with `publish_all` it is published at any free port of the host, unless it is
+    published already.
+    """
+    exposed = tuple(dict.fromkeys((*image.config.exposed_ports, *spec.exposed)))
+    if not spec.publish_all:
+        return spec._replace(exposed=exposed)
+    from sandbox.network.records import PortRequest  # noqa: PLC0415  (few containers publish ports)
+
+    asked = {(port.container, port.protocol) for port in spec.ports}
+    wanted = []
+    for text in exposed:
+        number, _, protocol = text.partition("/")
+        if number.isdigit() and (int(number), protocol or "tcp") not in asked:
+            wanted.append(PortRequest(int(number), protocol or "tcp"))
+    return spec._replace(exposed=exposed, ports=(*spec.ports, *wanted))
 
 
 def _environment(spec: ContainerSpec, image: Mapping[str, str], hostname: str) -> tuple[str, ...]:
@@ -115,6 +133,11 @@ def _mount_from_json(data: dict[str, Any]) -> Mount:
 
 def _spec_from_json(data: dict[str, Any]) -> ContainerSpec:
     security = data["security"]
+    ports = data.get("ports", ())
+    if ports:
+        from sandbox.network.records import PortRequest  # noqa: PLC0415  (few containers publish ports)
+
+        ports = [PortRequest(*port) for port in ports]
     return ContainerSpec(
         **(
             data
@@ -122,6 +145,10 @@ def _spec_from_json(data: dict[str, Any]) -> ContainerSpec:
                 "entrypoint": None if data["entrypoint"] is None else tuple(data["entrypoint"]),
                 "command": None if data["command"] is None else tuple(data["command"]),
                 "aliases": tuple(data["aliases"]),
+                "endpoints": tuple(Endpoint(one[0], tuple(one[1]), *one[2:]) for one in data.get("endpoints", ())),
+                "ports": tuple(ports),
+                "exposed": tuple(data.get("exposed", ())),
+                "dns": Dns(*map(tuple, data.get("dns", ()))),
                 "extra_hosts": tuple((name, address) for name, address in data["extra_hosts"]),
                 "mounts": tuple(map(_mount_from_json, data["mounts"])),
                 "resources": Resources(**data["resources"]),

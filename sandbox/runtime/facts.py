@@ -1,8 +1,8 @@
 """What the host adds to a container's configuration, found out and reserved before its plan is made.
 
-`collect` runs in the supervisor: it takes an id range and an address, writes the files that the container gets in
-/etc, and looks at what this host can do. `predict` answers the same for `--plan`, without taking or writing anything.
-What the host lacks is degraded here, each with one warning that says what and why.
+`collect` runs in the supervisor: it takes an id range and addresses, and looks at what this host can do. `predict`
+answers the same for `--plan`, without taking or writing anything. What the host lacks is degraded here, each with one
+warning that says what and why.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from sandbox.image.snapshots import Snapshots
 from sandbox.kernel import idmap
 from sandbox.kernel.cgroups import Hierarchy, Limits
 from sandbox.kernel.idmap import IdMap, IdRange, IdRanges
-from sandbox.network import names as hosts_files
 from sandbox.network.networks import Networks
+from sandbox.runtime import joining
 from sandbox.runtime.plan import Bind, Facts
 from sandbox.runtime.spec import MountKind
 
@@ -33,9 +33,6 @@ if TYPE_CHECKING:
 DEFAULT_PIDS_LIMIT = 4096
 CGROUP_PARENT = "hako"
 _RANGE_SIZE = 65536
-_RESOLV_CONF = "/etc/resolv.conf"
-_RESOLVED_UPSTREAM = "/run/systemd/resolve/resolv.conf"  # the servers behind systemd-resolved's 127.0.0.53
-_RESOLV_CONF_LIMIT = 1 << 16
 
 
 @functools.cache
@@ -55,7 +52,7 @@ class Allocations:
     def __init__(self, home: Path, identifier: str, hierarchy: Hierarchy) -> None:
         self.hierarchy = hierarchy
         self.networks = Networks(home / "networks")
-        self.attachments: tuple[Attachment, ...] = ()
+        self.joined = joining.Joined()
         self._id = identifier
         self._ranges = IdRanges(home / "ids")
         self._has_range = False
@@ -66,18 +63,23 @@ class Allocations:
         return self._ranges.allocate(self._id)
 
     def address(self) -> dict[str, Any]:
-        """The fields of `State` that tell the first network attachment."""
-        if not self.attachments or not self.attachments[0].interface:
+        """The fields of `State` that tell its places in networks."""
+        attachments = self.joined.attachments
+        if not attachments or not attachments[0].interface:
             return {}
-        first = self.attachments[0]
-        return {"address": f"{first.address}/{first.length}", "gateway": first.gateway, "mac": first.mac}
+        first = attachments[0]
+        return {
+            "address": f"{first.address}/{first.length}",
+            "gateway": first.gateway,
+            "mac": first.mac,
+            "attachments": attachments,
+        }
 
     def release(self) -> None:
         """Give everything back; safe to repeat."""
         if self._has_range:
             self._ranges.release(self._id)
-        if self.attachments:
-            self.networks.release(self._id)
+        self.joined.leave(self.networks, self._id)
 
 
 def collect(home: Path, folder: Path, config: ContainerConfig) -> tuple[Facts, Allocations]:
@@ -106,16 +108,9 @@ def _collect(home: Path, folder: Path, config: ContainerConfig, allocations: All
     ids = allocations.take_ids() if privileged else IdMap.identity(_RANGE_SIZE)
     network, warnings = _network_mode(config, privileged)
     (home / "mnt").mkdir(mode=0o700, exist_ok=True)
-    spec = config.spec
-    if spec.network not in ("none", "host"):
-        hosts = folder / "hosts"
-        hosts.unlink(missing_ok=True)  # a former start's
-        reserve = allocations.networks.reserve if network == "bridge" else allocations.networks.reserve_host
-        attachment = reserve(
-            spec.network, config.id, _names(config), hosts_path=str(hosts), extra_hosts=spec.extra_hosts
-        )
-        allocations.attachments = (attachment,)
-    attachments = allocations.attachments if network == "bridge" else ()
+    joined = allocations.joined = joining.join(allocations.networks, folder, config, network)
+    attachments = joined.attachments if network == "bridge" else ()
+    warnings += joined.warnings
     return _facts(home, folder, config, ids, allocations.hierarchy, attachments, network, privileged, warnings)
 
 
@@ -156,7 +151,7 @@ def _facts(
         binds=tuple(
             _bind(home, mount, privileged) for mount in config.spec.mounts if mount.kind is not MountKind.TMPFS
         ),
-        files=_files(config, network),
+        files=joining.files(config, network),
         warnings=warnings,
     )
 
@@ -213,37 +208,3 @@ def _is_empty(directory: Path) -> bool:
     if empty:
         from sandbox.runtime import filling  # noqa: F401, PLC0415  (before init is born, which imports nothing)
     return empty
-
-
-def _files(config: ContainerConfig, network: str) -> tuple[tuple[str, str], ...]:
-    """(name, text) of the container's own files in /etc; `Networks` writes the hosts of those that have peers."""
-    files = (("hostname", config.hostname + "\n"), ("resolv.conf", _resolv_conf(network)))
-    if config.spec.network not in ("none", "host"):
-        return files
-    return (*files, ("hosts", hosts_files.base(_names(config), config.spec.extra_hosts)))
-
-
-def _names(config: ContainerConfig) -> tuple[str, ...]:
-    """What the container is found by, the host name first."""
-    return tuple(dict.fromkeys((config.hostname, config.name, *config.spec.aliases)))
-
-
-def _resolv_conf(network: str) -> str:
-    """The host's resolvers; a resolver on the host's loopback is out of reach from another network namespace, so its
-    upstream is named.
-    """
-    text = _read(_RESOLV_CONF)
-    if network == "host":
-        return text
-    servers = [line.split()[1] for line in text.splitlines() if line.startswith("nameserver") and len(line.split()) > 1]
-    if servers and all(server.startswith("127.") or server == "::1" for server in servers):
-        return _read(_RESOLVED_UPSTREAM) or text
-    return text
-
-
-def _read(path: str) -> str:
-    try:
-        with open(path, "rb") as file:
-            return file.read(_RESOLV_CONF_LIMIT).decode("utf-8", "replace")
-    except OSError:
-        return ""

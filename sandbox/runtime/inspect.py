@@ -15,6 +15,7 @@ from sandbox.runtime.state import Status
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from sandbox.network.records import Attachment, PortRequest
     from sandbox.runtime.config import ContainerConfig
     from sandbox.runtime.spec import Mount
     from sandbox.runtime.state import State
@@ -67,6 +68,7 @@ def describe(config: ContainerConfig, state: State, folder: Path) -> dict[str, A
             "User": config.user,
             "Tty": spec.terminal,
             "OpenStdin": spec.open_stdin,
+            "ExposedPorts": {port: {} for port in spec.exposed},
             "Env": list(config.environment),
             "Cmd": list(config.argv) if spec.entrypoint is None else list(spec.command or ()),
             "Entrypoint": list(spec.entrypoint) if spec.entrypoint is not None else None,
@@ -94,6 +96,8 @@ def _host_config(config: ContainerConfig) -> dict[str, Any]:
         "Binds": [_bind_text(mount) for mount in spec.mounts if mount.kind is not MountKind.TMPFS],
         "LogConfig": {"Type": str(spec.log_driver), "Config": {}},
         "NetworkMode": spec.network,
+        "PortBindings": _bindings(spec.ports),
+        "PublishAllPorts": spec.publish_all,
         "AutoRemove": spec.auto_remove,
         "CapAdd": list(spec.security.capabilities_add) or None,
         "CapDrop": list(spec.security.capabilities_drop) or None,
@@ -130,11 +134,45 @@ def _mount(mount: Mount, folder: Path) -> dict[str, Any]:
 
 def _network_settings(config: ContainerConfig, state: State) -> dict[str, Any]:
     address, _, prefix = state.address.partition("/")
-    endpoint = {
+    first = {
         "IPAddress": address,
         "IPPrefixLen": int(prefix) if prefix else 0,
         "Gateway": state.gateway,
         "MacAddress": state.mac,
     }
-    aliases = {"Aliases": [config.name, *config.spec.aliases]}
-    return endpoint | {"Networks": {config.spec.network: endpoint | aliases}}
+    networks = {one.network: _endpoint(one) for one in state.attachments}
+    if not networks:  # it does not run
+        aliases = {"Aliases": [config.name, *config.spec.aliases]}
+        networks = {config.spec.network: first | aliases}
+        networks |= {one.network: {"Aliases": [config.name, *one.aliases]} for one in config.spec.endpoints}
+    return {"Ports": _ports(config, state)} | first | {"Networks": networks}
+
+
+def _endpoint(one: Attachment) -> dict[str, Any]:
+    return {
+        "IPAddress": one.address,
+        "IPPrefixLen": one.length,
+        "Gateway": one.gateway,
+        "MacAddress": one.mac,
+        "Aliases": list(one.names[1:]),
+        "DNSNames": list(one.names),
+    }
+
+
+def _ports(config: ContainerConfig, state: State) -> dict[str, Any]:
+    found: dict[str, Any] = dict.fromkeys(config.spec.exposed)
+    for one in state.attachments:
+        for port in one.ports:
+            bindings = found.get(f"{port.container}/{port.protocol}") or []
+            binding = {"HostIp": port.address or "0.0.0.0", "HostPort": str(port.port)}  # noqa: S104
+            found[f"{port.container}/{port.protocol}"] = [*bindings, binding]
+    return found
+
+
+def _bindings(requests: tuple[PortRequest, ...]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for one in requests:
+        wanted = "" if not one.first else str(one.first) if one.first == one.last else f"{one.first}-{one.last}"
+        binding = {"HostIp": one.address, "HostPort": wanted}
+        found.setdefault(f"{one.container}/{one.protocol}", []).append(binding)
+    return found

@@ -44,6 +44,7 @@ def lost(state: State) -> State:
         address="",
         gateway="",
         mac="",
+        attachments=(),
     )
 
 

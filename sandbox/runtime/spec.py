@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from sandbox.network.records import PortRequest
+
 
 class MountKind(StrEnum):
     """Where a mount's content comes from."""
@@ -75,6 +77,23 @@ class Security(NamedTuple):
     seccomp: str = "default"  # default | unconfined | the text of a profile in Docker's JSON
 
 
+class Dns(NamedTuple):
+    """What /etc/resolv.conf says instead of the host's; empty is the host's."""
+
+    servers: tuple[str, ...] = ()
+    search: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
+
+
+class Endpoint(NamedTuple):
+    """A place in a network that is asked for; an empty address is any."""
+
+    network: str
+    aliases: tuple[str, ...] = ()
+    address: str = ""
+    address6: str = ""
+
+
 class ContainerSpec(NamedTuple):
     """One container. `entrypoint`/`command` of `None` mean the image's; an empty tuple clears it."""
 
@@ -91,7 +110,14 @@ class ContainerSpec(NamedTuple):
     auto_remove: bool = False  # --rm
     network: str = "bridge"  # bridge | none | host | the name of a network
     aliases: tuple[str, ...] = ()  # further names in that network
+    address: str = ""  # in that network
+    address6: str = ""
+    endpoints: tuple[Endpoint, ...] = ()  # further networks
+    ports: tuple[PortRequest, ...] = ()
+    publish_all: bool = False  # also the ports that the image exposes
+    exposed: tuple[str, ...] = ()  # "80/tcp", as the image's
     extra_hosts: tuple[tuple[str, str], ...] = ()  # (name, address)
+    dns: Dns = Dns()
     mounts: tuple[Mount, ...] = ()
     read_only: bool = False
     shm_size: int = 64 << 20

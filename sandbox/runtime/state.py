@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from sandbox.network.records import Attachment
     from sandbox.runtime.spec import Mount
 
 ID_LENGTH = 64
@@ -59,6 +60,7 @@ class State(NamedTuple):
     address: str = ""
     gateway: str = ""
     mac: str = ""
+    attachments: tuple[Attachment, ...] = ()  # its places in networks while it runs
     id_base: int = 0
     cgroup: str = ""
     warnings: tuple[str, ...] = ()
@@ -66,11 +68,17 @@ class State(NamedTuple):
 
     def to_json(self) -> dict[str, Any]:
         """The shape of `state.json`."""
-        return self._asdict()
+        return self._asdict() | {"attachments": [one.to_data() for one in self.attachments]}
 
     @staticmethod
     def from_json(data: dict[str, Any]) -> State:
         """Read what `to_json` wrote."""
+        attachments = data.get("attachments", ())
+        if attachments:
+            from sandbox.network.records import Attachment  # noqa: PLC0415  (not without a network)
+
+            attachments = [Attachment.from_data(one) for one in attachments]
+        data = data | {"attachments": tuple(attachments)}
         return State(**(data | {"status": Status(data["status"]), "warnings": tuple(data["warnings"])}))
 
 

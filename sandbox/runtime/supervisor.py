@@ -428,6 +428,7 @@ class Supervisor:
                     address="",
                     gateway="",
                     mac="",
+                    attachments=(),
                 )
             )
             # After the state: who cannot connect reads there how it ended.

@@ -18,10 +18,10 @@ from sandbox.network.interface import configure
 from sandbox.network.networks import Networks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from sandbox.network.records import Attachment
+    from sandbox.network.records import Attachment, Published
 
 Isolated: TypeAlias = "Callable[[Callable[[], object]], object]"
 
@@ -67,6 +67,44 @@ class Place:
         return value
 
     @contextlib.contextmanager
+    def answering(self, port: int = PORT) -> Iterator[None]:
+        """A UDP server inside that tells every client its address."""
+        reading, writing = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            with contextlib.suppress(BaseException):
+                setns(self.descriptor, Flags.NEWNET)
+                with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+                    server.bind(("0.0.0.0", port))  # noqa: S104
+                    os.write(writing, b"x")
+                    while True:
+                        _, peer = server.recvfrom(100)
+                        server.sendto(peer[0].encode(), peer)
+            os._exit(0)
+        os.read(reading, 1)
+        try:
+            yield
+        finally:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            os.close(reading)
+            os.close(writing)
+
+    def asks_by_udp(self, address: str, port: int = PORT) -> object:
+        """The same as `asks`, by a datagram."""
+
+        def ask() -> str:
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+                client.settimeout(0.4)
+                try:
+                    client.sendto(b"?", (address, port))
+                    return client.recv(100).decode()
+                except OSError:
+                    return "no"
+
+        return self.run(ask)
+
+    @contextlib.contextmanager
     def serving(self) -> Iterator[None]:
         """A server inside that tells every client its address."""
         reading, writing = os.pipe()
@@ -90,12 +128,12 @@ class Place:
             os.close(reading)
             os.close(writing)
 
-    def asks(self, address: str) -> object:
+    def asks(self, address: str, port: int = PORT) -> object:
         """Under which address the server at `address` sees who asks from inside; "no" when it is not reached."""
 
         def ask() -> str:
             try:
-                with socket.create_connection((address, PORT), timeout=0.4) as connection:
+                with socket.create_connection((address, port), timeout=0.4) as connection:
                     return connection.recv(100).decode()
             except OSError:
                 return "no"
@@ -123,11 +161,13 @@ class Host:
             netlink.set_link("eth0", up=True)
             netlink.add_route(HOST, "10.80.0.0/13", index_of("eth0"))  # a neighbour who knows the way to containers
 
-    def container(self, name: str, *networks: str) -> tuple[Place, tuple[Attachment, ...]]:
-        """A namespace that is connected to `networks` and set up."""
+    def container(
+        self, name: str, *networks: str, ports: Sequence[Published] = ()
+    ) -> tuple[Place, tuple[Attachment, ...]]:
+        """A namespace that is connected to `networks` and set up, with `ports` published."""
         place = Place()
         attachments = tuple(
-            self.networks.reserve(network, name, (name,), interface=f"eth{number}")
+            self.networks.reserve(network, name, (name,), interface=f"eth{number}", ports=ports if number == 0 else ())
             for number, network in enumerate(networks)
         )
         for attachment in attachments:

@@ -1,0 +1,38 @@
+"""The options of `run` and `create` about networks: which ones, names, addresses, published ports, resolvers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sandbox.cli import values
+from sandbox.cli.options import Option
+
+if TYPE_CHECKING:
+    from sandbox.cli.options import Arguments
+
+OPTIONS = (
+    Option(("--net", "--network"), "bridge, none, host or the name of a network (bridge)", "NETWORK"),
+    Option(("--net-alias", "--network-alias"), "a further name in its network", "NAME", many=True),
+    Option(("-p", "--publish"), "have a port of the host lead to the container's", "[[ADDRESS:]HOST:]PORT", many=True),
+    Option(("-P", "--publish-all"), "publish every port that the image exposes, at ports that are free"),
+    Option(("--expose",), "a port that --publish-all publishes, too", "PORT[/udp]", many=True),
+    Option(("--add-host",), "a line for /etc/hosts", "NAME:ADDRESS", many=True),
+)
+
+
+def fields(arguments: Arguments) -> dict[str, Any]:
+    """Fields of ContainerSpec. Raises UsageError."""
+    found: dict[str, Any] = {
+        "network": arguments.text("network") or "bridge",
+        "aliases": arguments.texts("network-alias"),
+        "extra_hosts": tuple(values.host(text, "--add-host") for text in arguments.texts("add-host")),
+        "publish_all": arguments.flag("publish-all"),
+    }
+    if arguments.texts("publish") or arguments.texts("expose"):
+        from sandbox.cli import publish  # noqa: PLC0415  (few lines publish ports)
+
+        found["ports"] = publish.ports(arguments)
+        found["exposed"] = tuple(
+            port for text in arguments.texts("expose") for port in publish.expose(text, "--expose")
+        )
+    return found

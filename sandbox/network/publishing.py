@@ -1,0 +1,104 @@
+"""Claiming the host's ports that are to lead to a container, and how they are written.
+
+Called by the runtime in the container's supervisor. A claim is a socket on the port that the supervisor keeps: the
+kernel gives each port once, to engines and all other programs alike, finds free ones, and takes them back when the
+process dies, however it dies. The packets do not come by these sockets, `rules` translates them before.
+"""
+
+from __future__ import annotations
+
+import _socket  # the standard library's `socket` without its 3 ms of imports
+import errno
+import os
+from typing import TYPE_CHECKING, NamedTuple
+
+from sandbox.errors import ConflictError, InvalidError, SandboxError
+from sandbox.network.records import Published
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from sandbox.network.records import PortRequest
+
+PROTOCOLS = {"tcp": _socket.SOCK_STREAM, "udp": _socket.SOCK_DGRAM}
+EVERYWHERE = "0.0.0.0"  # noqa: S104 - what is written for all addresses
+_HINT = "publish it at another port of the host, or end what uses it"
+
+
+class Claim(NamedTuple):
+    """A port that is ours while `socket` is open."""
+
+    port: Published
+    socket: _socket.socket
+
+
+def claim(requests: Iterable[PortRequest], holder: Callable[[str, str, int], str]) -> list[Claim]:
+    """Claim every port of `requests`, or none. `holder` names the container that has (protocol, address, port), "" for
+    none.
+
+    Raises `ConflictError` for one that is taken, `InvalidError` for an address that is not the host's.
+    """
+    claims: list[Claim] = []
+    try:
+        for request in requests:
+            claims.append(_claim(request, holder))
+    except BaseException:
+        for one in claims:
+            one.socket.close()
+        raise
+    return claims
+
+
+def text(port: Published) -> str:
+    """ "0.0.0.0:8080"."""
+    return f"{port.address or EVERYWHERE}:{port.port}"
+
+
+def _claim(request: PortRequest, holder: Callable[[str, str, int], str]) -> Claim:
+    problem: OSError | None = None
+    for number in range(request.first, request.last + 1):
+        try:
+            socket = _bind(request.protocol, request.address, number)
+        except OSError as error:
+            problem = error
+            if error.errno != errno.EADDRINUSE:
+                break
+            continue
+        port = socket.getsockname()[1]
+        return Claim(Published(request.protocol, request.address, port, request.container), socket)
+    assert problem is not None, "a request has a port at least"  # noqa: S101
+    raise _refused(request, problem, holder)
+
+
+def _bind(protocol: str, address: str, number: int) -> _socket.socket:
+    socket = _socket.socket(_socket.AF_INET, PROTOCOLS[protocol] | _socket.SOCK_CLOEXEC)
+    try:
+        if protocol == "tcp":
+            # Connections of a former server, which the kernel still remembers, are no reason to fail; and listening,
+            # for else another who sets this as well could have the port, too
+            socket.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEADDR, 1)
+        socket.bind((address or EVERYWHERE, number))
+        if protocol == "tcp":
+            socket.listen(0)
+    except BaseException:
+        socket.close()
+        raise
+    return socket
+
+
+def _refused(request: PortRequest, error: OSError, holder: Callable[[str, str, int], str]) -> SandboxError:
+    where = f"{request.address or EVERYWHERE}:{request.first}"
+    if request.last > request.first:
+        where += f"-{request.last}"
+    what = f"bind for {where} failed"
+    if error.errno == errno.EADDRINUSE:
+        name = holder(request.protocol, request.address, request.first)
+        by = f"container {name} publishes it" if name else "another program of this host uses it"
+        return ConflictError(f"{what}: port is already allocated", hint=f"{by}; {_HINT}", reference="port-allocated")
+    if error.errno == errno.EADDRNOTAVAIL:
+        return InvalidError(f"{what}: {request.address} is no address of this host", hint="see `ip address`")
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return SandboxError(
+            f"{what}: permission denied", hint="ordinary users publish at ports from 1024 on", reference="port-denied"
+        )
+    return SandboxError(f"{what}: {os.strerror(error.errno or 0).lower()}")

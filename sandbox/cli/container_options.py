@@ -7,7 +7,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sandbox.cli import limits, network_options, values
+from sandbox.cli import limits, mount_values, network_options, settings, values
 from sandbox.cli.options import Option, UsageError
 from sandbox.runtime.spec import ContainerSpec, LogDriver, Resources, Security
 
@@ -17,13 +17,16 @@ if TYPE_CHECKING:
     from sandbox.cli.options import Arguments
     from sandbox.runtime.spec import Mount
 
-_PROFILE_LIMIT = 1 << 20
+_FILE_LIMIT = 1 << 20
 _WITHOUT_MEANING = ("apparmor=", "label=", "label:", "systempaths=")  # of Linux security modules that are not used here
 
 OPTIONS = (
     *limits.OPTIONS,
+    *settings.OPTIONS,
     Option(("-e", "--env"), "set an environment variable; a NAME alone takes it from here", "NAME[=VALUE]", many=True),
-    Option(("-v", "--volume"), "mount a host's path or a named volume", "SOURCE:TARGET[:ro]", many=True),
+    Option(("--env-file",), "a file of such variables, one a line", "FILE", many=True),
+    Option(("-v", "--volume"), "mount a host's path or a named volume", "[SOURCE:]TARGET[:ro]", many=True),
+    Option(("--volumes-from",), "mount what another container mounts", "CONTAINER[:ro]", many=True),
     Option(("--mount",), "mount, in docker's long form", "type=bind,source=…,target=…", many=True),
     Option(("--tmpfs",), "mount an empty file system in memory", "TARGET[:size=64m]", many=True),
     Option(("-w", "--workdir"), "working directory in the container", "PATH"),
@@ -47,6 +50,8 @@ OPTIONS = (
         many=True,
     ),
     Option(("-l", "--label"), "a label", "NAME[=VALUE]", many=True),
+    Option(("--label-file",), "a file of labels, one a line", "FILE", many=True),
+    Option(("--cidfile",), "write the container's id to a file, which must not be there", "FILE"),
     Option(("--stop-signal",), "signal that asks it to end", "SIGNAL"),
     Option(("--stop-timeout",), "seconds that `stop` waits before it kills (10)", "SECONDS"),
     Option(("--log-driver",), "local, or none to keep no output", "DRIVER"),
@@ -68,7 +73,8 @@ def container_spec(arguments: Arguments, ours: Mapping[str, str], resolve: Calla
         name=arguments.text("name"),
         entrypoint=_entrypoint(arguments),
         command=tuple(command) or None,
-        environment=values.environment(arguments.texts("env"), "--env", ours),
+        environment=values.environment(_entries(arguments, "env-file"), "--env-file", ours)
+        | values.environment(arguments.texts("env"), "--env", ours),
         working_dir=arguments.text("workdir"),
         user=arguments.text("user"),
         hostname=arguments.text("hostname"),
@@ -78,9 +84,11 @@ def container_spec(arguments: Arguments, ours: Mapping[str, str], resolve: Calla
         mounts=_mounts(arguments, resolve),
         read_only=arguments.flag("read-only"),
         shm_size=values.size(arguments.text("shm-size", "64m"), "--shm-size"),
-        labels=values.labels(arguments.texts("label"), "--label"),
+        labels=values.labels(_entries(arguments, "label-file"), "--label-file")
+        | values.labels(arguments.texts("label"), "--label"),
         resources=Resources(**limits.limits(arguments)),
-        restart=limits.restart(arguments) or "no",
+        restart=_restart(arguments),
+        **settings.settings(arguments, resolve),
         security=_security(arguments),
         stop_signal=_stop_signal(arguments),
         stop_timeout=10 if timeout is None else timeout,
@@ -109,11 +117,41 @@ def _entrypoint(arguments: Arguments) -> tuple[str, ...] | None:
     return (word,) if word else ()
 
 
+def _restart(arguments: Arguments) -> str:
+    policy = limits.restart(arguments) or "no"
+    if policy != "no" and arguments.flag("rm"):
+        raise UsageError("--restart and --rm contradict each other", hint="leave one out")
+    return policy
+
+
+def _entries(arguments: Arguments, key: str) -> list[str]:
+    """The lines of the files that an option names."""
+    found: list[str] = []
+    for path in arguments.texts(key):
+        text = _read(path, f"--{key}")
+        found += values.lines(text, path, f"--{key}")
+    return found
+
+
+def _read(path: str, option: str) -> str:
+    try:
+        with Path(path).open("rb") as file:
+            data = file.read(_FILE_LIMIT + 1)
+    except OSError as error:
+        raise UsageError(f"{option} {path}: {(error.strerror or '').lower()}", hint="name a file") from None
+    if len(data) > _FILE_LIMIT:
+        raise UsageError(f"{option} {path}: the file is larger than 1 MiB")
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        raise UsageError(f"{option} {path} is not UTF-8 text") from None
+
+
 def _mounts(arguments: Arguments, resolve: Callable[[str], str]) -> tuple[Mount, ...]:
     mounts = (
-        *(values.volume(text, "--volume", resolve) for text in arguments.texts("volume")),
-        *(values.mount(text, "--mount", resolve) for text in arguments.texts("mount")),
-        *(values.tmpfs(text, "--tmpfs") for text in arguments.texts("tmpfs")),
+        *(mount_values.volume(text, "--volume", resolve) for text in arguments.texts("volume")),
+        *(mount_values.mount(text, "--mount", resolve) for text in arguments.texts("mount")),
+        *(mount_values.tmpfs(text, "--tmpfs") for text in arguments.texts("tmpfs")),
     )
     seen: set[str] = set()
     for mount in mounts:
@@ -130,7 +168,7 @@ def _security(arguments: Arguments) -> Security:
         if name == "no-new-privileges" and value in ("", "true", "false"):
             no_new_privileges = value != "false"
         elif name == "seccomp" and separator and value:
-            seccomp = value if value == "unconfined" else "default" if value == "builtin" else _profile(value)
+            seccomp = {"unconfined": value, "builtin": "default"}.get(value) or _read(value, "--security-opt seccomp")
         elif not option.startswith(_WITHOUT_MEANING):
             raise UsageError(
                 f"--security-opt {option!r} is unknown",
@@ -152,14 +190,6 @@ def _capabilities(arguments: Arguments, key: str) -> tuple[str, ...]:
 
         select(names, ())
     return names
-
-
-def _profile(path: str) -> str:
-    with Path(path).open("rb") as file:
-        text = file.read(_PROFILE_LIMIT + 1)
-    if len(text) > _PROFILE_LIMIT:
-        raise UsageError(f"--security-opt seccomp={path}: the file is larger than 1 MiB")
-    return text.decode("utf-8", "replace")
 
 
 def _stop_signal(arguments: Arguments) -> str:

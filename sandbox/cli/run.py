@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from sandbox.cli.attached import check_terminal, hold_signals, run_container
 from sandbox.cli.container_options import OPTIONS, container_spec, pull
 from sandbox.cli.making import ensure
+from sandbox.cli.neighbours import borrow, check_identifier_file, write_identifier
 from sandbox.cli.options import Option, Syntax, Verb
 from sandbox.cli.output import say
 from sandbox.cli.session import open_engine, reclaim, reclaim_others, state_directory, warn
@@ -28,13 +29,14 @@ _RUN_OPTIONS = (
 
 def _run(arguments: Arguments, home: str) -> int:
     spec = container_spec(arguments, os.environ, os.path.abspath)
+    check_identifier_file(arguments)
     if arguments.flag("plan"):
         engine = _engine(arguments, spec, home)
         say("".join(f"{line}\n" for line in engine.plan(spec).lines()))
         return 0
     if arguments.flag("detach"):
         engine = _engine(arguments, spec, home)
-        identifier = _add(engine, spec)
+        identifier = _add(engine, spec, arguments)
         warn(engine.start(identifier).warnings)
         reclaim_others(engine, identifier)
         say(f"{identifier}\n")
@@ -42,7 +44,7 @@ def _run(arguments: Arguments, home: str) -> int:
     check_terminal(terminal=spec.terminal, interactive=spec.open_stdin)
     engine = _engine(arguments, spec, home)
     hold_signals()
-    identifier = _add(engine, spec)
+    identifier = _add(engine, spec, arguments)
     try:
         status = run_container(
             engine,
@@ -61,17 +63,23 @@ def _run(arguments: Arguments, home: str) -> int:
 
 def _create(arguments: Arguments, home: str) -> int:
     spec = container_spec(arguments, os.environ, os.path.abspath)
-    say(f"{_add(_engine(arguments, spec, home), spec)}\n")
+    check_identifier_file(arguments)
+    say(f"{_add(_engine(arguments, spec, home), spec, arguments)}\n")
     return 0
 
 
-def _add(engine: Engine, spec: ContainerSpec) -> str:
+def _add(engine: Engine, spec: ContainerSpec, arguments: Arguments) -> str:
     """Create the container; a name whose container was killed is free again."""
+    if arguments.given("volumes-from"):
+        spec = borrow(engine, spec, arguments.texts("volumes-from"))
     try:
-        return engine.create(spec)
+        identifier = engine.create(spec)
     except ConflictError:
         reclaim(engine)
-        return engine.create(spec)
+        identifier = engine.create(spec)
+    if arguments.given("cidfile"):
+        write_identifier(arguments.text("cidfile"), identifier)
+    return identifier
 
 
 def _engine(arguments: Arguments, spec: ContainerSpec, home: str) -> Engine:

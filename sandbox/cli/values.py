@@ -1,4 +1,4 @@
-"""Values as people write them in options: sizes, environment, volumes, labels, hosts. Pure.
+"""Values as people write them in options: sizes, environment, labels, hosts. Pure.
 
 Docker's notations (docker/go-units, docker/cli `opts`); each function raises UsageError that names the option and the
 value.
@@ -9,15 +9,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sandbox.cli.options import UsageError
-from sandbox.runtime.spec import Mount, MountKind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Iterable, Mapping
 
 _UNITS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40, "p": 1 << 50}
-_NAME = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-")
-_IGNORED_VOLUME_OPTIONS = frozenset(("rw", "z", "Z", "rprivate", "private"))  # what a mount is anyway, and SELinux's
-_IGNORED_TMPFS_OPTIONS = frozenset(("rw", "noexec", "nosuid", "nodev"))
 
 
 def size(text: str, option: str) -> int:
@@ -57,6 +53,23 @@ def environment(entries: Iterable[str], option: str, ours: Mapping[str, str]) ->
     return result
 
 
+def lines(text: str, path: str, option: str) -> list[str]:
+    """The entries of a file for `environment` or `labels`: one a line, `#` begins a comment, nothing is unquoted.
+
+    Docker's format: blanks before an entry do not count, those in a name are a mistake.
+    """
+    found = []
+    for number, line in enumerate(text.removeprefix("\ufeff").splitlines(), 1):
+        entry = line.lstrip()
+        if not entry or entry.startswith("#"):
+            continue
+        name = entry.partition("=")[0]
+        if not name or any(character.isspace() for character in name):
+            raise UsageError(f"{option} {path}, line {number}: {name[:40]!r} is not a name", hint="write NAME=VALUE")
+        found.append(entry)
+    return found
+
+
 def labels(entries: Iterable[str], option: str) -> dict[str, str]:
     """`NAME=value`, or a NAME with an empty value."""
     result: dict[str, str] = {}
@@ -89,91 +102,3 @@ def host(text: str, option: str) -> tuple[str, str]:
     if not name or not parsed:
         raise UsageError(f"{option} {text!r} is not a name and an address", hint="such as db:10.0.0.7")
     return name, parsed
-
-
-def volume(text: str, option: str, resolve: Callable[[str], str]) -> Mount:
-    """`HOST:CONTAINER[:ro]`, where HOST is a path (absolute, or relative with a leading `.`) or a volume's name;
-    `CONTAINER` alone is a volume without a name.
-
-    `resolve` makes a relative path absolute.
-    """
-    source, colon, rest = text.partition(":")
-    target, _, options = rest.partition(":")
-    if not colon:
-        return _mount(MountKind.VOLUME, "", text, f"{option} {text!r}", resolve, read_only=False)
-    if not source or not target:
-        raise UsageError(f"{option} {text!r} is not HOST:CONTAINER[:ro]")
-    read_only = False
-    for word in options.split(",") if options else ():
-        if word == "ro":
-            read_only = True
-        elif word not in _IGNORED_VOLUME_OPTIONS:
-            raise UsageError(f"{option} {text!r}: unknown mode {word!r}", hint="ro or rw")
-    kind = MountKind.BIND if source[0] in "/." else MountKind.VOLUME
-    return _mount(kind, source, target, f"{option} {text!r}", resolve, read_only=read_only)
-
-
-def mount(text: str, option: str, resolve: Callable[[str], str]) -> Mount:
-    """Docker's long form: `type=bind,source=/a,target=/b,readonly`, `type=volume,…`, `type=tmpfs,target=/t`."""
-    fields: dict[str, str] = {}
-    for word in text.split(","):
-        key, equals, value = word.partition("=")
-        key = {"src": "source", "dst": "target", "destination": "target", "ro": "readonly"}.get(key, key)
-        if key not in ("type", "source", "target", "readonly", "tmpfs-size"):
-            raise UsageError(
-                f"{option} {text!r}: unknown field {key!r}", hint="type, source, target, readonly, tmpfs-size"
-            )
-        fields[key] = value if equals else "true"
-    kind = fields.get("type", "volume")
-    if kind not in list(MountKind):
-        raise UsageError(f"{option} {text!r}: unknown type {kind!r}", hint="bind, volume or tmpfs")
-    if not fields.get("target"):
-        raise UsageError(f"{option} {text!r} has no target", hint="add target=/path")
-    source = fields.get("source", "")
-    if source and kind == MountKind.TMPFS:
-        raise UsageError(f"{option} {text!r}: tmpfs has no source")
-    if not source and kind == MountKind.BIND:
-        raise UsageError(f"{option} {text!r}: bind needs a source")
-    return _mount(
-        MountKind(kind),
-        source,
-        fields["target"],
-        f"{option} {text!r}",
-        resolve,
-        read_only=fields.get("readonly", "false") in ("true", "1"),
-        limit=size(fields["tmpfs-size"], f"{option} tmpfs-size") if "tmpfs-size" in fields else None,
-    )
-
-
-def tmpfs(text: str, option: str) -> Mount:
-    """`/path[:size=64m,ro]`."""
-    target, _, options = text.partition(":")
-    read_only, limit = False, None
-    for word in options.split(",") if options else ():
-        key, _, value = word.partition("=")
-        if key == "size":
-            limit = size(value, f"{option} size")
-        elif word == "ro":
-            read_only = True
-        elif word not in _IGNORED_TMPFS_OPTIONS:
-            raise UsageError(f"{option} {text!r}: unknown option {word!r}", hint="size=64m, ro")
-    return _mount(MountKind.TMPFS, "", target, f"{option} {text!r}", str, read_only=read_only, limit=limit)
-
-
-def _mount(
-    kind: MountKind,
-    source: str,
-    target: str,
-    what: str,
-    resolve: Callable[[str], str],
-    *,
-    read_only: bool,
-    limit: int | None = None,
-) -> Mount:
-    if not target.startswith("/"):
-        raise UsageError(f"{what}: the path in the container is not absolute", hint="begin it with /")
-    if kind is MountKind.BIND:
-        source = resolve(source)
-    elif kind is MountKind.VOLUME and source and (source[0] in "_.-" or not _NAME.issuperset(source)):
-        raise UsageError(f"{what}: {source!r} is no name of a volume", hint="for a host's path begin it with / or ./")
-    return Mount(kind=kind, source=source, target=target, read_only=read_only, size=limit)

@@ -6,6 +6,7 @@ pid alone is no identity, `(boot_id, pid, start_time)` is. Source: prctl(2), clo
 
 from __future__ import annotations
 
+import ctypes
 import os
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,7 @@ _PR_SET_NO_NEW_PRIVS = 38
 _CLOSE_RANGE_CLOEXEC = 4
 _NAME_SIZE = 15  # TASK_COMM_LEN less the closing NUL
 _START_TIME_FIELD = 22  # counted from 1, proc_pid_stat(5)
+_ARGUMENTS = (48, 49)  # where they begin and end
 _FIELDS_BEFORE_STATE = 2  # pid and (comm)
 
 LAST_DESCRIPTOR = 0xFFFF_FFFF  # "to the end" for close_range
@@ -62,6 +64,24 @@ def set_keep_capabilities(keep: bool) -> None:
 def set_name(name: str) -> None:
     """The name in `ps` and /proc/PID/comm; cut to 15 bytes."""
     prctl(_PR_SET_NAME, os.fsencode(name)[:_NAME_SIZE])
+
+
+def set_title(text: str) -> None:
+    """What stands in for this process's arguments in `ps` and /proc/PID/cmdline, cut to their length.
+
+    That file can be read by everybody who sees the process, so the words of the command that a process was forked from
+    must not stay there when it enters a container. The arguments are overwritten where the kernel put them (fields 48
+    and 49 of proc_pid_stat(5)).
+    """
+    descriptor = os.open("/proc/self/stat", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        stat = os.read(descriptor, 4096)
+    finally:
+        os.close(descriptor)
+    fields = stat[stat.rindex(b")") + 1 :].split()
+    start, end = (int(fields[number - _FIELDS_BEFORE_STATE - 1]) for number in _ARGUMENTS)
+    if 0 < start < end:
+        ctypes.memmove(start, os.fsencode(text)[: end - start - 1].ljust(end - start, b"\0"), end - start)
 
 
 def set_child_subreaper(subreaper: bool) -> None:

@@ -7,8 +7,7 @@ Called by the CLI and the Remote API (`parse`) and by the runtime's init (`apply
 from __future__ import annotations
 
 import resource
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from sandbox.errors import InvalidError
 
@@ -37,8 +36,7 @@ NUMBERS = {
 UNLIMITED = resource.RLIM_INFINITY
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ResourceLimit:
+class ResourceLimit(NamedTuple):
     """`soft` is in force and may be raised by the process up to `hard`; units as in getrlimit(2), `UNLIMITED` for
     none.
     """
@@ -73,8 +71,8 @@ def _value(word: str, text: str) -> int:
     return int(word)
 
 
-def apply(limits: Iterable[ResourceLimit]) -> tuple[str, ...]:
-    """Set the limits of this process; one sentence for each that could only be set in part.
+def apply(limits: Iterable[ResourceLimit], pid: int = 0) -> tuple[str, ...]:
+    """Set the limits of process `pid`, 0 for this one; one sentence for each that could only be set in part.
 
     Raising a hard limit takes SYS_RESOURCE in the first user namespace; without it the present hard limit is the most
     there is.
@@ -83,11 +81,11 @@ def apply(limits: Iterable[ResourceLimit]) -> tuple[str, ...]:
     for limit in limits:
         number = NUMBERS[limit.name]
         try:
-            resource.setrlimit(number, (limit.soft, limit.hard))
-        except (ValueError, PermissionError):  # setrlimit says EPERM as ValueError
-            _, most = resource.getrlimit(number)
+            resource.prlimit(pid, number, (limit.soft, limit.hard))
+        except (ValueError, PermissionError):  # both are said of EPERM
+            _, most = resource.prlimit(pid, number)
             soft, hard = _lower(limit.soft, most), _lower(limit.hard, most)
-            resource.setrlimit(number, (soft, hard))
+            resource.prlimit(pid, number, (soft, hard))
             warnings.append(
                 f"ulimit {limit.name} is {_show(soft)}:{_show(hard)} and not {_show(limit.soft)}:{_show(limit.hard)}: "
                 "the hard limit cannot be raised here"

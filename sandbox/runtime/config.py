@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sandbox.errors import InvalidError
-from sandbox.runtime.spec import ContainerSpec, Dns, Endpoint, LogDriver, Mount, MountKind, Resources, Security
+from sandbox.runtime.spec import ContainerSpec, Device, Dns, Endpoint, LogDriver, Mount, MountKind, Resources, Security
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -117,11 +117,15 @@ def _environment(spec: ContainerSpec, image: Mapping[str, str], hostname: str) -
     return tuple(f"{name}={value}" for name, value in merged.items())
 
 
+_MAPPINGS = ("environment", "labels", "sysctls")
+_TUPLES = ("entrypoint", "command", "aliases", "ulimits", "groups")
+
+
 def _spec_to_json(spec: ContainerSpec) -> dict[str, Any]:
     return spec._asdict() | {
-        "environment": dict(spec.environment),
-        "labels": dict(spec.labels),
+        **{name: dict(getattr(spec, name)) for name in _MAPPINGS},
         "mounts": [mount._asdict() for mount in spec.mounts],
+        "devices": [device._asdict() for device in spec.devices],
         "resources": spec.resources._asdict(),
         "security": spec.security._asdict(),
     }
@@ -132,35 +136,28 @@ def _mount_from_json(data: dict[str, Any]) -> Mount:
 
 
 def _spec_from_json(data: dict[str, Any]) -> ContainerSpec:
+    """Read back; a field that a former version did not write has its default."""
     security = data["security"]
     ports = data.get("ports", ())
     if ports:
         from sandbox.network.records import PortRequest  # noqa: PLC0415  (few containers publish ports)
 
         ports = [PortRequest(*port) for port in ports]
+    lists = ("capabilities_add", "capabilities_drop")
     return ContainerSpec(
         **(
             data
+            | {name: tuple(data[name]) for name in _TUPLES if data.get(name) is not None}
             | {
-                "entrypoint": None if data["entrypoint"] is None else tuple(data["entrypoint"]),
-                "command": None if data["command"] is None else tuple(data["command"]),
-                "aliases": tuple(data["aliases"]),
                 "endpoints": tuple(Endpoint(one[0], tuple(one[1]), *one[2:]) for one in data.get("endpoints", ())),
                 "ports": tuple(ports),
                 "exposed": tuple(data.get("exposed", ())),
                 "dns": Dns(*map(tuple, data.get("dns", ()))),
                 "extra_hosts": tuple((name, address) for name, address in data["extra_hosts"]),
                 "mounts": tuple(map(_mount_from_json, data["mounts"])),
+                "devices": tuple(Device(**device) for device in data.get("devices", ())),
                 "resources": Resources(**data["resources"]),
-                "security": Security(
-                    **(
-                        security
-                        | {
-                            "capabilities_add": tuple(security["capabilities_add"]),
-                            "capabilities_drop": tuple(security["capabilities_drop"]),
-                        }
-                    )
-                ),
+                "security": Security(**(security | {name: tuple(security[name]) for name in lists})),
                 "log_driver": LogDriver(data["log_driver"]),
             }
         )

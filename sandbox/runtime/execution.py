@@ -107,11 +107,13 @@ def start(
     entrances = () if group is None else group.entrances()
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     supervisor = os.pidfd_open(os.getpid())
+    limit = _limiter(config.spec.ulimits)
     pid = 0
 
     def between() -> None:
         nonlocal pid
         process.set_dumpable(False)
+        limit()
         process.pidfd_setns(host.pidfd, joined)
         pid, pidfd = namespaces.clone(cgroup=birthplace, parent=True)
         if pid == 0:
@@ -137,6 +139,16 @@ def start(
         theirs.close()
         for descriptor in (supervisor, *entrances, *(() if birthplace is None else (birthplace,))):
             os.close(descriptor)
+
+
+def _limiter(ulimits: Sequence[str]) -> Callable[[], object]:
+    """What sets the container's limits of single processes on the process that calls it, while it has the rights."""
+    if not ulimits:
+        return lambda: None
+    from sandbox.kernel import rlimits  # noqa: PLC0415  (few containers have any)
+
+    limits = tuple(map(rlimits.parse, ulimits))
+    return lambda: rlimits.apply(limits)
 
 
 def _nulls() -> tuple[int, int, int]:
@@ -167,7 +179,7 @@ def _prepare(init: Init, config: ContainerConfig, spec: ExecSpec, plan: op.Plan,
     no_new_privileges = security.no_new_privileges and not privileged
     if not privileged and not no_new_privileges:  # see the plan
         _filter(plan)
-    become_user(init, spec.user or config.user, keep, no_new_privileges=no_new_privileges)
+    become_user(init, spec.user or config.user, keep, no_new_privileges=no_new_privileges, groups=config.spec.groups)
     environment = dict(entry.partition("=")[::2] for entry in config.environment) | dict(spec.environment)
     environment.setdefault("HOME", init.home)
     prepare_exec(init)

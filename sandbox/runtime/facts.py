@@ -197,6 +197,7 @@ def _bind(home: Path, mount: Mount, privileged: bool) -> Bind:
         directory=stat.S_ISDIR(information.st_mode),
         idmapped=privileged,
         recursive=mount.recursive,
+        propagation=mount.propagation,
     )
 
 

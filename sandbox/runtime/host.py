@@ -6,7 +6,8 @@ supervisor's own and reach init as descriptors, so the host's mount table never 
 however the supervisor ends.
 
 Init works in the supervisor's memory (`kernel.vfork`) where it can enter its control group by itself. Into a cgroup2 it
-has to be cloned, or moved by the user's systemd: then it is a forked child, which tells its errors over `channel`.
+has to be cloned, or moved by the user's systemd: then it is a forked child, which tells its errors over `channel`. So
+it is where it stays beside the command, or gets limits that only the host's root may set.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ import socket
 import stat
 from typing import TYPE_CHECKING
 
-from sandbox.errors import SandboxError, UnsupportedError
-from sandbox.kernel import credentials, idmap, mounts, namespaces, process, vfork
+from sandbox.errors import InvalidError, NotFoundError, SandboxError, UnsupportedError
+from sandbox.kernel import cgroups, credentials, idmap, mounts, namespaces, process, vfork
 from sandbox.kernel.cgroups import Cgroup
 from sandbox.kernel.mounts import Attr
 from sandbox.kernel.namespaces import Flags
@@ -61,6 +62,7 @@ class Host:
         self._ids: idmap.IdMap | None = None
         self._mounts: dict[str, int] = {}
         self._plan: op.Plan | None = None
+        self._at_birth: list[Callable[[], object]] = []  # what needs init's pid, before init does anything
 
     def execute(self, plan: op.Plan) -> None:
         """Carry out the host's side, and init's in its process; returns when the container's command runs."""
@@ -101,10 +103,12 @@ class Host:
         prepare = functools.partial(init.prepare, self._plan.init, self._stdio)
         enter = functools.partial(self._enter_namespaces, operation.namespaces)
         try:
-            if birthplace is None and cgroup is self.cgroup:
+            if birthplace is None and cgroup is self.cgroup and not self._needs_memory_of_its_own():
                 self._spawn(prepare, enter)
             else:
                 self._fork(prepare, enter, birthplace, theirs)
+                for set_up in self._at_birth:
+                    set_up()
                 control.send(ours, {"event": "go"})
             theirs.close()
             self.pidfd = os.pidfd_open(self.pid)
@@ -115,6 +119,11 @@ class Host:
             ours.close()
             for descriptor in (supervisor, *entrances, *(() if birthplace is None else (birthplace,))):
                 os.close(descriptor)
+
+    def _needs_memory_of_its_own(self) -> bool:
+        """Whether init stays (`--init`), or has to be looked after between its birth and its work."""
+        assert self._plan is not None, "execute sets it"  # noqa: S101
+        return bool(self._at_birth) or isinstance(self._plan.init[-1], op.ExecuteChild)
 
     def _enter_namespaces(self, further: Flags) -> None:
         process.set_dumpable(False)
@@ -209,6 +218,44 @@ class Host:
                 )
         if operation.read_only:
             mounts.set_attributes(tree, set=Attr.RDONLY, recursive=operation.recursive)
+        if operation.private:
+            mounts.set_attributes(tree, propagation=mounts.Mount.PRIVATE, recursive=operation.recursive)
+
+    def _make_device(self, operation: op.MakeDevice) -> None:
+        try:
+            found = os.stat(operation.source)
+        except OSError as error:
+            raise NotFoundError(
+                f"no device {operation.source!r} on the host: {(error.strerror or '').lower()}",
+                reference="no-such-device",
+            ) from error
+        if not stat.S_ISCHR(found.st_mode) and not stat.S_ISBLK(found.st_mode):
+            raise InvalidError(f"{operation.source!r} is not a device", hint="mount it with -v", reference="no-device")
+        if not operation.made:
+            self._mounts[operation.key] = mounts.open_tree(operation.source, clone=True)
+            return
+        assert self._ids is not None, "ids are mapped first"  # noqa: S101
+        name = operation.key.replace("/", "-")
+        os.mknod(name, found.st_mode, found.st_rdev)
+        os.chown(name, self._ids.uids[0].host, self._ids.gids[0].host)
+        os.chmod(name, stat.S_IMODE(found.st_mode))
+        self._mounts[operation.key] = mounts.open_tree(name, clone=True)
+
+    def _set_process_limits(self, operation: op.SetProcessLimits) -> None:
+        from sandbox.kernel import rlimits  # noqa: PLC0415  (few containers have any)
+
+        limits = tuple(map(rlimits.parse, operation.limits))
+        self._at_birth.append(lambda: self.warnings.extend(rlimits.apply(limits, self.pid)))
+
+    def _set_oom_score(self, operation: op.SetOomScore) -> None:
+        def set_it() -> None:
+            try:
+                cgroups.write(f"/proc/{self.pid}/oom_score_adj", str(operation.adjustment))
+            except OSError as error:
+                reason = (error.strerror or "").lower()
+                self.warnings.append(f"oom_score_adj {operation.adjustment} is not set: {reason}")
+
+        self._at_birth.append(set_it)
 
     def _connect_network(self, operation: op.ConnectNetwork) -> None:
         self.networks.connect(operation.attachment, self._namespaces[Flags.NEWNET])
@@ -219,9 +266,10 @@ class Host:
             self.warnings.extend(self.cgroup.warnings)
 
 
-def _unshare_mounts(_: Host, __: op.UnshareMounts) -> None:
+def _unshare_mounts(_: Host, operation: op.UnshareMounts) -> None:
     namespaces.unshare(Flags.NEWNS)
-    mounts.mount("", "/", "", mounts.Mount.PRIVATE | mounts.Mount.REC)
+    kind = mounts.Mount.SLAVE if operation.slave else mounts.Mount.PRIVATE
+    mounts.mount("", "/", "", kind | mounts.Mount.REC)
 
 
 def _write_file(_: Host, operation: op.WriteFile) -> None:
@@ -246,6 +294,9 @@ _ACTIONS: dict[type, Callable[[Host, Any], None]] = {
     op.MountLayer: Host._mount_layer,
     op.MountOverlay: Host._mount_overlay,
     op.PrepareMount: Host._prepare_mount,
+    op.MakeDevice: Host._make_device,
+    op.SetProcessLimits: Host._set_process_limits,
+    op.SetOomScore: Host._set_oom_score,
     op.ConnectNetwork: Host._connect_network,
     op.StartInit: Host._start_init,
 }

@@ -18,12 +18,12 @@ import stat
 from typing import TYPE_CHECKING
 
 from sandbox.errors import InvalidError, SandboxError
-from sandbox.kernel import capabilities, cgroups, mounts, namespaces, paths, polling, process, pty, seccomp
+from sandbox.kernel import capabilities, cgroups, mounts, namespaces, paths, polling, process, pty, seccomp, syscalls
 from sandbox.kernel.mounts import Attr
 from sandbox.kernel.namespaces import Flags
 from sandbox.kernel.vfork import Command
 from sandbox.network import interface
-from sandbox.runtime import control, filters, users
+from sandbox.runtime import control, filters, reaping, users
 from sandbox.runtime import operations as op
 
 if TYPE_CHECKING:
@@ -103,6 +103,14 @@ def _set_hostname(_: Init, operation: op.SetHostname) -> None:
         socket.sethostname(operation.name)
     except OSError as error:
         raise InvalidError(f"hostname {operation.name!r}: {error.strerror}", hint="use up to 64 characters") from error
+    if operation.domain:
+        domain = operation.domain.encode()
+        try:
+            syscalls.syscall("setdomainname", domain, len(domain))
+        except OSError as error:
+            raise InvalidError(
+                f"domain name {operation.domain!r}: {error.strerror}", hint="use up to 64 characters"
+            ) from error
 
 
 def _hold_place(init: Init, operation: op.HoldPlace) -> None:
@@ -225,6 +233,22 @@ def _read_only_path(init: Init, operation: op.ReadOnlyPath) -> None:
     os.close(target)
 
 
+def _set_parameter(init: Init, operation: op.SetParameter) -> None:
+    path = f"/proc/sys/{operation.name.replace('.', '/')}"
+    try:
+        descriptor = init.beneath().open(path, os.O_WRONLY)
+        try:
+            os.write(descriptor, operation.value.encode())
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise InvalidError(
+            f"cannot set {operation.name} to {operation.value!r}: {(error.strerror or '').lower()}",
+            hint="this kernel does not have it" if error.errno == errno.ENOENT else "",
+            reference="bad-sysctl",
+        ) from error
+
+
 def _seal_root(_: Init, __: op.SealRoot) -> None:
     mounts.set_attributes("/", set=Attr.RDONLY)
 
@@ -249,13 +273,30 @@ def enter_directory(root: paths.Root, path: str) -> None:
 
 
 def _become_user(init: Init, operation: op.BecomeUser) -> None:
-    become_user(init, operation.user, operation.capabilities, no_new_privileges=operation.no_new_privileges)
+    become_user(
+        init,
+        operation.user,
+        operation.capabilities,
+        no_new_privileges=operation.no_new_privileges,
+        groups=operation.groups,
+    )
 
 
-def become_user(init: Init, user: str, keep: frozenset[capabilities.Capability], *, no_new_privileges: bool) -> None:
+def become_user(
+    init: Init,
+    user: str,
+    keep: frozenset[capabilities.Capability],
+    *,
+    no_new_privileges: bool,
+    groups: tuple[str, ...] = (),
+) -> None:
     """Resolve `user` against the image's files, own standard streams as that user, and drop what is not in `keep`."""
     root = init.beneath()
-    identity = users.resolve(user, _account_file(root, "/etc/passwd"), _account_file(root, "/etc/group"))
+    passwd, group = _account_file(root, "/etc/passwd"), _account_file(root, "/etc/group")
+    identity = users.resolve(user, passwd, group)
+    if groups:
+        further = users.resolve_groups(groups, group)
+        identity = identity._replace(groups=tuple(dict.fromkeys((*identity.groups, *further))))
     init.home = identity.home
     for descriptor in range(3):
         # So that /dev/stdout can be opened again by the user (nginx logs that way); streams that are not ours refuse.
@@ -319,6 +360,15 @@ def _execute(init: Init, operation: op.Execute) -> Command:
     environment = dict(entry.partition("=")[::2] for entry in operation.environment)
     environment.setdefault("HOME", init.home)
     return command(operation.argv, environment)
+
+
+def _execute_child(init: Init, operation: op.ExecuteChild) -> Command:
+    """This process has memory of its own, and stays; its child returns from here."""
+    found = _execute(init, op.Execute(operation.argv, operation.environment))
+    child = reaping.fork_child()
+    if child:
+        reaping.serve(child)
+    return found
 
 
 def command(argv: Sequence[str], environment: dict[str, str]) -> Command:
@@ -386,9 +436,11 @@ _ACTIONS: dict[type, Callable[[Init, Any], Command | None]] = {
     op.PivotRoot: _pivot_root,
     op.MaskPath: _mask_path,
     op.ReadOnlyPath: _read_only_path,
+    op.SetParameter: _set_parameter,
     op.SealRoot: _seal_root,
     op.EnterDirectory: _enter_directory,
     op.BecomeUser: _become_user,
     op.InstallSeccomp: _install_seccomp,
     op.Execute: _execute,
+    op.ExecuteChild: _execute_child,
 }

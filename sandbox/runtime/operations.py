@@ -21,7 +21,12 @@ if TYPE_CHECKING:
 
 
 class UnshareMounts(NamedTuple):
-    """A mount namespace of the supervisor's own: whatever is mounted from here on goes when the supervisor does."""
+    """A mount namespace of the supervisor's own: whatever is mounted from here on goes when the supervisor does.
+
+    As a `slave` it sees what is mounted on the host later, for binds that pass that on.
+    """
+
+    slave: bool = False
 
 
 class CreateCgroup(NamedTuple):
@@ -81,6 +86,31 @@ class PrepareMount(NamedTuple):
     idmapped: bool
     recursive: bool
     device: tuple[int, int] | None  # (major, minor) that the source must be: CVE-2025-31133
+    private: bool = False  # among binds that pass on what is mounted on the host later, one that does not
+
+
+class MakeDevice(NamedTuple):
+    """A node of the same device as the host's `source`, which the container's root owns, under `key`.
+
+    The host's own node belongs to ids that the container does not have. An ordinary user cannot make one and hands
+    the host's in (`made` is false).
+    """
+
+    key: str
+    source: str
+    made: bool
+
+
+class SetProcessLimits(NamedTuple):
+    """Limits of single processes (setrlimit(2)), as `kernel.rlimits.parse` reads them; set once init is born."""
+
+    limits: tuple[str, ...]
+
+
+class SetOomScore(NamedTuple):
+    """How soon the kernel kills the container when memory runs out; set once init is born."""
+
+    adjustment: int
 
 
 class ConnectNetwork(NamedTuple):
@@ -117,9 +147,10 @@ class UnshareCgroups(NamedTuple):
 
 
 class SetHostname(NamedTuple):
-    """The UTS namespace's host name."""
+    """The UTS namespace's host name, and domain name if there is one."""
 
     name: str
+    domain: str = ""
 
 
 class HoldPlace(NamedTuple):
@@ -195,6 +226,13 @@ class ReadOnlyPath(NamedTuple):
     path: str
 
 
+class SetParameter(NamedTuple):
+    """A kernel parameter (sysctl) of one of the container's own namespaces."""
+
+    name: str
+    value: str
+
+
 class SealRoot(NamedTuple):
     """Make the root read-only (`--read-only`)."""
 
@@ -211,6 +249,7 @@ class BecomeUser(NamedTuple):
     user: str
     capabilities: frozenset[Capability]
     no_new_privileges: bool
+    groups: tuple[str, ...] = ()  # further ones
 
 
 class InstallSeccomp(NamedTuple):
@@ -227,6 +266,13 @@ class Execute(NamedTuple):
     environment: tuple[str, ...]
 
 
+class ExecuteChild(NamedTuple):
+    """Run the command as a child, pass signals on to it, bury orphans and end as it does (`--init`)."""
+
+    argv: tuple[str, ...]
+    environment: tuple[str, ...]
+
+
 HostOperation = (
     UnshareMounts
     | CreateCgroup
@@ -236,6 +282,9 @@ HostOperation = (
     | MountLayer
     | MountOverlay
     | PrepareMount
+    | MakeDevice
+    | SetProcessLimits
+    | SetOomScore
     | ConnectNetwork
     | StartInit
 )
@@ -255,11 +304,13 @@ InitOperation = (
     | PivotRoot
     | MaskPath
     | ReadOnlyPath
+    | SetParameter
     | SealRoot
     | EnterDirectory
     | BecomeUser
     | InstallSeccomp
     | Execute
+    | ExecuteChild
 )
 
 

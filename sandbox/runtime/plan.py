@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from sandbox.kernel.idmap import IdMap
     from sandbox.network.records import Attachment
     from sandbox.runtime.config import ContainerConfig
-    from sandbox.runtime.spec import Mount, Security
+    from sandbox.runtime.spec import Device, Mount, Security
 
 DEVICES = {"null": (1, 3), "zero": (1, 5), "full": (1, 7), "random": (1, 8), "urandom": (1, 9), "tty": (5, 0)}
 LINKS = (
@@ -61,6 +61,7 @@ class Bind(NamedTuple):
     idmapped: bool
     recursive: bool
     fill: bool = False  # a new volume
+    propagation: str = ""
 
 
 class Facts(NamedTuple):
@@ -115,10 +116,12 @@ def _host(config: ContainerConfig, facts: Facts) -> Iterator[op.HostOperation]:
     namespaces = Flags.NEWUSER | Flags.NEWUTS | Flags.NEWIPC
     if facts.network != "host":
         namespaces |= Flags.NEWNET
-    yield op.UnshareMounts()
+    passing_on = any(bind.propagation == "slave" for bind in facts.binds)
+    yield op.UnshareMounts(slave=passing_on)
     if facts.cgroup:
         yield op.CreateCgroup(facts.cgroup, facts.limits, asked=config.spec.resources != Resources())
     yield op.CreateNamespaces(namespaces, facts.ids)
+    yield from _process_settings(config)
     for name, text in facts.files:
         yield op.WriteFile(f"{facts.folder}/{name}", text)
     yield op.MountScratch(facts.scratch)
@@ -126,7 +129,24 @@ def _host(config: ContainerConfig, facts: Facts) -> Iterator[op.HostOperation]:
     for source, name in zip(facts.lowers, names, strict=True):
         yield op.MountLayer(source, name, facts.idmapped)
     yield op.MountLayer(facts.folder, "rw", facts.idmapped)
+    for index, device in enumerate(config.spec.devices):
+        yield op.MakeDevice(f"device/{index}", device.source, made=facts.idmapped)
     yield op.MountOverlay(names, facts.userxattr, volatile=config.spec.auto_remove)
+    yield from _prepared(facts, passing_on=passing_on)
+    for attachment in facts.attachments:
+        yield op.ConnectNetwork(attachment)
+    yield op.StartInit(Flags.NEWNS | Flags.NEWPID)
+
+
+def _process_settings(config: ContainerConfig) -> Iterator[op.HostOperation]:
+    if config.spec.ulimits:
+        yield op.SetProcessLimits(config.spec.ulimits)
+    if config.spec.oom_score is not None:
+        yield op.SetOomScore(config.spec.oom_score)
+
+
+def _prepared(facts: Facts, *, passing_on: bool) -> Iterator[op.HostOperation]:
+    """What init gets of the host's: devices, its files in /etc, system directories, what the caller mounts."""
     for name, number in DEVICES.items():
         yield op.PrepareMount(f"dev/{name}", f"/dev/{name}", False, False, False, number)
     for name in FILES:
@@ -137,10 +157,10 @@ def _host(config: ContainerConfig, facts: Facts) -> Iterator[op.HostOperation]:
         if fstype == "cgroup":
             yield op.PrepareMount(f"cgroup/{name}", source, True, False, False, None)
     for index, bind in enumerate(facts.binds):
-        yield op.PrepareMount(f"bind/{index}", bind.source, bind.read_only, bind.idmapped, bind.recursive, None)
-    for attachment in facts.attachments:
-        yield op.ConnectNetwork(attachment)
-    yield op.StartInit(Flags.NEWNS | Flags.NEWPID)
+        private = passing_on and bind.propagation != "slave"
+        yield op.PrepareMount(
+            f"bind/{index}", bind.source, bind.read_only, bind.idmapped, bind.recursive, None, private
+        )
 
 
 def _init(config: ContainerConfig, facts: Facts) -> Iterator[op.InitOperation]:
@@ -151,27 +171,29 @@ def _init(config: ContainerConfig, facts: Facts) -> Iterator[op.InitOperation]:
     yield op.BecomeRoot(facts.set_groups)
     if facts.cgroup:
         yield op.UnshareCgroups()
-    yield op.SetHostname(config.hostname)
+    yield op.SetHostname(config.hostname, config.spec.domainname)
     for target, filesystem in filesystems:
         yield op.PrepareFilesystem(target, *filesystem)
     yield op.AttachRoot()
     if facts.network != "host":
         yield op.ConfigureNetwork(facts.attachments)
     placed = {target for target, _ in filesystems}
-    yield from _system_mounts(facts, placed)
+    yield from _system_mounts(facts, placed, config.spec.devices)
     yield from _user_mounts(config.spec.mounts, facts.binds)
     yield from _files(config.spec.mounts)
     yield op.PivotRoot()
     if config.spec.terminal:
         yield op.OpenTerminal()
     yield from _restrictions(config)
-    yield op.Execute(config.argv, config.environment)
+    yield (op.ExecuteChild if config.spec.init else op.Execute)(config.argv, config.environment)
 
 
 def _restrictions(config: ContainerConfig) -> Iterator[op.InitOperation]:
     """What is taken away before the command runs, the system calls last."""
     security = config.spec.security
     keep = capability_set(security)
+    for name, value in config.spec.sysctls.items():
+        yield op.SetParameter(name, value)
     if not security.privileged:
         for path in MASKED_PATHS:
             yield op.MaskPath(path)
@@ -185,7 +207,7 @@ def _restrictions(config: ContainerConfig) -> Iterator[op.InitOperation]:
     # Last, where it may be: without no_new_privs it takes CAP_SYS_ADMIN, which goes with the change of the user.
     if not no_new_privileges:
         yield from (op.InstallSeccomp(profile, keep) for profile in profiles)
-    yield op.BecomeUser(config.user, keep, no_new_privileges)
+    yield op.BecomeUser(config.user, keep, no_new_privileges, config.spec.groups)
     if no_new_privileges:
         yield from (op.InstallSeccomp(profile, keep) for profile in profiles)
 
@@ -212,18 +234,29 @@ def _filesystems(config: ContainerConfig, facts: Facts) -> Iterator[tuple[str, _
             yield "/sys/fs/cgroup", ("cgroup2", (), system)
     for mount in config.spec.mounts:
         if mount.kind is MountKind.TMPFS:
-            options: tuple[tuple[str, str | None], ...] = (("mode", "1777"),)
-            if mount.size is not None:
-                options += (("size", str(mount.size)),)
-            yield mount.target, ("tmpfs", options, (*safe, "RDONLY") if mount.read_only else safe)
+            yield mount.target, _tmpfs(mount)
 
 
-def _system_mounts(facts: Facts, filesystems: set[str]) -> Iterator[op.InitOperation]:
+def _tmpfs(mount: Mount) -> _Filesystem:
+    """What `--tmpfs` and `--mount type=tmpfs` ask for; nothing in it is executed, unless that is said."""
+    options: dict[str, str | None] = {"mode": "1777"}
+    if mount.size is not None:
+        options["size"] = str(mount.size)
+    options |= {key: value for key, equals, value in (word.partition("=") for word in mount.options) if equals}
+    allowed = {"exec": "NOEXEC", "suid": "NOSUID", "dev": "NODEV"}
+    lifted = {allowed[word] for word in mount.options if word in allowed}
+    attributes = tuple(name for name in ("NOSUID", "NODEV", "NOEXEC") if name not in lifted)
+    return "tmpfs", tuple(options.items()), (*attributes, "RDONLY") if mount.read_only else attributes
+
+
+def _system_mounts(facts: Facts, filesystems: set[str], devices: tuple[Device, ...]) -> Iterator[op.InitOperation]:
     """What every container has, outer targets first."""
     for target in ("/proc", "/dev", "/dev/pts", "/dev/shm", "/dev/mqueue"):  # noqa: S108
         yield op.PlaceMount(target, target, directory=True)
     for name in DEVICES:
         yield op.PlaceMount(f"dev/{name}", f"/dev/{name}", directory=False)
+    for index, device in enumerate(devices):
+        yield op.PlaceMount(f"device/{index}", device.target, directory=False)
     yield op.LinkDevices(LINKS)
     yield op.PlaceMount("/sys" if facts.network != "host" else "sys", "/sys", directory=True)
     if "/sys/fs/cgroup" in filesystems:

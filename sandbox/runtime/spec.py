@@ -48,6 +48,7 @@ class Mount(NamedTuple):
     anonymous: bool = False  # a volume that goes with its container
     copy: bool = True  # a new volume is filled with what the image has there
     recursive: bool = True  # with the mounts below a bind's source
+    propagation: str = ""  # of a bind: private, or slave: what is mounted there on the host later is seen, too
     options: tuple[str, ...] = ()  # of a tmpfs: mode=…, uid=…, gid=…, nr_inodes=…, exec, suid, dev
 
 
@@ -94,6 +95,13 @@ class Endpoint(NamedTuple):
     address6: str = ""
 
 
+class Device(NamedTuple):
+    """A device node of the host at `source`, found at `target` in the container."""
+
+    source: str
+    target: str
+
+
 class ContainerSpec(NamedTuple):
     """One container. `entrypoint`/`command` of `None` mean the image's; an empty tuple clears it."""
 
@@ -126,6 +134,13 @@ class ContainerSpec(NamedTuple):
     security: Security = Security()
     stop_signal: str = ""
     stop_timeout: int = 10  # seconds
+    ulimits: tuple[str, ...] = ()  # as `kernel.rlimits.parse` reads them
+    sysctls: Mapping[str, str] = MappingProxyType({})  # of the container's own namespaces
+    devices: tuple[Device, ...] = ()
+    groups: tuple[str, ...] = ()  # further groups of the user
+    oom_score: int | None = None  # oom_score_adj of proc(5)
+    init: bool = False  # pid 1 is the engine's own, the command its child
+    domainname: str = ""
     restart: str = "no"  # no | on-failure[:times] | always | unless-stopped
     log_driver: LogDriver = LogDriver.LOCAL
 

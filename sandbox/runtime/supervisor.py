@@ -66,6 +66,7 @@ def run(home: Path, identifier: str, lock: int, starter: socket.socket, stdio: S
     """
     try:
         process.set_name(f"hako:{identifier[:10]}")
+        process.set_title(f"hako: {identifier[:12]}")  # which its children have, too, until their exec
         Supervisor(home, identifier, lock, starter, stdio).run()
     except BaseException as error:
         _say(starter, error)

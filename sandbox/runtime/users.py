@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from sandbox.errors import InvalidError, NotFoundError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 _LARGEST_ID = 2**31 - 1
 
@@ -65,6 +65,22 @@ def resolve(user: str, passwd: bytes, group: bytes) -> Identity:
         )
     )
     return Identity(uid, gid, members, home)
+
+
+def resolve_groups(names: Iterable[str], group: bytes) -> tuple[int, ...]:
+    """The numbers of groups given by name or number; NotFoundError for a name that the image does not know."""
+    found = []
+    for name in names:
+        number = _number(name, "group")
+        if number is None:
+            row = next((row for row in _rows(group, 4) if row[0] == name), None)
+            if row is None:
+                raise NotFoundError(
+                    f"no group {name!r} in the image's /etc/group", hint="use a number", reference="no-such-group"
+                )
+            number = _number(row[2], "group") or 0
+        found.append(number)
+    return tuple(found)
 
 
 def _number(text: str, kind: str) -> int | None:

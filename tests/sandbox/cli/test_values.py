@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import pytest
 
 from sandbox.cli import values
 from sandbox.cli.options import UsageError
-from sandbox.runtime.spec import Mount, MountKind
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 
 @pytest.mark.parametrize(
@@ -89,104 +84,11 @@ def test_wrong_hosts(text: str) -> None:
         values.host(text, "--add-host")
 
 
-def bind(source: str, target: str, *, read_only: bool = False) -> Mount:
-    """A bind mount."""
-    return Mount(kind=MountKind.BIND, source=source, target=target, read_only=read_only)
-
-
-def absolute(path: str) -> str:
-    """The working directory is /here."""
-    return path if path.startswith("/") else f"/here/{path}"
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("/a:/b", bind("/a", "/b")),
-        ("/a:/b:ro", bind("/a", "/b", read_only=True)),
-        ("/a:/b:rw,Z", bind("/a", "/b")),
-        ("/b", Mount(kind=MountKind.VOLUME, target="/b")),
-        ("./a:/b", bind("/here/./a", "/b")),
-        ("data:/b", Mount(kind=MountKind.VOLUME, source="data", target="/b")),
-        ("data.1_x-y:/b:ro", Mount(kind=MountKind.VOLUME, source="data.1_x-y", target="/b", read_only=True)),
-    ],
-)
-def test_volumes(text: str, expected: Mount) -> None:
-    """Host paths and named volumes."""
-    assert values.volume(text, "-v", absolute) == expected
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("a", "not absolute"),
-        (":/b", "is not HOST:CONTAINER"),
-        ("/a:", "is not HOST:CONTAINER"),
-        ("/a:b", "not absolute"),
-        ("/a:/b:rx", "unknown mode 'rx'"),
-        ("a/b:/c", "'a/b' is no name of a volume"),
-        ("-a:/c", "'-a' is no name of a volume"),
-        ("a\nb:/c", "no name of a volume"),
-    ],
-)
-def test_wrong_volumes(text: str, message: str) -> None:
-    """A volume's name cannot lead out of the state directory."""
-    with pytest.raises(UsageError, match=message):
-        values.volume(text, "-v", absolute)
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("type=bind,source=/a,target=/b", bind("/a", "/b")),
-        ("type=bind,src=a,dst=/b,readonly", bind("/here/a", "/b", read_only=True)),
-        ("type=bind,src=/a,destination=/b,ro=true", bind("/a", "/b", read_only=True)),
-        ("src=data,dst=/b", Mount(kind=MountKind.VOLUME, source="data", target="/b")),
-        ("type=tmpfs,dst=/b,tmpfs-size=1k", Mount(kind=MountKind.TMPFS, target="/b", size=1024)),
-    ],
-)
-def test_mounts(text: str, expected: Mount) -> None:
-    """Docker's long form."""
-    assert values.mount(text, "--mount", absolute) == expected
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("type=bind,source=/a", "has no target"),
-        ("type=bind,target=/b", "bind needs a source"),
-        ("type=tmpfs,source=/a,target=/b", "tmpfs has no source"),
-        ("type=magic,source=/a,target=/b", "unknown type 'magic'"),
-        ("colour=red,target=/b", "unknown field 'colour'"),
-        ("type=volume,source=../x,target=/b", "no name of a volume"),
-        ("type=bind,source=/a,target=b", "not absolute"),
-        ("", "unknown field ''"),
-    ],
-)
-def test_wrong_mounts(text: str, message: str) -> None:
-    """Each mistake names the field."""
-    with pytest.raises(UsageError, match=message):
-        values.mount(text, "--mount", absolute)
-
-
-def test_tmpfs() -> None:
-    """A path, and docker's options that mean something here."""
-    assert values.tmpfs("/run", "--tmpfs") == Mount(kind=MountKind.TMPFS, target="/run")
-    assert values.tmpfs("/run:rw,noexec,size=64m,ro", "--tmpfs") == Mount(
-        kind=MountKind.TMPFS, target="/run", size=64 << 20, read_only=True
-    )
-
-
-@pytest.mark.parametrize(
-    ("parse", "text"),
-    [
-        (lambda text: values.tmpfs(text, "--tmpfs"), "run"),
-        (lambda text: values.tmpfs(text, "--tmpfs"), "/run:exec"),
-        (lambda text: values.tmpfs(text, "--tmpfs"), "/run:size=x"),
-        (lambda text: values.tmpfs(text, "--tmpfs"), ""),
-    ],
-)
-def test_wrong_tmpfs(parse: Callable[[str], Mount], text: str) -> None:
-    """An option that would be ignored is refused instead."""
-    with pytest.raises(UsageError, match="--tmpfs"):
-        parse(text)
+def test_files_of_entries() -> None:
+    """Docker's: one a line, no quotes, comments and blank lines left out; a name has no blanks."""
+    text = "\ufeffA=1\n# not this\n\n  B = x\n".replace("B = x", "B= x ")
+    assert values.lines(text, "file", "--env-file") == ["A=1", "B= x "]
+    with pytest.raises(UsageError, match="--env-file file, line 2: 'A B' is not a name"):
+        values.lines("A=1\nA B=2", "file", "--env-file")
+    with pytest.raises(UsageError, match="line 1: '' is not a name"):
+        values.lines("=1", "file", "--env-file")

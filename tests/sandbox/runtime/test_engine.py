@@ -420,7 +420,7 @@ def test_inspect_has_docker_names(engine: Engine) -> None:
 def test_a_plan_is_printed_and_nothing_made(engine: Engine) -> None:
     """The plan names every step from the mount namespace to the command, and leaves no container."""
     lines = engine.plan(_spec("true", name="planned")).lines()
-    assert lines[0] == "host  unshare-mounts"
+    assert lines[0] == "host  unshare-mounts slave=no"
     assert lines[-1].startswith("init  execute argv=")
     assert any("mount-overlay" in line for line in lines)
     with pytest.raises(NotFoundError):

@@ -163,7 +163,7 @@ def test_capability_sets(add: tuple[str, ...], drop: tuple[str, ...], expected: 
 def test_a_plan_can_be_read() -> None:
     """One line an operation: side, verb, fields."""
     lines = plan(_config(), FACTS).lines()
-    assert lines[0] == "host  unshare-mounts"
+    assert lines[0] == "host  unshare-mounts slave=no"
     assert "init  place-mount key=hosts target=/etc/hosts directory=no" in lines
     assert lines[-1] == "init  execute argv=true environment=A=b"
     assert plan(_config(), FACTS).warnings == ("one",)

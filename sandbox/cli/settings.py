@@ -1,0 +1,84 @@
+"""The options of `run` and `create` that set up the kernel around a container's processes: limits of single processes,
+kernel parameters, devices, groups. Pure.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sandbox.cli.options import Option, UsageError
+from sandbox.runtime.spec import Device
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sandbox.cli.options import Arguments
+
+OPTIONS = (
+    Option(("--ulimit",), "limit of each process, such as nofile=1024:2048", "NAME=SOFT[:HARD]", many=True),
+    Option(("--sysctl",), "kernel parameter of its own namespaces", "NAME=VALUE", many=True),
+    Option(("--device",), "a device of the host", "PATH[:PATH-INSIDE]", many=True),
+    Option(("--group-add",), "a further group, by name or number", "GROUP", many=True),
+    Option(("--oom-score-adj",), "how soon it is killed when memory runs out (-1000 to 1000)", "NUMBER"),
+    Option(("--init",), "a first process of the engine's, which passes signals on and buries orphans"),
+    Option(("--domainname",), "domain name in the container", "NAME"),
+)
+_OWN = ("kernel.msgmax", "kernel.msgmnb", "kernel.msgmni", "kernel.sem", "kernel.shmall", "kernel.shmmax",
+        "kernel.shmmni", "kernel.shm_rmid_forced")  # fmt: skip
+_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.")
+
+
+def settings(arguments: Arguments, resolve: Callable[[str], str]) -> dict[str, Any]:
+    """The fields of ContainerSpec that the line gives."""
+    adjustment = arguments.number("oom-score-adj", least=-1000)
+    if adjustment is not None and adjustment > 1000:
+        raise UsageError(f"--oom-score-adj {adjustment} is too much", hint="from -1000 to 1000")
+    return {
+        "ulimits": _ulimits(arguments.texts("ulimit")),
+        "sysctls": dict(sysctl(text, arguments.text("network")) for text in arguments.texts("sysctl")),
+        "devices": tuple(device(text, resolve) for text in arguments.texts("device")),
+        "groups": tuple(arguments.texts("group-add")),
+        "oom_score": adjustment,
+        "init": arguments.flag("init"),
+        "domainname": arguments.text("domainname"),
+    }
+
+
+def _ulimits(texts: tuple[str, ...]) -> tuple[str, ...]:
+    if texts:
+        from sandbox.kernel.rlimits import parse  # noqa: PLC0415  (only to check what few lines have)
+
+        for text in texts:
+            parse(text)
+    return texts
+
+
+def sysctl(text: str, network: str) -> tuple[str, str]:
+    """(name, value) of a parameter that belongs to a namespace of the container."""
+    name, equals, value = text.partition("=")
+    name = name.replace("/", ".")
+    if not name or not equals or not _CHARACTERS.issuperset(name) or ".." in name:
+        raise UsageError(f"--sysctl {text!r} is not NAME=VALUE", hint="such as net.core.somaxconn=1024")
+    if name.startswith("net."):
+        if network == "host":
+            raise UsageError(f"--sysctl {name} would be the host's", hint="leave out --network host")
+    elif name not in _OWN and not name.startswith("fs.mqueue."):
+        raise UsageError(
+            f"--sysctl {name} belongs to the whole host",
+            hint="a container has its own of net.*, fs.mqueue.*, kernel.msg*, kernel.sem and kernel.shm*",
+        )
+    return name, value
+
+
+def device(text: str, resolve: Callable[[str], str]) -> Device:
+    """`/dev/x`, `/dev/x:/dev/y`, `/dev/x:/dev/y:rwm`."""
+    source, _, rest = text.partition(":")
+    target, _, permissions = rest.partition(":")
+    if target and not target.startswith("/"):
+        target, permissions = "", target
+    if not source.startswith(("/", ".")):
+        raise UsageError(f"--device {text!r} is not a path of the host", hint="such as /dev/fuse")
+    if permissions and not set("rw") <= set(permissions) <= set("rwm"):
+        raise UsageError(f"--device {text!r}: {permissions!r} cannot be kept to", hint="only rw and rwm; leave it out")
+    source = resolve(source)
+    return Device(source=source, target=target or source)

@@ -1,0 +1,173 @@
+"""Options that set up the kernel around a container: what is read, and what it does."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sandbox.cli import settings
+from sandbox.cli.options import UsageError
+from sandbox.runtime.spec import Device
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.sandbox.cli.conftest import Sandbox
+
+RUN = ("run", "--rm", "--network", "none")
+
+
+@pytest.mark.parametrize(
+    ("text", "network", "message"),
+    [
+        ("kernel.hostname=x", "none", "whole host"),
+        ("vm.overcommit_memory=1", "none", "whole host"),
+        ("kernel.core_pattern=|/x", "none", "whole host"),
+        ("fs.mqueue/../../kernel/core_pattern=x", "none", "not NAME=VALUE"),
+        ("net.ipv4.ip_forward=1", "host", "the host's"),
+        ("net.ipv4.ip_forward", "none", "not NAME=VALUE"),
+    ],
+)
+def test_parameters_of_the_host_are_refused(text: str, network: str, message: str) -> None:
+    """Only those of namespaces that the container has for itself."""
+    with pytest.raises(UsageError, match=message):
+        settings.sysctl(text, network)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("/dev/x", Device("/dev/x", "/dev/x")),
+        ("/dev/x:/dev/y", Device("/dev/x", "/dev/y")),
+        ("/dev/x:/dev/y:rwm", Device("/dev/x", "/dev/y")),
+        ("/dev/x:rw", Device("/dev/x", "/dev/x")),
+    ],
+)
+def test_devices(text: str, expected: Device) -> None:
+    """Docker's forms."""
+    assert settings.device(text, str) == expected
+
+
+@pytest.mark.parametrize("text", ["x", "/dev/x:/dev/y:r", "/dev/x:what"])
+def test_wrong_devices(text: str) -> None:
+    """A permission that nothing would enforce is refused."""
+    with pytest.raises(UsageError, match="--device"):
+        settings.device(text, str)
+
+
+@pytest.mark.root
+def test_what_a_container_finds(sandbox: Sandbox) -> None:
+    """Limits of processes, also of an exec; parameters; devices; groups; names."""
+    options = (
+        *("--ulimit", "nofile=100:200", "--sysctl", "net.core.somaxconn=77", "--sysctl", "kernel.shmmax=12345"),
+        *("--device", "/dev/null:/dev/other", "--group-add", "users", "--group-add", "123", "--oom-score-adj", "500"),
+        *("--domainname", "example.org", "--hostname", "web", "--tmpfs", "/t:exec,mode=750,uid=5"),
+    )
+    script = (
+        "ulimit -n; ulimit -Hn; cat /proc/sys/net/core/somaxconn /proc/sys/kernel/shmmax;"
+        "echo x > /dev/other && echo ok;"
+        "stat -c %u /dev/other; id -G; cat /proc/self/oom_score_adj /proc/sys/kernel/domainname; stat -c '%a %u' /t;"
+        "cp /bin/busybox /t/true && /t/true && echo executed"
+    )
+    done = sandbox(*RUN, *options, "busybox", "sh", "-c", script)
+    assert done.stdout.split("\n") == [
+        *("100", "200", "77", "12345", "ok", "0", "0 10 100 123", "500", "example.org", "750 5", "executed", "")
+    ], done.stderr
+
+
+@pytest.mark.root
+def test_exec_has_the_limits_and_groups(sandbox: Sandbox, name: str) -> None:
+    """A further process is under the same."""
+    sandbox("run", "-d", "--network", "none", "--name", name, "--ulimit", "nofile=100", "--group-add", "123", "busybox",
+            "sleep", "1000")  # fmt: skip
+    assert sandbox("exec", name, "sh", "-c", "ulimit -n; id -G").stdout == "100\n0 10 123\n"
+
+
+@pytest.mark.root
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--device", "/dev/nosuch"), "no device '/dev/nosuch' on the host"),
+        (("--device", "/etc/passwd"), "'/etc/passwd' is not a device"),
+        (("--group-add", "nosuch"), "no group 'nosuch' in the image"),
+        (("--sysctl", "net.nosuch=1"), "cannot set net.nosuch to '1': no such file"),
+        (("--domainname", "x" * 65), "domain name"),
+        (("--env-file", "/nosuch"), "--env-file /nosuch: no such file"),
+        (("--restart", "always"), "--restart and --rm contradict"),
+    ],
+)
+def test_what_cannot_be_set_is_named(sandbox: Sandbox, options: tuple[str, ...], message: str) -> None:
+    """One line, and docker's exit code."""
+    done = sandbox(*RUN, *options, "busybox", "true")
+    assert done.returncode == 125
+    assert done.stderr.startswith(f"sandbox: {message}")
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.root
+def test_init(sandbox: Sandbox) -> None:
+    """With --init the command is process 2: signals reach it, orphans are buried, its exit code counts."""
+    script = "trap 'exit 6' TERM; (sleep 0.01 &); sleep 0.1; kill 1; ps -o pid,stat,args; sleep 5"
+    done = sandbox(*RUN, "--init", "busybox", "sh", "-c", script)
+    assert done.returncode == 6
+    assert " Z " not in done.stdout
+    first = done.stdout.splitlines()[1].split()
+    assert (first[0], first[2:]) == ("1", ["init"])  # and nothing of the line it was started by
+    assert sandbox(*RUN, "--init", "busybox", "sh", "-c", "kill -9 $$").returncode == 137
+    assert sandbox(*RUN, "--init", "busybox", "nosuch").returncode == 127
+
+
+@pytest.mark.root
+def test_the_first_process_cannot_be_looked_into(sandbox: Sandbox) -> None:
+    """It is the engine's interpreter: its memory, its file and its environment are out of reach for the container."""
+    script = (
+        "cd /proc/1; for what in exe cwd root environ maps mem; do cat $what 2>&1 >/dev/null | grep -v denied; done"
+    )
+    done = sandbox(*RUN, "--init", "--cap-add", "ALL", "busybox", "sh", "-c", script)
+    assert done.stdout == ""
+
+
+@pytest.mark.root
+def test_a_file_for_the_id(sandbox: Sandbox, name: str, tmp_path: Path) -> None:
+    """--cidfile holds the id; one that is there is refused before anything is made."""
+    path = tmp_path / "id"
+    made = sandbox("create", "--network", "none", "--name", name, "--cidfile", str(path), "busybox", "true")
+    assert path.read_text() == made.stdout.strip()
+    refused = sandbox("run", "--rm", "--cidfile", str(path), "busybox", "true")
+    assert (refused.returncode, refused.stderr.count("there already")) == (125, 1)
+
+
+@pytest.mark.root
+def test_mounts_of_another_container(sandbox: Sandbox, name: str) -> None:
+    """--volumes-from has the volumes without a name, too, and can make them read-only."""
+    sandbox("create", "--network", "none", "--name", name, "-v", "/cache", "busybox", "true")
+    assert sandbox(*RUN, "--volumes-from", name, "busybox", "touch", "/cache/x").returncode == 0
+    done = sandbox(*RUN, "--volumes-from", f"{name}:ro", "busybox", "sh", "-c", "ls /cache; touch /cache/y")
+    assert done.stdout == "x\n"
+    assert "Read-only" in done.stderr
+    sandbox("rm", "-v", name)
+
+
+@pytest.mark.root
+def test_mounts_of_the_host_are_passed_on(sandbox: Sandbox, name: str, tmp_path: Path) -> None:
+    """With rslave what is mounted on the host later is seen; without, and beside it, it is not."""
+    from sandbox.kernel.mounts import Mount, mount, umount  # noqa: PLC0415
+
+    mount("tmpfs", tmp_path, "tmpfs")
+    try:
+        mount(None, tmp_path, None, Mount.SHARED)
+        (tmp_path / "inner").mkdir()
+        sandbox("run", "-d", "--network", "none", "--name", name, "-v", f"{tmp_path}:/slave:rslave",
+                "-v", f"{tmp_path}:/private", "busybox", "sleep", "1000")  # fmt: skip
+        mount("tmpfs", tmp_path / "inner", "tmpfs")
+        (tmp_path / "inner" / "seen").touch()
+        assert sandbox("exec", name, "ls", "/slave/inner", "/private/inner").stdout.split() == [
+            *("/private/inner:", "/slave/inner:", "seen")
+        ]
+        sandbox("rm", "-f", name)
+    finally:
+        for place in (tmp_path / "inner", tmp_path):
+            if os.path.ismount(place):
+                umount(place)

@@ -21,13 +21,25 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 
 # What says that a group cannot be made here at all, as against a value that is wrong
 DENIED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENODEV})
 CPU_PERIOD = 100_000  # microseconds, the kernel's and Docker's default
+NO_CONTROLLER = "the host offers no such cgroup controller"
+NOT_BUILT_IN = "the host's kernel does not count that"
 _SMALLEST_QUOTA = 1_000  # microseconds, the kernel's
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.000_2, 0.01  # seconds between two looks at something that ends on its own
+
+
+class DeviceRate(NamedTuple):
+    """How fast one block device ("8:0") may be used, in bytes and operations a second; `None` is no limit."""
+
+    device: str
+    read_bps: int | None = None
+    write_bps: int | None = None
+    read_iops: int | None = None
+    write_iops: int | None = None
 
 
 class Limits(NamedTuple):
@@ -36,6 +48,7 @@ class Limits(NamedTuple):
     `memory_swap` is memory plus swap: `None` twice the memory as Docker has it, -1 no limit. `memory_reservation` is
     the memory kept when the host runs short. `cpuset_cpus`/`cpuset_mems` are lists such as "0-3,6". `devices` are the
     v1 controller's rules ("c 1:3 rwm"); `None` leaves devices to the user namespace, which lets nobody make one.
+    `blkio_weight` is 10 to 1000, `hugetlb` has (size of a page such as "2MB", bytes).
     """
 
     memory: int | None = None
@@ -47,6 +60,22 @@ class Limits(NamedTuple):
     cpuset_mems: str = ""
     pids: int | None = None
     devices: tuple[str, ...] | None = None
+    blkio_weight: int | None = None
+    device_rates: tuple[DeviceRate, ...] = ()
+    hugetlb: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def controllers(self) -> tuple[str, ...]:
+        """The controllers that something is asked of, by their names in version 2; `devices` is none there."""
+        asked = {
+            "memory": self.memory is not None or self.memory_reservation is not None,
+            "pids": self.pids is not None,
+            "cpu": self.cpus is not None or self.cpu_shares is not None,
+            "cpuset": bool(self.cpuset_cpus or self.cpuset_mems),
+            "io": self.blkio_weight is not None or bool(self.device_rates),
+            "hugetlb": bool(self.hugetlb),
+        }
+        return tuple(name for name, wanted in asked.items() if wanted)
 
     @property
     def cpu_quota(self) -> int | None:
@@ -343,20 +372,17 @@ def denied(what: str, error: OSError) -> str:
     return f"limits are not enforced: {what} cannot be made ({error.strerror})"
 
 
-def lacking(limits: Limits, controllers: Mapping[str, str] | frozenset[str]) -> tuple[str, ...]:
-    """A sentence for each limit whose controller is missing."""
-    asked = {
-        "memory": limits.memory is not None or limits.memory_reservation is not None,
-        "pids": limits.pids is not None,
-        "cpu": limits.cpus is not None or limits.cpu_shares is not None,
-        "cpuset": bool(limits.cpuset_cpus or limits.cpuset_mems),
-        "devices": limits.devices is not None,
-    }
-    return tuple(
-        f"the {controller} limit is not enforced: the host offers no {controller} cgroup controller"
-        for controller, wanted in asked.items()
-        if wanted and controller not in controllers
-    )
+def lacking(limits: Limits, controllers: Container[str], reason: str) -> tuple[str, ...]:
+    """One sentence for all limits whose controllers are not among `controllers`, for `reason`."""
+    return unenforced([name for name in limits.controllers if name not in controllers], reason)
+
+
+def unenforced(what: Sequence[str], reason: str) -> tuple[str, ...]:
+    """One sentence for the limits `what`; nothing for none."""
+    if not what:
+        return ()
+    names = " and ".join(filter(None, (", ".join(what[:-1]), what[-1])))
+    return (f"the {names} {'limits are' if len(what) > 1 else 'limit is'} not enforced: {reason}",)
 
 
 def _host_uid() -> int:

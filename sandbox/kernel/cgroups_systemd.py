@@ -54,7 +54,7 @@ class Scope(GroupV2):
             return
         self._directories["unified"] = directory
         enabled = frozenset((read(f"{directory}/cgroup.controllers") or "").split())
-        self.warnings += lacking(self._limits, enabled)
+        self.warnings += lacking(self._limits, enabled, "the user's systemd has not been given that controller")
         self.update(self._limits)
 
     def update(self, limits: Limits) -> None:

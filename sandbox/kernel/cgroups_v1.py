@@ -1,7 +1,7 @@
 """Control groups of version 1: a hierarchy per controller, on pure v1 hosts and on hybrid ones.
 
 Called through `cgroups.Cgroup`. Only the controllers that a container needs get a directory, for each costs a tenth
-of a millisecond: memory, pids, freezer and cpuacct always; cpu, cpuset and devices when limited. A cgroup2 mount
+of a millisecond: memory, pids, freezer and cpuacct always, the others when limited. A cgroup2 mount
 beside them is left alone: into it a process must be born, which rules out `vfork`. Source:
 Documentation/admin-guide/cgroup-v1/ of Linux.
 """
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _UNLIMITED = 1 << 62  # the kernel shows no limit as the largest multiple of a page
+_NAMES = {"blkio": "io"}  # what version 2 calls them
 _TICKS = os.sysconf("SC_CLK_TCK")  # cpuacct.stat counts in these
 
 
@@ -29,17 +30,19 @@ class GroupV1(Cgroup):
 
     def update(self, limits: Limits) -> None:
         """See `Cgroup.update`."""
+        missing = []
         for controller, name, value in _settings(limits):
             directory = self._directories.get(controller)
             if directory is None:
                 continue
+            if name == "blkio.weight" and not os.path.exists(f"{directory}/{name}"):
+                name = "blkio.bfq.weight"  # since Linux 5.0, where a disk has that scheduler  # noqa: PLW2901
             try:
                 write(f"{directory}/{name}", value)
             except FileNotFoundError:
-                if name.startswith("memory.memsw"):
-                    self.warnings += ("the swap limit is not enforced: the kernel does not account for swap",)
-                    continue
-                raise
+                if not os.path.isdir(directory):
+                    raise
+                missing.append("swap" if name.startswith("memory.memsw") else name)
             except OSError as error:
                 if name == "memory.limit_in_bytes" and error.errno == errno.EINVAL and limits.swap is not None:
                     # Memory must never exceed memory plus swap: a raise goes the other way round
@@ -48,6 +51,7 @@ class GroupV1(Cgroup):
                         write(f"{directory}/{name}", value)
                         continue
                 raise InvalidError(f"the kernel refuses {value!r} for {name}: {error.strerror}") from None
+        self.warnings += cgroups.unenforced(missing, cgroups.NOT_BUILT_IN)
 
     def oom_kills(self) -> int:
         """See `Cgroup.oom_kills`."""
@@ -98,9 +102,12 @@ def create(hierarchy: Hierarchy, name: str, limits: Limits) -> Cgroup:
         for directory, failure in failures.items():
             return Cgroup({}, (cgroups.denied(directory, failure),))
         return Cgroup({}, ("limits are not enforced: the host has no cgroup controller that limits anything",))
-    warnings = [f"{path} cannot be made ({failure.strerror})" for path, failure in failures.items()]
-    warnings += lacking(limits, hierarchy.controllers if not failures else frozenset(directories))
-    group = GroupV1(directories, tuple(warnings))
+    reason = cgroups.NO_CONTROLLER
+    for path, failure in failures.items():
+        reason = f"{path} cannot be made ({failure.strerror})"
+    group = GroupV1(directories, lacking(limits, {_NAMES.get(name, name) for name in directories}, reason))
+    if limits.devices is not None and "devices" not in directories:
+        group.warnings += cgroups.unenforced(["devices"], reason)
     try:
         group.update(limits)
     except BaseException:
@@ -124,10 +131,9 @@ def find(hierarchy: Hierarchy, name: str) -> Cgroup:
 def _places(hierarchy: Hierarchy, limits: Limits) -> Iterator[tuple[str, str]]:
     """The controllers that matter with their mount points, each mount point once."""
     wanted = ["memory", "pids", "freezer", "cpuacct"]
-    if limits.cpus is not None or limits.cpu_shares is not None:
-        wanted.append("cpu")
-    if limits.cpuset_cpus or limits.cpuset_mems:
-        wanted.append("cpuset")
+    for name in ("cpu", "cpuset", "io", "hugetlb"):
+        if name in limits.controllers:
+            wanted.append("blkio" if name == "io" else name)
     if limits.devices is not None:
         wanted.append("devices")
     seen: set[str] = set()
@@ -156,10 +162,23 @@ def _settings(limits: Limits) -> Iterator[tuple[str, str, str]]:
         yield "cpuset", "cpuset.cpus", limits.cpuset_cpus
     if limits.cpuset_mems:
         yield "cpuset", "cpuset.mems", limits.cpuset_mems
+    for name, value in _disk_settings(limits):
+        yield "blkio", name, value
+    for size, most in limits.hugetlb:
+        yield "hugetlb", f"hugetlb.{size}.limit_in_bytes", str(most)
     if limits.devices is not None:
         yield "devices", "devices.deny", "a"
         for rule in limits.devices:
             yield "devices", "devices.allow", rule
+
+
+def _disk_settings(limits: Limits) -> Iterator[tuple[str, str]]:
+    if limits.blkio_weight is not None:
+        yield "blkio.weight", str(limits.blkio_weight)
+    for rate in limits.device_rates:
+        for kind in ("read_bps", "write_bps", "read_iops", "write_iops"):
+            if (value := getattr(rate, kind)) is not None:
+                yield f"blkio.throttle.{kind}_device", f"{rate.device} {value}"
 
 
 def _inherit_cpuset(place: str, name: str) -> None:

@@ -7,7 +7,7 @@ down, nothing else of the host is touched. An ordinary user may not; the user's 
 
 from __future__ import annotations
 
-import contextlib
+import errno
 import os
 from typing import TYPE_CHECKING
 
@@ -25,15 +25,27 @@ class GroupV2(Cgroup):
     def update(self, limits: Limits) -> None:
         """See `Cgroup.update`."""
         directory = self._directories["unified"]
+        enabled = (read(f"{directory}/cgroup.controllers") or "").split()
+        missing = []
         for name, value in settings(limits):
+            if name == "io.weight" and not os.path.exists(f"{directory}/{name}"):
+                name, value = "io.bfq.weight", str(limits.blkio_weight)  # noqa: PLW2901 - another scheduler's
             try:
                 write(f"{directory}/{name}", value)
             except FileNotFoundError:
-                # The controller is not enabled, which `lacking` has said; swap is the memory controller's, but optional
-                if name == "memory.swap.max" and number(f"{directory}/memory.current") is not None:
-                    self.warnings += ("the swap limit is not enforced: the kernel does not account for swap",)
+                # Where the controller is not enabled `lacking` has said so; of an enabled one this part is optional
+                if name.partition(".")[0] in enabled:
+                    missing.append("swap" if name == "memory.swap.max" else name)
             except OSError as error:
                 raise InvalidError(f"the kernel refuses {value!r} for {name}: {error.strerror}") from None
+        if limits.devices is not None:
+            from sandbox.kernel.cgroups_devices import limit  # noqa: PLC0415 - seldom asked for
+
+            try:
+                limit(directory, limits.devices)
+            except OSError as error:
+                self.warnings += cgroups.unenforced(["devices"], f"the kernel takes no program ({error.strerror})")
+        self.warnings += cgroups.unenforced(missing, cgroups.NOT_BUILT_IN)
 
     def oom_kills(self) -> int:
         """See `Cgroup.oom_kills`."""
@@ -87,8 +99,8 @@ def create(hierarchy: Hierarchy, name: str, limits: Limits) -> Cgroup:
 
             return Scope(hierarchy, name, limits)
         return Cgroup({}, (cgroups.denied(directory, error),))
-    enabled = enable(hierarchy.unified, name, _wanted(limits))
-    group = GroupV2({"unified": directory}, lacking(limits, enabled))
+    enabled, reason = enable(hierarchy.unified, name, _wanted(limits))
+    group = GroupV2({"unified": directory}, lacking(limits, enabled, reason))
     try:
         group.update(limits)
     except BaseException:
@@ -109,8 +121,9 @@ def find(hierarchy: Hierarchy, name: str) -> Cgroup:
     return Cgroup({})
 
 
-def enable(top: str, name: str, wanted: frozenset[str]) -> frozenset[str]:
-    """Enable the controllers `wanted` for `top`/`name`, from the top down. Gives those that it has then.
+def enable(top: str, name: str, wanted: frozenset[str]) -> tuple[frozenset[str], str]:
+    """Enable the controllers `wanted` for `top`/`name`, from the top down. Gives those that it has then, and why the
+    others are missing.
 
     A directory that holds processes itself (the top of a nested container) refuses, EBUSY; then the group goes without.
     """
@@ -118,16 +131,20 @@ def enable(top: str, name: str, wanted: frozenset[str]) -> frozenset[str]:
     for part in name.split("/")[:-1]:
         parents.append(f"{parents[-1]}/{part}")
     enabled = frozenset((read(f"{parents[-1]}/cgroup.subtree_control") or "").split())
+    reason = cgroups.NO_CONTROLLER
     if wanted <= enabled:
-        return enabled
+        return enabled, reason
     for parent in parents:
         offered = frozenset((read(f"{parent}/cgroup.controllers") or "").split())
         enabled = frozenset((read(f"{parent}/cgroup.subtree_control") or "").split())
         # One write each: of several in one write all fail when one does
         for controller in sorted((wanted & offered) - enabled):
-            with contextlib.suppress(OSError):
+            try:
                 write(f"{parent}/cgroup.subtree_control", f"+{controller}")
-    return frozenset((read(f"{parents[-1]}/cgroup.subtree_control") or "").split())
+            except OSError as error:
+                busy = error.errno == errno.EBUSY
+                reason = f"{parent} {'has processes of its own' if busy else f'cannot be changed ({error.strerror})'}"
+    return frozenset((read(f"{parents[-1]}/cgroup.subtree_control") or "").split()), reason
 
 
 def settings(limits: Limits) -> Iterator[tuple[str, str]]:
@@ -148,6 +165,13 @@ def settings(limits: Limits) -> Iterator[tuple[str, str]]:
         yield "cpuset.cpus", limits.cpuset_cpus
     if limits.cpuset_mems:
         yield "cpuset.mems", limits.cpuset_mems
+    if limits.blkio_weight is not None:
+        yield "io.weight", f"default {io_weight(limits.blkio_weight)}"
+    for rate in limits.device_rates:
+        found = zip(("rbps", "wbps", "riops", "wiops"), rate[1:], strict=True)
+        yield "io.max", " ".join([rate.device, *(f"{key}={value}" for key, value in found if value is not None)])
+    for size, most in limits.hugetlb:
+        yield f"hugetlb.{size}.max", str(most)
 
 
 def weight(shares: int) -> int:
@@ -155,13 +179,13 @@ def weight(shares: int) -> int:
     return 1 + (max(2, min(262_144, shares)) - 2) * 9_999 // 262_142
 
 
+def io_weight(weight: int) -> int:
+    """v1's weight of a disk's time (10…1000) as v2's (1…10000), by runc's formula."""
+    return 1 + (max(10, min(1000, weight)) - 10) * 9_999 // 990
+
+
 def _wanted(limits: Limits) -> frozenset[str]:
     """Memory and pids always, for statistics and OOM; the others cost every process of the host and come when asked
     for.
     """
-    wanted = {"memory", "pids"}
-    if limits.cpus is not None or limits.cpu_shares is not None:
-        wanted.add("cpu")
-    if limits.cpuset_cpus or limits.cpuset_mems:
-        wanted.add("cpuset")
-    return frozenset(wanted)
+    return frozenset({"memory", "pids", *limits.controllers})

@@ -15,7 +15,7 @@ import pytest
 
 from sandbox.errors import InvalidError
 from sandbox.kernel import cgroups_v2
-from sandbox.kernel.cgroups import Cgroup, Hierarchy, Limits, enter, reclaim
+from sandbox.kernel.cgroups import Cgroup, DeviceRate, Hierarchy, Limits, enter, reclaim
 from sandbox.kernel.namespaces import clone
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ def test_a_group_holds_counts_and_goes(hierarchy: Hierarchy, born: bool, parent:
     pid = start(body, group, born=born)
     assert group.processes() == (pid,)
     assert until(lambda: group.statistics().get("cpu_ns", 0) > 10_000_000)
-    if hierarchy.version == 1 or "memory" in cgroups_v2.enable(hierarchy.unified, f"{parent}/a", frozenset()):
+    if hierarchy.version == 1 or "memory" in cgroups_v2.enable(hierarchy.unified, f"{parent}/a", frozenset())[0]:
         assert group.statistics()["memory_usage"] >= 0
         assert group.statistics()["pids"] == 1
     assert Cgroup.open(hierarchy, f"{parent}/a").processes() == (pid,)
@@ -302,7 +302,7 @@ def test_the_memory_limit_ends_who_exceeds_it(parent: str) -> None:
 def test_limits_can_be_changed_both_ways(parent: str) -> None:
     """Raising and lowering memory works although memory may never exceed memory plus swap."""
     group = Cgroup.create(HOST, f"{parent}/change", Limits(memory=32 << 20, memory_swap=32 << 20, pids=5))
-    if any("limit is not enforced" in warning for warning in group.warnings):
+    if any("not enforced" in warning for warning in group.warnings):
         pytest.skip(group.warnings[0])
     for size in (64 << 20, 16 << 20):
         group.update(Limits(memory=size, memory_swap=size, pids=size >> 20))
@@ -322,6 +322,55 @@ def test_cpu_limits_are_set(parent: str) -> None:
     directory = group.paths.get("cpu") or group.paths["unified"]
     quota = directory / "cpu.cfs_quota_us"
     assert (quota.read_text() if quota.exists() else (directory / "cpu.max").read_text()).split()[0] == "50000"
+    assert group.remove()
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("hierarchy", variants())
+def test_only_listed_devices_can_be_used(hierarchy: Hierarchy, parent: str) -> None:
+    """Null whole and zero for reading; nothing else, by the controller's list or by a program."""
+    group = Cgroup.create(hierarchy, f"{parent}/devices", Limits(devices=("c 1:3 rwm", "c 1:5 r", "b 8:* rw")))
+    if group.warnings:
+        pytest.skip(group.warnings[0])
+    wanted = (
+        ("/dev/null", os.O_RDWR),
+        ("/dev/zero", os.O_RDONLY),
+        ("/dev/zero", os.O_RDWR),
+        ("/dev/full", os.O_RDONLY),
+    )
+
+    def body() -> None:
+        allowed = 0
+        for place, (path, flags) in enumerate(wanted):
+            with contextlib.suppress(PermissionError):
+                os.close(os.open(path, flags))
+                allowed |= 1 << place
+        os._exit(allowed)
+
+    pid = start(body, group)
+    assert status(pid) == 0b0011
+    assert group.remove()
+
+
+@pytest.mark.root
+def test_disk_limits_are_set(parent: str) -> None:
+    """Rates of a disk are the group's; a weight that no scheduler of the host knows is one warning."""
+    disk = next((path for path in Path("/sys/block").glob("*/dev") if not path.parent.name.startswith("loop")), None)
+    if disk is None:
+        pytest.skip("no disk")
+    number = disk.read_text().strip()
+    rate = DeviceRate(number, read_bps=1 << 20, write_iops=100)
+    group = Cgroup.create(HOST, f"{parent}/io", Limits(device_rates=(rate,), blkio_weight=300))
+    if any("the io limit" in warning for warning in group.warnings):
+        pytest.skip(group.warnings[0])
+    assert all("weight" in warning for warning in group.warnings)
+    directory = group.paths.get("blkio") or group.paths["unified"]
+    if HOST.version == 1:
+        assert (directory / "blkio.throttle.read_bps_device").read_text().split() == [number, str(1 << 20)]
+        assert (directory / "blkio.throttle.write_iops_device").read_text().split() == [number, "100"]
+    else:
+        shown = (directory / "io.max").read_text().split()
+        assert shown == [number, "rbps=1048576", "wbps=max", "riops=max", "wiops=100"]
     assert group.remove()
 
 

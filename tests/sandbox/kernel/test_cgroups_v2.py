@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sandbox.kernel import cgroups_systemd, cgroups_v2
-from sandbox.kernel.cgroups import Cgroup, Hierarchy, Limits
+from sandbox.kernel.cgroups import Cgroup, DeviceRate, Hierarchy, Limits
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,6 +26,17 @@ def test_settings_of_version_2() -> None:
         "cpu.weight": "39",
         "cpuset.cpus": "0-1",
     }
+    disks = Limits(
+        blkio_weight=505,
+        device_rates=(DeviceRate("8:0", read_bps=1 << 20, write_iops=7), DeviceRate("8:16", write_bps=5)),
+        hugetlb=(("2MB", 4 << 20),),
+    )
+    assert list(cgroups_v2.settings(disks)) == [
+        ("io.weight", "default 5000"),
+        ("io.max", "8:0 rbps=1048576 wiops=7"),
+        ("io.max", "8:16 wbps=5"),
+        ("hugetlb.2MB.max", "4194304"),
+    ]
     assert dict(cgroups_v2.settings(Limits(memory=100)))["memory.swap.max"] == "100"
     assert dict(cgroups_v2.settings(Limits(memory=100, memory_swap=-1)))["memory.swap.max"] == "max"
     assert dict(cgroups_v2.settings(Limits(pids=-1)))["pids.max"] == "max"
@@ -69,11 +80,12 @@ def test_version_2_enables_controllers_from_the_top(tmp_path: Path) -> None:
 
 
 def test_version_2_warns_of_missing_controllers(tmp_path: Path) -> None:
-    """A limit whose controller the host does not offer is one sentence that names it."""
+    """Limits whose controllers the host does not offer are one sentence that names them."""
     hierarchy = tree(tmp_path, "pids", "pids")
-    group = Cgroup.create(hierarchy, "hako/x", Limits(memory=1 << 20, pids=9))
-    assert len(group.warnings) == 1
-    assert "memory" in group.warnings[0]
+    group = Cgroup.create(hierarchy, "hako/x", Limits(memory=1 << 20, pids=9, cpus=1, blkio_weight=10))
+    assert group.warnings == (
+        "the memory, cpu and io limits are not enforced: the host offers no such cgroup controller",
+    )
 
 
 def test_version_2_reads_statistics(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -57,6 +58,8 @@ def _is_controller(config: pytest.Config) -> bool:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Note what the host has before anything runs; only the process that starts the others does."""
+    # Started by nohup it is ignored, and by all that is started from here: commands of a terminal know it otherwise.
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     if _is_controller(config):
         os.environ[MARK] = uuid.uuid4().hex
         os.environ[SHARED] = tempfile.mkdtemp(prefix="hako-tests-")

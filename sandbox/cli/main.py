@@ -43,6 +43,7 @@ MODULES = {
     "unpause": "pausing",
     "kill": "ending",
     "wait": "ending",
+    "cp": "copy",
     "top": "top",
     "stats": "stats",
     "events": "events",

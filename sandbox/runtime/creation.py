@@ -15,10 +15,12 @@ from sandbox.runtime import config, events, naming
 from sandbox.runtime.spec import MountKind
 
 if TYPE_CHECKING:
+    from contextlib import ExitStack
     from pathlib import Path
 
     from sandbox.image.image import Image
     from sandbox.image.store import ImageStore
+    from sandbox.kernel.idmap import IdMap
     from sandbox.runtime.config import ContainerConfig
     from sandbox.runtime.spec import ContainerSpec
     from sandbox.runtime.state import Containers
@@ -71,6 +73,17 @@ def _with_volumes(
         remove_anonymous(volumes, mounts, lambda volume: users_of_volume(containers, volume))
         raise
     return made
+
+
+def take_ids(home: Path, identifier: str, taken: ExitStack) -> IdMap:
+    """Ids of the host for a container that does not run, for as long as `taken` is open; the caller has its lock."""
+    from sandbox.kernel import idmap  # noqa: PLC0415  (only `cp` needs it here)
+
+    if not idmap.in_initial_namespace():
+        return idmap.IdMap.identity(65536)
+    ranges = idmap.IdRanges(home / "ids")
+    taken.callback(ranges.release, identifier)
+    return ranges.allocate(identifier)
 
 
 def users_of_volume(containers: Containers, name: str) -> tuple[str, ...]:

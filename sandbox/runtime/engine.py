@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from sandbox.runtime.inside import Files
     from sandbox.runtime.launcher import Launcher
     from sandbox.runtime.operations import Plan
     from sandbox.runtime.spec import ContainerSpec, ExecSpec
@@ -236,6 +237,24 @@ class Engine(Overview):
             connection.close()
             if terminal is not None:
                 os.close(terminal)
+            raise
+
+    def files(self, reference: str) -> Files:
+        """A container's files, running or not, seen from inside; to be used in a `with`."""
+        from sandbox.runtime import inside  # noqa: PLC0415  (only `cp` needs it)
+
+        folder = self._containers.find(reference)
+        state = self.state(folder)
+        if state.status is Status.RUNNING:
+            return inside.Files(inside.of_running(state.pid, state.start_time), lambda: None)
+        lock = self._lock_for_start(folder)
+        taken = contextlib.ExitStack()
+        taken.callback(os.close, lock)
+        try:
+            ids = creation.take_ids(self.home, folder.id, taken)
+            return inside.Files(inside.of_ended(self.home, folder.config(), ids), taken.close)
+        except BaseException:
+            taken.close()
             raise
 
     def attach(self, reference: str, stdio: Stdio) -> None:

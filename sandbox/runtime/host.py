@@ -29,7 +29,7 @@ from sandbox.runtime import operations as op
 from sandbox.runtime.init import Init, execution_error, run_forked
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
     from typing import Any
 
@@ -79,6 +79,14 @@ class Host:
                 os.close(descriptor)
             self._mounts.clear()
             self._namespaces.clear()
+
+    def assemble(self, operations: Sequence[op.HostOperation]) -> tuple[dict[str, int], int]:
+        """Carry out some operations without a container: what they prepared by key, and the user namespace's
+        descriptor; both are the caller's.
+        """
+        for operation in operations:
+            _ACTIONS[type(operation)](self, operation)
+        return self._mounts, self._namespaces[Flags.NEWUSER]
 
     def _create_namespaces(self, operation: op.CreateNamespaces) -> None:
         with vfork.sleeper(operation.namespaces) as pid:

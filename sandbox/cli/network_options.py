@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 OPTIONS = (
     Option(("--net", "--network"), "bridge, none, host or the name of a network (bridge)", "NETWORK"),
     Option(("--net-alias", "--network-alias"), "a further name in its network", "NAME", many=True),
+    Option(("--ip",), "its address in its network", "ADDRESS"),
+    Option(("--ip6",), "its IPv6 address in its network", "ADDRESS"),
     Option(("-p", "--publish"), "have a port of the host lead to the container's", "[[ADDRESS:]HOST:]PORT", many=True),
     Option(("-P", "--publish-all"), "publish every port that the image exposes, at ports that are free"),
     Option(("--expose",), "a port that --publish-all publishes, too", "PORT[/udp]", many=True),
@@ -25,6 +27,8 @@ def fields(arguments: Arguments) -> dict[str, Any]:
     found: dict[str, Any] = {
         "network": arguments.text("network") or "bridge",
         "aliases": arguments.texts("network-alias"),
+        "address": arguments.text("ip"),
+        "address6": arguments.text("ip6"),
         "extra_hosts": tuple(values.host(text, "--add-host") for text in arguments.texts("add-host")),
         "publish_all": arguments.flag("publish-all"),
     }

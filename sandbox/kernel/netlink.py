@@ -180,10 +180,13 @@ class Netlink:
     def add_bridge(self, name: str, *, mtu: int = 0, mac: str = "", alias: str = "") -> None:
         """Make a bridge, down. `alias` is a free text that `ip link` shows and `Link.alias` gives back."""
         kind = attribute(_IFLA_LINKINFO, attribute(_INFO_KIND, b"bridge"))
-        body = _LINK.pack(0, 0, 0, 0, 0) + _link_attributes(name, mtu, mac) + kind
+        body = _LINK.pack(0, 0, 0, 0, 0) + _link_attributes(name, 0, mac) + kind
         self.send(Request(_NEWLINK, _F_EXCLUSIVE_CREATE, body, name))
-        if alias:  # the kernel takes it in a change only
-            body = _LINK.pack(0, 0, 0, 0, 0) + _name(name) + attribute(_IFLA_IFALIAS, alias.encode()[:255])
+        # The kernel takes an alias in a change only, and an MTU that was not set by a change does not stay: it follows
+        # the ports, and is 1500 without any
+        if alias or mtu:
+            body = _LINK.pack(0, 0, 0, 0, 0) + _link_attributes(name, mtu, "")
+            body += attribute(_IFLA_IFALIAS, alias.encode()[:255]) if alias else b""
             self.send(Request(_SETLINK, 0, body, name))
 
     def add_veth(

@@ -66,7 +66,7 @@ def text(address: int) -> str:
     return ".".join(str(address >> shift & 0xFF) for shift in (24, 16, 8, 0))
 
 
-def parse_subnet(value: str) -> Subnet:
+def parse_subnet(value: str, *, longest: int = _LONGEST) -> Subnet:
     """The subnet "10.80.4.0/24". Raises `InvalidError`, also for bits beyond the prefix and for sizes nobody
     can use.
     """
@@ -74,10 +74,8 @@ def parse_subnet(value: str) -> Subnet:
     if not slash or not tail.isascii() or not tail.isdigit():
         raise InvalidError(f"not a subnet: {value!r}", hint="write it as 10.90.0.0/24")
     address, length = parse(head), int(tail)
-    if not _SHORTEST <= length <= _LONGEST:
-        raise InvalidError(
-            f"subnet {value} has an unusable size", hint=f"use a prefix from /{_SHORTEST} to /{_LONGEST}"
-        )
+    if not _SHORTEST <= length <= longest:
+        raise InvalidError(f"subnet {value} has an unusable size", hint=f"use a prefix from /{_SHORTEST} to /{longest}")
     found = Subnet(address, length)
     below = address & (found.size - 1)
     if below:

@@ -13,7 +13,7 @@ import errno
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
-from sandbox.errors import ConflictError, SandboxError, UnsupportedError
+from sandbox.errors import ConflictError, InvalidError, SandboxError, UnsupportedError
 from sandbox.kernel.netlink import Netlink, add_address, index_of, set_link
 from sandbox.network import address, rules
 from sandbox.network.store import host_locked, read_text
@@ -29,6 +29,7 @@ _DEFAULT_MTU = 1500
 _LARGEST_NAME = 15  # IFNAMSIZ less the NUL
 _LARGEST_ALIAS = 255
 _FORWARDING = "/proc/sys/net/ipv4/ip_forward"
+_IPV6 = "/proc/sys/net/ipv6/conf"
 
 
 class Known(NamedTuple):
@@ -82,6 +83,21 @@ class Bridges:
             return address.read_routes(
                 route.destination for route in netlink.routes(4) if route.ifindex != own or not own
             )
+
+    def routes6(self) -> tuple[str, ...]:
+        """The IPv6 subnets that the host's routes lead to, but for those that every link has."""
+        with Netlink() as netlink:
+            found = {route.destination for route in netlink.routes(6)}
+        wide = (one for one in found if one != "default" and not one.startswith(("fe80:", "ff00:")))
+        return tuple(one for one in wide if 16 <= int(one.partition("/")[2]) <= 96)
+
+    def check_free(self, name: str) -> None:
+        """Raise `InvalidError` for what cannot be a bridge's name, `ConflictError` for one that an interface has."""
+        if not (0 < len(name) <= _LARGEST_NAME and name.isascii() and name.replace("-", "").replace("_", "").isalnum()):
+            raise InvalidError(f"invalid name of a bridge: {name!r}", hint="up to 15 letters, digits, - and _")
+        with Netlink() as netlink:
+            if netlink.link(name) is not None:
+                raise ConflictError(f"an interface {name} exists already", hint="choose another name for the bridge")
 
     def ensure(self, network: Network) -> Link:
         """The bridge of `network`, up, with address and rules.
@@ -204,14 +220,19 @@ class Bridges:
 
     def _bring_up(self, netlink: Netlink, network: Network) -> Link:
         # Neither does the host take router advertisements from containers (CVE-2020-13401)
+        conf6 = f"/proc/sys/net/ipv6/conf/{network.bridge}"
         with contextlib.suppress(OSError):
-            _write(f"/proc/sys/net/ipv6/conf/{network.bridge}/disable_ipv6", "1")
+            _write(f"{conf6}/accept_ra", "0")
+            _write(f"{conf6}/disable_ipv6", "0" if network.subnet6 else "1")
         # For published ports at the host's loopback address; `rules` keeps containers from making use of it
         _write(f"/proc/sys/net/ipv4/conf/{network.bridge}/route_localnet", "1")
         index = index_of(network.bridge)
         length = address.parse_subnet(network.subnet).length
         with contextlib.suppress(FileExistsError):
             netlink.send(add_address(index, f"{network.gateway}/{length}"))
+        if network.subnet6:
+            with contextlib.suppress(FileExistsError):
+                netlink.send(add_address(index, f"{network.gateway6}/{network.subnet6.partition('/')[2]}"))
         netlink.send(set_link(index, up=True))
         link = netlink.link(network.bridge)
         if link is None:
@@ -244,7 +265,7 @@ class Bridges:
                     )
 
     def _forward(self, network: Network) -> None:
-        notices = []
+        notices = _forward6() if network.subnet6 and not network.internal else []
         if (read_text(_FORWARDING) or "").strip() == "0":
             try:
                 _write(_FORWARDING, "1")
@@ -261,6 +282,26 @@ class Bridges:
                 f"-o {bridge} -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"
             )
         self.notices = tuple(notices)
+
+
+def _forward6() -> list[str]:
+    """Have the host forward IPv6; notices. A host that forwards takes no routes from its routers any more, unless its
+    interfaces are told to (accept_ra 2).
+    """
+    if (read_text(f"{_IPV6}/all/forwarding") or "").strip() != "0":
+        return []
+    try:
+        for interface in os.listdir(_IPV6):  # noqa: PTH208
+            if interface != "all" and (read_text(f"{_IPV6}/{interface}/accept_ra") or "").strip() == "1":
+                _write(f"{_IPV6}/{interface}/accept_ra", "2")
+        _write(f"{_IPV6}/all/forwarding", "1")
+    except OSError as error:
+        return [
+            f"containers reach the host only by IPv6: net.ipv6.conf.all.forwarding cannot be set ({error.strerror})"
+        ]
+    return [
+        "this host did not forward IPv6 packets; it does now, for a network needs it (accept_ra is 2 where it was 1)"
+    ]
 
 
 def uplink_mtu(netlink: Netlink) -> int:

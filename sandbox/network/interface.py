@@ -15,6 +15,7 @@ from sandbox.kernel.netlink import Netlink, add_address, add_route, index_of, se
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from sandbox.kernel.netlink import Request
     from sandbox.network.records import Attachment
 
 _LOOPBACK = 1  # the index of `lo` in every namespace
@@ -27,21 +28,16 @@ def configure(attachments: Sequence[Attachment], *, proc: str = "/proc") -> None
     """Set up `lo` and the interfaces of `attachments`; none means `--network none`. The first with a gateway is the way
     out.
 
-    `proc` is a procfs that may be written. IPv6 is off on the interfaces: no router on the bridge can hand out
-    addresses or routes (CVE-2020-13401). Raises `OSError` with the interface or address.
+    `proc` is a procfs that may be written. IPv6 is off on interfaces without such an address, and nobody on the
+    bridge can hand out addresses or routes (CVE-2020-13401). Raises `OSError` with the interface or address.
     """
     requests = [set_link(_LOOPBACK, up=True)]
     way_out = False
     for attachment in attachments:
         if attachment.shared:
             continue
-        _write(f"{proc}/sys/net/ipv6/conf/{attachment.interface}/disable_ipv6", "1")
-        index = index_of(attachment.interface)
-        requests.append(add_address(index, f"{attachment.address}/{attachment.length}"))
-        requests.append(set_link(index, up=True))
-        if attachment.gateway and not way_out:
-            requests.append(add_route(attachment.gateway, "default", index))
-            way_out = True
+        requests += _requests(attachment, proc, way_out=bool(attachment.gateway) and not way_out)
+        way_out = way_out or bool(attachment.gateway)
     with Netlink() as netlink:
         netlink.send(*requests)
     for name, value in _SETTINGS.items():
@@ -49,6 +45,40 @@ def configure(attachments: Sequence[Attachment], *, proc: str = "/proc") -> None
             _write(f"{proc}/sys/net/{name}", value)
         except OSError:  # a convenience; an id that the user namespace does not map is refused
             continue
+
+
+def add(attachment: Attachment, *, way_out: bool, proc: str = "/proc") -> None:
+    """Set up one more interface, while the container runs; with `way_out` the default route is by it."""
+    with Netlink() as netlink:
+        netlink.send(*_requests(attachment, proc, way_out=way_out))
+
+
+def remove(interface: str, successor: Attachment | None) -> None:
+    """Take an interface away; the default route, if it went with it, is by `successor` from now on."""
+    with Netlink() as netlink:
+        netlink.delete_link(interface)
+        if successor is None or any(route.destination == "default" for route in netlink.routes(4)):
+            return
+        index = index_of(successor.interface)
+        for gateway in (successor.gateway, successor.gateway6):
+            if gateway:
+                netlink.add_route(gateway, "default", index)
+
+
+def _requests(attachment: Attachment, proc: str, *, way_out: bool) -> list[Request]:
+    conf6 = f"{proc}/sys/net/ipv6/conf/{attachment.interface}"
+    _write(f"{conf6}/accept_ra", "0")
+    _write(f"{conf6}/disable_ipv6", "0" if attachment.address6 else "1")
+    index = index_of(attachment.interface)
+    found = [add_address(index, f"{attachment.address}/{attachment.length}")]
+    if attachment.address6:
+        found.append(add_address(index, f"{attachment.address6}/{attachment.length6}"))
+    found.append(set_link(index, up=True))
+    if way_out:
+        found.append(add_route(attachment.gateway, "default", index))
+        if attachment.gateway6:
+            found.append(add_route(attachment.gateway6, "default", index))
+    return found
 
 
 def _write(path: str, value: str) -> None:

@@ -19,7 +19,7 @@ from sandbox.network.reservations import nobody_in, open_reservations
 from sandbox.network.store import host_locked
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from sandbox.network.bridges import Bridges
     from sandbox.network.store import Store
@@ -37,6 +37,12 @@ class Wishes(NamedTuple):
 
     subnet: str | None = None
     gateway: str | None = None
+    ip_range: str | None = None
+    ipv6: bool = False
+    subnet6: str | None = None
+    gateway6: str | None = None
+    bridge: str | None = None
+    options: Mapping[str, str] = {}
     internal: bool = False
     mtu: int | None = None
     labels: Mapping[str, str] = {}
@@ -63,6 +69,8 @@ def make(store: Store, bridges: Bridges, name: str, wishes: Wishes) -> Network:
     if mtu is not None and not _SMALLEST_MTU <= mtu <= _LARGEST_MTU:
         raise InvalidError(f"an MTU of {mtu} is not possible", hint=f"use {_SMALLEST_MTU} to {_LARGEST_MTU}")
     asked = None if wishes.subnet is None else address.parse_subnet(wishes.subnet)
+    if wishes.bridge is not None:
+        bridges.check_free(wishes.bridge)
     default = predefined(bridges.root, bridges.default_name())[name] if name == DEFAULT else None
     with store.locked(), host_locked():
         if store.find(name) is not None:
@@ -76,16 +84,22 @@ def make(store: Store, bridges: Bridges, name: str, wishes: Wishes) -> Network:
         door = chosen.address + 1 if wishes.gateway is None else address.parse(wishes.gateway)
         if not chosen.holds(door):
             raise InvalidError(f"gateway {wishes.gateway} is no address for a host in {chosen}")
+        subnet6, gateway6 = _choose6(wishes, present, bridges)
+        name_of_bridge = wishes.bridge or bridges.bridge_name(one.bridge for one in present)
         network = Network(
             id=os.urandom(32).hex() if default is None else default.id,
             name=name,
-            bridge=bridges.bridge_name(one.bridge for one in present) if default is None else default.bridge,
+            bridge=name_of_bridge if default is None else default.bridge,
             subnet=str(chosen),
             gateway=address.text(door),
             internal=wishes.internal,
             mtu=mtu or 0,
             labels=wishes.labels,
             created=time.time(),
+            ip_range=_check_range(wishes.ip_range, chosen),
+            subnet6=subnet6,
+            gateway6=gateway6,
+            options=wishes.options,
         )
         # At once, where the caller may: a bridge that stands keeps other engines of the host from choosing its subnet
         try:
@@ -95,6 +109,35 @@ def make(store: Store, bridges: Bridges, name: str, wishes: Wishes) -> Network:
                 raise
         store.add(network)
         return network
+
+
+def _check_range(text: str | None, subnet: address.Subnet) -> str:
+    if not text:
+        return ""
+    found = address.parse_subnet(text, longest=32)
+    if found.length < subnet.length or not found.overlaps(subnet):
+        raise InvalidError(f"the range {text} is not inside the subnet {subnet}", hint="give the subnet with --subnet")
+    return str(found)
+
+
+def _choose6(wishes: Wishes, present: Iterable[Network], bridges: Bridges) -> tuple[str, str]:
+    """(subnet, gateway) of IPv6; both empty for a network without."""
+    if not wishes.ipv6 and wishes.subnet6 is None:
+        if wishes.gateway6 is not None:
+            raise InvalidError(f"gateway {wishes.gateway6} needs an IPv6 subnet", hint="give it with --subnet")
+        return "", ""
+    from sandbox.network import address6  # noqa: PLC0415  (few networks have it)
+
+    used = {f"network {one.name} ({one.subnet6})": one.subnet6 for one in present if one.subnet6}
+    used |= {f"the host's route to {route}": route for route in bridges.routes6()}
+    chosen = address6.parse_subnet(wishes.subnet6) if wishes.subnet6 else address6.local_subnet(os.urandom(7))
+    for what, other in used.items():
+        if chosen.overlaps(address6.parse_subnet(other)):
+            raise ConflictError(f"subnet {chosen} overlaps {what}", reference="subnet-overlap")
+    door = address6.parse(wishes.gateway6) if wishes.gateway6 else chosen.address + 1
+    if not chosen.holds(door):
+        raise InvalidError(f"gateway {wishes.gateway6} is no address for a host in {chosen}")
+    return str(chosen), address6.text(door)
 
 
 def settle_default(store: Store, bridges: Bridges) -> Network:

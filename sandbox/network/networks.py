@@ -14,7 +14,7 @@ import contextlib
 import errno
 import os
 import zlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sandbox.errors import ConflictError, InvalidError, NotFoundError, SandboxError
 from sandbox.network import address, names
@@ -22,7 +22,7 @@ from sandbox.network.bridges import Bridges, Known
 from sandbox.network.making import DEFAULT, PREDEFINED, Wishes, make, predefined, settle_default
 from sandbox.network.peers import entry, tell
 from sandbox.network.records import Attachment, Network
-from sandbox.network.reservations import by_address, open_reservations, read_all
+from sandbox.network.reservations import by_address, open_reservations, read_all, with_ipv6
 from sandbox.network.store import Store, check_name, host_locked
 
 if TYPE_CHECKING:
@@ -67,16 +67,18 @@ class Networks:
         internal: bool = False,
         mtu: int | None = None,
         labels: Mapping[str, str] | Iterable[tuple[str, str]] = (),
+        **further: Any,
     ) -> Network:
         """Make a network. `subnet` is chosen so that no route of the host overlaps it, `gateway` is its first address
-        by default.
+        by default; `further` are other fields of `making.Wishes`.
 
         Raises `ConflictError` for a name that is taken or a subnet that overlaps, `InvalidError` for a malformed value.
         """
         check_name(name)
         if name in PREDEFINED:
             raise ConflictError(f"network {name} is predefined", hint="choose another name")
-        return make(self._store, self._bridges, name, Wishes(subnet, gateway, internal, mtu, dict(labels)))
+        wishes = Wishes(subnet=subnet, gateway=gateway, internal=internal, mtu=mtu, labels=dict(labels), **further)
+        return make(self._store, self._bridges, name, wishes)
 
     def ensure_default(self) -> Network:
         """The network `bridge`, on a subnet that is free now."""
@@ -150,13 +152,14 @@ class Networks:
         extra_hosts: Iterable[tuple[str, str]] = (),
         interface: str = "eth0",
         wanted: str = "",
+        wanted6: str = "",
         ports: Sequence[Published] = (),
     ) -> Attachment:
         """Give the container an address and its names, and tell its peers: work on files only.
 
         `names` begin with the canonical one (the host's name). `hosts_path` is made if missing, with `extra_hosts`
-        (name, address) in it; it and the files of all peers are up to date on return. `wanted` asks for one address.
-        `ports` are the host's that lead to the container, which the caller has claimed.
+        (name, address) in it; it and the files of all peers are up to date on return. `wanted` and `wanted6` ask for
+        addresses. `ports` are the host's that lead to the container, which the caller has claimed.
         Raises `ConflictError` (taken, or in the network already), `InvalidError`, `NotFoundError`, `SandboxError`
         (full).
         """
@@ -180,6 +183,7 @@ class Networks:
                 hosts_path=hosts_path,
                 ports=tuple(ports) if not record.internal else (),
             )
+            attachment = with_ipv6(attachment, record, everyone, wanted6)
             self._join(reservations, record, attachment, everyone, extra_hosts)
         return attachment
 
@@ -242,6 +246,19 @@ class Networks:
                         tell(self._store.get(name), reservations.all())
             except NotFoundError:  # removed meanwhile
                 continue
+
+    def leave(self, network: str, container_id: str) -> None:
+        """Give back the container's place in one network, and tell its peers and itself; its interface is the caller's
+        to remove.
+        """
+        record = self.get(network)
+        with open_reservations(self._store.folder(record.name), record.name) as reservations:
+            place = reservations.of(container_id)
+            self._unpublish(place)
+            if reservations.free(container_id):
+                tell(record, reservations.all())
+        if place is not None and place.hosts_path:
+            names.rewrite(place.hosts_path, record.name, "")
 
     def hosts(self, network: Network | str, *, for_container: str) -> tuple[tuple[str, tuple[str, ...]], ...]:
         """What `for_container` finds its peers and itself by in the network: (address, names), by address."""

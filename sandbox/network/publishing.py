@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 PROTOCOLS = {"tcp": _socket.SOCK_STREAM, "udp": _socket.SOCK_DGRAM}
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - what is written for all addresses
+EVERYWHERE6 = "::"
+_ATTEMPTS = 16
 _HINT = "publish it at another port of the host, or end what uses it"
 
 
@@ -32,16 +34,25 @@ class Claim(NamedTuple):
     socket: _socket.socket
 
 
-def claim(requests: Iterable[PortRequest], holder: Callable[[str, str, int], str]) -> list[Claim]:
-    """Claim every port of `requests`, or none. `holder` names the container that has (protocol, address, port), "" for
-    none.
+def claim(
+    requests: Iterable[PortRequest], holder: Callable[[str, str, int], str], *, ipv6: bool = False
+) -> list[Claim]:
+    """Claim every port of `requests`, or none; with `ipv6` those without an address at the IPv6 ones, too. `holder`
+    names the container that has (protocol, address, port), "" for none.
 
-    Raises `ConflictError` for one that is taken, `InvalidError` for an address that is not the host's.
+    Raises `ConflictError` for one that is taken, `InvalidError` for an address that is not the host's, or is IPv6's
+    without `ipv6`.
     """
     claims: list[Claim] = []
     try:
         for request in requests:
-            claims.append(_claim(request, holder))
+            if ":" in request.address and not ipv6:
+                where = _with_port(request.address, str(request.first))
+                raise InvalidError(
+                    f"bind for {where} failed: the container's network has no IPv6",
+                    hint="make one with `sandbox network create --ipv6`",
+                )
+            claims += _claim_both(request, holder) if ipv6 and not request.address else [_claim(request, holder)]
     except BaseException:
         for one in claims:
             one.socket.close()
@@ -49,9 +60,32 @@ def claim(requests: Iterable[PortRequest], holder: Callable[[str, str, int], str
     return claims
 
 
+def _claim_both(request: PortRequest, holder: Callable[[str, str, int], str]) -> list[Claim]:
+    """The same port at all addresses of IPv4 and of IPv6."""
+    for attempt in range(_ATTEMPTS):
+        first = _claim(request, holder)
+        port = first.port.port
+        try:
+            return [first, _claim(request._replace(address=EVERYWHERE6, first=port, last=port), holder)]
+        except ConflictError:
+            first.socket.close()
+            if request.last == request.first != 0 or attempt == _ATTEMPTS - 1:
+                raise
+            if request.first:
+                request = request._replace(first=port + 1)
+        except BaseException:
+            first.socket.close()
+            raise
+    raise AssertionError("the last attempt raises")
+
+
 def text(port: Published) -> str:
     """ "0.0.0.0:8080"."""
-    return f"{port.address or EVERYWHERE}:{port.port}"
+    return _with_port(port.address or EVERYWHERE, str(port.port))
+
+
+def _with_port(address: str, port: str) -> str:
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 
 
 def _claim(request: PortRequest, holder: Callable[[str, str, int], str]) -> Claim:
@@ -71,8 +105,11 @@ def _claim(request: PortRequest, holder: Callable[[str, str, int], str]) -> Clai
 
 
 def _bind(protocol: str, address: str, number: int) -> _socket.socket:
-    socket = _socket.socket(_socket.AF_INET, PROTOCOLS[protocol] | _socket.SOCK_CLOEXEC)
+    family = _socket.AF_INET6 if ":" in address else _socket.AF_INET
+    socket = _socket.socket(family, PROTOCOLS[protocol] | _socket.SOCK_CLOEXEC)
     try:
+        if family == _socket.AF_INET6:
+            socket.setsockopt(_socket.IPPROTO_IPV6, _socket.IPV6_V6ONLY, 1)
         if protocol == "tcp":
             # Connections of a former server, which the kernel still remembers, are no reason to fail; and listening,
             # for else another who sets this as well could have the port, too
@@ -87,9 +124,8 @@ def _bind(protocol: str, address: str, number: int) -> _socket.socket:
 
 
 def _refused(request: PortRequest, error: OSError, holder: Callable[[str, str, int], str]) -> SandboxError:
-    where = f"{request.address or EVERYWHERE}:{request.first}"
-    if request.last > request.first:
-        where += f"-{request.last}"
+    ports = f"{request.first}-{request.last}" if request.last > request.first else str(request.first)
+    where = _with_port(request.address or EVERYWHERE, ports)
     what = f"bind for {where} failed"
     if error.errno == errno.EADDRINUSE:
         name = holder(request.protocol, request.address, request.first)

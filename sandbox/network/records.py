@@ -26,11 +26,15 @@ class Network(NamedTuple):
     mtu: int = 0
     labels: Mapping[str, str] = MappingProxyType({})
     created: float = 0.0
+    ip_range: str = ""  # the part of the subnet that addresses are given from; all of it by default
+    subnet6: str = ""  # empty without IPv6
+    gateway6: str = ""
+    options: Mapping[str, str] = MappingProxyType({})  # as they were given
     driver: str = "bridge"  # host and null are the predefined networks that have no bridge
 
     def to_json(self) -> str:
         """The text of `network.json`."""
-        return json.dumps(self._asdict() | {"labels": dict(self.labels)})
+        return json.dumps(self._asdict() | {"labels": dict(self.labels), "options": dict(self.options)})
 
     @classmethod
     def from_json(cls, text: str) -> Network:
@@ -51,7 +55,9 @@ class PortRequest(NamedTuple):
 
 
 class Published(NamedTuple):
-    """A port of the host, `port` at `address` (empty: at all of its addresses), that leads to the port `container`."""
+    """A port of the host, `port` at `address` (empty: all IPv4 ones; "::": all IPv6 ones), that leads to the port
+    `container`.
+    """
 
     protocol: str
     address: str
@@ -82,6 +88,9 @@ class Attachment(NamedTuple):
     names: tuple[str, ...] = ()
     hosts_path: str = ""
     ports: tuple[Published, ...] = ()
+    address6: str = ""
+    length6: int = 64
+    gateway6: str = ""
 
     @property
     def shared(self) -> bool:

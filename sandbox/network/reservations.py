@@ -98,15 +98,20 @@ class Reservations:
             if number in taken:
                 raise ConflictError(f"address {wanted} of network {network.name} is in use")
             return number
+        first, size = subnet.address, subnet.size
+        if network.ip_range:
+            within = address.parse_subnet(network.ip_range, longest=32)
+            first, size = within.address, within.size
         last = os.pread(self._lock, _CURSOR, 0).decode("ascii", "replace").strip()
-        start = int(last) + 1 if last.isdigit() else subnet.address
-        for step in range(subnet.size):
-            number = subnet.address + (start + step - subnet.address) % subnet.size
+        start = int(last) + 1 if last.isdigit() else first
+        for step in range(size):
+            number = first + (start + step - first) % size
             if subnet.holds(number) and number != gateway and number not in taken:
                 os.pwrite(self._lock, f"{number:<{_CURSOR}}".encode(), 0)
                 return number
         raise SandboxError(
-            f"network {network.name} has no free address left", hint=f"{network.subnet} is full; remove containers"
+            f"network {network.name} has no free address left",
+            hint=f"{network.ip_range or network.subnet} is full; remove containers",
         )
 
     def add(self, attachment: Attachment) -> None:
@@ -165,6 +170,35 @@ class Reservations:
             return Attachment.from_json(text)
         except (ValueError, TypeError):
             return None
+
+
+def with_ipv6(attachment: Attachment, network: Network, everyone: Iterable[Attachment], wanted: str) -> Attachment:
+    """The attachment with its IPv6 address, in a network that has them. Raises `ConflictError` for a `wanted` one that
+    is taken, `InvalidError` for one that cannot be.
+    """
+    if not network.subnet6:
+        if wanted:
+            raise InvalidError(f"network {network.name} has no IPv6 addresses", hint="make one with --ipv6")
+        return attachment
+    from sandbox.network import address6  # noqa: PLC0415  (few networks have it)
+
+    subnet = address6.parse_subnet(network.subnet6)
+    gateway = address6.parse(network.gateway6)
+    taken = {address6.parse(one.address6) for one in everyone if one.address6} | {gateway}
+    if wanted:
+        number = address6.parse(wanted)
+        if not subnet.holds(number) or number == gateway:
+            raise InvalidError(f"{wanted} is no address for a container in {network.subnet6}")
+        if number in taken:
+            raise ConflictError(f"address {wanted} of network {network.name} is in use")
+    else:
+        offset = address.parse(attachment.address) - address.parse_subnet(network.subnet).address
+        number = address6.choose(subnet, offset, taken)
+    return attachment._replace(
+        address6=address6.text(number),
+        length6=subnet.length,
+        gateway6="" if network.internal else network.gateway6,
+    )
 
 
 def by_address(attachments: Iterable[Attachment]) -> list[Attachment]:

@@ -16,7 +16,8 @@ nothing
   own check). Who is sent to a neighbour on its own bridge comes from the gateway's address, for answers have to come
   back through the host; known by its source, since with br_netfilter the bridge itself turns such packets around,
   without an input interface. The translation is what lets a packet in: a container's own address stays out of reach.
-- IPv6 is not routed, and neither are source addresses that are not the network's.
+- IPv6 is the same, but for the host's ::1, from which the kernel lets no packet out. Source addresses that are not the
+  network's are not routed; networks without IPv6 have none.
 
 Verdicts of other tables stay as they are: what the host's own firewall drops stays dropped, see `forward_policy`.
 Source: nft(8), linux/netfilter/nf_tables.h.
@@ -37,9 +38,9 @@ if TYPE_CHECKING:
     from sandbox.network.records import Attachment, Network
 
 _MARK = "hako rules "
-_VERSION = f"{_MARK}3"  # to be raised with every change of the rules
+_VERSION = f"{_MARK}4"  # to be raised with every change of the rules
 _LONGEST_OWNER = 100  # characters; nft takes 127 for a comment
-_OBJECTS = 13  # chains and sets in the table
+_OBJECTS = 17  # chains and sets in the table
 
 _GET_TABLE, _GET_CHAIN = 10 << 8 | 1, 10 << 8 | 4  # NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_…
 _FAMILY_INET, _FAMILY_IPV4 = 1, 2
@@ -68,11 +69,25 @@ table inet {table} {{
     type ifname . ipv4_addr
     flags interval
   }}
+  set subnets6 {{
+    type ipv6_addr
+    flags interval
+  }}
+  set members6 {{
+    type ifname . ipv6_addr
+    flags interval
+  }}
   map ports {{
     type inet_proto . inet_service : ipv4_addr . inet_service
   }}
   map ports_at {{
     type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service
+  }}
+  map ports6 {{
+    type inet_proto . inet_service : ipv6_addr . inet_service
+  }}
+  map ports6_at {{
+    type ipv6_addr . inet_proto . inet_service : ipv6_addr . inet_service
   }}
   chain guard {{
     type filter hook prerouting priority raw; policy accept;
@@ -82,13 +97,19 @@ table inet {table} {{
     type nat hook prerouting priority dstnat; policy accept;
     iifname @internal accept
     ip daddr 127.0.0.0/8 accept
+    ip6 daddr ::1 accept
     fib daddr type local dnat ip to ip daddr . meta l4proto . th dport map @ports_at
     fib daddr type local dnat ip to meta l4proto . th dport map @ports
+    fib daddr type local dnat ip6 to ip6 daddr . meta l4proto . th dport map @ports6_at
+    fib daddr type local dnat ip6 to meta l4proto . th dport map @ports6
   }}
   chain output {{
     type nat hook output priority -100; policy accept;
+    ip6 daddr ::1 accept
     fib daddr type local dnat ip to ip daddr . meta l4proto . th dport map @ports_at
     fib daddr type local dnat ip to meta l4proto . th dport map @ports
+    fib daddr type local dnat ip6 to ip6 daddr . meta l4proto . th dport map @ports6_at
+    fib daddr type local dnat ip6 to meta l4proto . th dport map @ports6
   }}
   chain forward {{
     type filter hook forward priority filter; policy accept;
@@ -98,7 +119,7 @@ table inet {table} {{
     iifname @internal drop
     oifname != @internal ct status dnat accept
     oifname @bridges drop
-    meta nfproto ipv6 drop
+    ip6 saddr != @subnets6 drop
     ip saddr != @subnets drop
   }}
   chain input {{
@@ -109,8 +130,10 @@ table inet {table} {{
   chain postrouting {{
     type nat hook postrouting priority srcnat; policy accept;
     ip saddr @subnets oifname != @bridges oifname != "lo" masquerade
+    ip6 saddr @subnets6 oifname != @bridges oifname != "lo" masquerade
     ip saddr 127.0.0.0/8 oifname @bridges masquerade
     ct status dnat oifname . ip saddr @members masquerade
+    ct status dnat oifname . ip6 saddr @members6 masquerade
   }}
 }}
 """
@@ -132,11 +155,12 @@ def elements(verb: str, table: str, network: Network) -> str:
     """A script that adds (`add`) or removes (`delete`) one network."""
     bridge = f'"{network.bridge}"'
     own = {"bridges": bridge, "pairs": f"{bridge} . {bridge}"}
-    own |= (
-        {"internal": bridge}
-        if network.internal
-        else {"subnets": network.subnet, "members": f"{bridge} . {network.subnet}"}
-    )
+    if network.internal:
+        own["internal"] = bridge
+    else:
+        own |= {"subnets": network.subnet, "members": f"{bridge} . {network.subnet}"}
+        if network.subnet6:
+            own |= {"subnets6": network.subnet6, "members6": f"{bridge} . {network.subnet6}"}
     return "".join(f"{verb} element inet {table} {name} {{ {value} }}\n" for name, value in own.items())
 
 
@@ -145,8 +169,11 @@ def port_elements(attachment: Attachment) -> dict[str, str]:
     found = {}
     for port in attachment.ports:
         key = f"{port.protocol} . {port.port}"
-        at = f"ports_at {{ {port.address} . {key}" if port.address else f"ports {{ {key}"
-        found[at] = f"{attachment.address} . {port.container}"
+        family, target = ("6", attachment.address6) if ":" in port.address else ("", attachment.address)
+        at = f"ports{family} {{ {key}"
+        if port.address not in ("", "::"):
+            at = f"ports{family}_at {{ {port.address} . {key}"
+        found[at] = f"{target} . {port.container}"
     return found
 
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from sandbox.runtime.inside import Files
     from sandbox.runtime.launcher import Launcher
     from sandbox.runtime.operations import Plan
-    from sandbox.runtime.spec import ContainerSpec, ExecSpec
+    from sandbox.runtime.spec import ContainerSpec, Endpoint, ExecSpec
 
 __all__ = ["Engine", "default_home"]
 
@@ -194,6 +194,30 @@ class Engine(Overview):
     def unpause(self, reference: str) -> None:
         """Let its processes go on."""
         self._ask(self._containers.find(reference), {"do": "unpause"})
+
+    def connect(self, network: str, reference: str, endpoint: Endpoint) -> None:
+        """Have a container be in one more network (`endpoint.network` is filled in), at once where it runs."""
+        from sandbox.runtime import connecting  # noqa: PLC0415  (seldom)
+
+        folder = self._containers.find(reference)
+        endpoint = endpoint._replace(network=self.networks.look_up(network).name)
+        connecting.connect(self._containers, folder, endpoint)
+        try:
+            if folder.is_running():
+                self._ask(folder, {"do": "connect", "endpoint": endpoint})
+        except BaseException:
+            connecting.disconnect(self._containers, folder, endpoint.network)
+            raise
+
+    def disconnect(self, network: str, reference: str) -> None:
+        """Have a container leave a network, at once where it runs."""
+        from sandbox.runtime import connecting  # noqa: PLC0415  (seldom)
+
+        folder = self._containers.find(reference)
+        name = self.networks.look_up(network).name
+        connecting.disconnect(self._containers, folder, name)
+        if folder.is_running():
+            self._ask(folder, {"do": "disconnect", "network": name})
 
     def rename(self, reference: str, name: str) -> None:
         """Give it another name."""

@@ -45,7 +45,7 @@ def endpoints(config: ContainerConfig) -> tuple[Endpoint, ...]:
     spec = config.spec
     if spec.network in WITHOUT:
         return ()
-    return (Endpoint(spec.network, spec.aliases, spec.address), *spec.endpoints)
+    return (Endpoint(spec.network, spec.aliases, spec.address, spec.address6), *spec.endpoints)
 
 
 def join(networks: Networks, folder: Path, config: ContainerConfig, mode: str) -> Joined:
@@ -76,10 +76,11 @@ def join(networks: Networks, folder: Path, config: ContainerConfig, mode: str) -
 def _publish(networks: Networks, config: ContainerConfig, joined: Joined) -> Joined:
     from sandbox.network.publishing import claim  # noqa: PLC0415  (few containers publish ports)
 
-    if networks.get(config.spec.network).internal:
+    network = networks.get(config.spec.network)
+    if network.internal:
         warning = f"network {config.spec.network} is internal: published ports are discarded"
         return joined._replace(warnings=(*joined.warnings, warning))
-    return joined._replace(claims=tuple(claim(config.spec.ports, networks.publisher)))
+    return joined._replace(claims=tuple(claim(config.spec.ports, networks.publisher, ipv6=bool(network.subnet6))))
 
 
 def _reserve(
@@ -102,6 +103,7 @@ def _reserve(
         extra_hosts=extra,
         interface=f"eth{number}",
         wanted=endpoint.address,
+        wanted6=endpoint.address6,
         ports=tuple(claim.port for claim in joined.claims) if number == 0 else (),
     )
 

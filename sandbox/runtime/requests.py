@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from sandbox.kernel.cgroups import Cgroup
     from sandbox.runtime.config import ContainerConfig
+    from sandbox.runtime.facts import Allocations
     from sandbox.runtime.state import State
 
 Message = dict[str, Any]
@@ -38,6 +39,10 @@ class Supervised(Protocol):
     @property
     def cgroup(self) -> Cgroup | None:
         """The container's control group."""
+
+    @property
+    def allocations(self) -> Allocations | None:
+        """What it holds of the host."""
 
     def change(self, **fields: object) -> None:
         """Change fields of the state and write it."""
@@ -99,9 +104,25 @@ def update(supervisor: Supervised, _: Message) -> Message:
     return {"event": "done", "warnings": warnings}
 
 
+def connect(supervisor: Supervised, message: Message) -> Message:
+    """Join one more network."""
+    from sandbox.runtime import connecting  # noqa: PLC0415  (seldom)
+
+    return connecting.enter(supervisor, message)
+
+
+def disconnect(supervisor: Supervised, message: Message) -> Message:
+    """Leave a network."""
+    from sandbox.runtime import connecting  # noqa: PLC0415  (seldom)
+
+    return connecting.leave(supervisor, message)
+
+
 HANDLERS: dict[str, Callable[[Supervised, Message], Message]] = {
     "pause": pause,
     "unpause": unpause,
     "processes": processes,
     "update": update,
+    "connect": connect,
+    "disconnect": disconnect,
 }

@@ -354,6 +354,11 @@ class Supervisor:
         """The container's control group, once it is made."""
         return self._host.cgroup if self._host is not None else None
 
+    @property
+    def allocations(self) -> Allocations | None:
+        """What it holds of the host, once it does."""
+        return self._allocations
+
     def change(self, **fields: Any) -> None:
         """Change fields of the state and write it."""
         self._state = self._state._replace(**fields)

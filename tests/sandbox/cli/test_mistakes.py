@@ -27,8 +27,10 @@ CONTAINER_HINT = "`sandbox ps -a` lists them"
         ("zzzz", 2, "'zzzz' is no command (see `sandbox --help`)"),
         ("--hmoe /x ps", 2, "unknown option --hmoe (see `sandbox --help`)"),
         ("--home", 2, "--home needs a value (see `sandbox --help`)"),
-        ("network", 2, "'network' needs a second word: one of create, ls, inspect, rm (see `sandbox --help`)"),
-        ("network mk", 2, "'network mk' is no command: one of create, ls, inspect, rm (see `sandbox --help`)"),
+        ("network", 2, "'network' needs a second word: one of create, ls, inspect, connect, disconnect, rm, prune "
+         "(see `sandbox --help`)"),
+        ("network mk", 2, "'network mk' is no command: one of create, ls, inspect, connect, disconnect, rm, prune "
+         "(see `sandbox --help`)"),
         ("run", 125, "IMAGE is missing (see `sandbox run --help`)"),
         ("run --rn busybox", 125, "unknown option --rn (did you mean --rm?)"),
         ("run --memory lots busybox", 125, "--memory 'lots' is not a size "

@@ -112,11 +112,12 @@ class Place:
         if pid == 0:
             with contextlib.suppress(BaseException):
                 setns(self.descriptor, Flags.NEWNET)
-                with socket.create_server(("0.0.0.0", PORT)) as server:  # noqa: S104
+                both = {"family": socket.AF_INET6, "dualstack_ipv6": True} if socket.has_dualstack_ipv6() else {}
+                with socket.create_server(("", PORT), **both) as server:  # type: ignore[arg-type]
                     os.write(writing, b"x")
                     while True:
-                        connection, (address, _) = server.accept()
-                        connection.sendall(address.encode())
+                        connection, (address, *_) = server.accept()
+                        connection.sendall(address.removeprefix("::ffff:").encode())
                         connection.close()
             os._exit(0)
         os.read(reading, 1)

@@ -69,6 +69,22 @@ def test_what_was_lost_is_made_again(tmp_path: Path, isolated: Isolated, loss: s
     isolated(body)
 
 
+def test_a_bridge_keeps_its_mtu(tmp_path: Path, isolated: Isolated) -> None:
+    """Also after its last port is gone, when the kernel would go back to 1500."""
+
+    def body() -> None:
+        host = Host(tmp_path)
+        place, (attachment,) = host.container("one", "bridge")
+        with Netlink() as netlink:
+            netlink.delete_link(attachment.host_interface)
+            found = netlink.link("t0")
+        assert found is not None
+        assert found.mtu == 1400
+        del place
+
+    isolated(body)
+
+
 def test_warm_connects_touch_no_rules(tmp_path: Path, isolated: Isolated) -> None:
     """While all is in place, connecting neither runs nft nor changes a rule."""
 

@@ -1,0 +1,159 @@
+"""`sandbox network …` and the options of `run` about networks, on real containers."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.sandbox.cli.conftest import Sandbox
+
+pytestmark = pytest.mark.root
+
+
+@pytest.fixture
+def network(sandbox: Sandbox, name: str) -> Iterator[str]:
+    """A network's name that nobody else uses; it is removed at the end, after the container `name`."""
+    chosen = f"net-{uuid.uuid4().hex[:12]}"
+    yield chosen
+    sandbox("rm", "-f", name)
+    sandbox("network", "rm", "-f", chosen, f"{chosen}-2")
+
+
+def inspected(sandbox: Sandbox, *words: str) -> dict[str, Any]:
+    """The one answer of an inspection."""
+    (found,) = json.loads(sandbox(*words).stdout)
+    assert isinstance(found, dict)
+    return found
+
+
+def interfaces(sandbox: Sandbox, name: str) -> dict[str, str]:
+    """name -> IPv4 address inside a container."""
+    lines = sandbox("exec", name, "ip", "-o", "-4", "addr").stdout.splitlines()
+    return {line.split()[1]: line.split()[3] for line in lines if " lo " not in line}
+
+
+def test_everything_that_create_takes(sandbox: Sandbox, network: str, name: str) -> None:
+    """Subnets of both families, gateway, range, MTU, bridge's name and labels arrive, and containers live by them."""
+    words = "--subnet 10.87.250.0/24 --gateway 10.87.250.254 --ip-range 10.87.250.128/25 --subnet fd00:87:250::/64 "
+    words += f"--label a=b -o mtu=1280 -o com.docker.network.bridge.name=hkt{network[-8:]} {network}"
+    done = sandbox("network", "create", *words.split())
+    assert done.returncode == 0, done.stderr
+    found = inspected(sandbox, "network", "inspect", network)
+    assert found["Id"] == done.stdout.strip()
+    assert found["IPAM"]["Config"] == [
+        {"Subnet": "10.87.250.0/24", "IPRange": "10.87.250.128/25", "Gateway": "10.87.250.254"},
+        {"Subnet": "fd00:87:250::/64", "Gateway": "fd00:87:250::1"},
+    ]
+    assert (found["EnableIPv6"], found["Labels"]) == (True, {"a": "b"})
+    assert found["Options"]["com.docker.network.bridge.name"] == f"hkt{network[-8:]}"
+    sandbox("run", "-d", "--name", name, "--network", network, "--network-alias", "db", "busybox", "sleep", "1000")
+    (inside,) = inspected(sandbox, "network", "inspect", network)["Containers"].values()
+    assert inside["Name"] == name
+    assert inside["IPv4Address"] == "10.87.250.128/24"
+    assert inside["IPv6Address"] == "fd00:87:250::80/64"
+    script = "ip addr show eth0; ip route; ping -c 1 -W 5 db"
+    done = sandbox("run", "--rm", "--network", network, "--ip", "10.87.250.7", "--ip6", "fd00:87:250::77", "busybox",
+                   "sh", "-c", script)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    for part in ("mtu 1280", "inet 10.87.250.7/24", "inet6 fd00:87:250::77/64", "default via 10.87.250.254"):
+        assert part in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("--subnet 10.87.251.0/33 x", "unusable size"),
+        ("--subnet 10.87.251.0/24 --subnet 10.87.252.0/24 x", "is a second one"),
+        ("--subnet 10.87.251.0/24 --ip-range 10.87.252.0/25 x", "is not inside the subnet"),
+        ("--subnet 10.87.251.0/24 --gateway 10.87.252.1 x", "is no address for a host"),
+        ("--gateway fd00::1 x", "needs an IPv6 subnet"),
+        ("-o mtu=big x", "--opt mtu=big is not a number"),
+        ("-o com.docker.network.bridge.name=lo x", "an interface lo exists already"),
+        ("-o com.docker.network.bridge.name=a/b x", "invalid name of a bridge"),
+        ("-d overlay x", "--driver 'overlay' is unknown"),
+    ],
+)
+def test_mistakes_of_create(sandbox: Sandbox, words: str, message: str) -> None:
+    """One line that says what is wrong, and no network."""
+    done = sandbox("network", "create", *words.split())
+    assert done.returncode in (2, 125)
+    assert message in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert "x" not in sandbox("network", "ls", "-f", "name=x", "-q").stdout.split()
+
+
+def test_networks_are_joined_and_left(sandbox: Sandbox, network: str, name: str) -> None:
+    """While the container runs, with another name there; the way out moves when its network is left; all stays over a
+    restart.
+    """
+    other = f"{network}-2"
+    for one in (network, other):
+        assert sandbox("network", "create", one).returncode == 0
+    sandbox("run", "-d", "--name", name, "--network", network, "busybox", "sleep", "1000")
+    done = sandbox("network", "connect", "--alias", "nick", other, name)
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    before = interfaces(sandbox, name)
+    assert list(before) == ["eth0", "eth1"]
+    assert sandbox("run", "--rm", "--network", other, "busybox", "ping", "-c", "1", "-W", "5", "nick").returncode == 0
+    assert list(inspected(sandbox, "inspect", name)["NetworkSettings"]["Networks"]) == [network, other]
+    assert "is in network" in sandbox("network", "connect", other, name).stderr
+    assert f"is in use by {inspected(sandbox, 'inspect', name)['Id'][:12]}" in sandbox("network", "rm", other).stderr
+
+    assert sandbox("network", "disconnect", network, name).returncode == 0
+    assert list(interfaces(sandbox, name)) == ["eth1"]
+    assert "default via" in sandbox("exec", name, "ip", "route").stdout
+    hosts = sandbox("exec", name, "cat", "/etc/hosts").stdout
+    assert f"# network {other}" in hosts
+    assert f"# network {network}," not in hosts
+    assert "is not in network" in sandbox("network", "disconnect", network, name).stderr
+    assert inspected(sandbox, "network", "inspect", network)["Containers"] == {}
+
+    sandbox("stop", "-t", "0", name)
+    assert sandbox("network", "connect", "--ip", "1.2.3.4", network, name).returncode == 0
+    done = sandbox("start", name)
+    assert "1.2.3.4 is no address for a container" in done.stderr
+    assert sandbox("network", "disconnect", network, name).returncode == 0
+    assert sandbox("start", name).returncode == 0
+    assert list(interfaces(sandbox, name)) == ["eth0"]
+    done = sandbox("network", "connect", "--ip", "1.2.3.4", network, name)
+    assert done.returncode == 125
+    assert list(interfaces(sandbox, name)) == ["eth0"]
+    assert list(inspected(sandbox, "inspect", name)["NetworkSettings"]["Networks"]) == [other]
+
+
+def test_a_container_without_a_network_joins_one(sandbox: Sandbox, network: str, name: str) -> None:
+    """From `none` in, with a way out; one of the host's network is refused."""
+    sandbox("network", "create", network)
+    sandbox("run", "-d", "--name", name, "--network", "none", "busybox", "sleep", "1000")
+    assert sandbox("network", "connect", network, name).returncode == 0
+    assert "default via" in sandbox("exec", name, "ip", "route").stdout
+    assert sandbox("network", "disconnect", network, name).returncode == 0
+    assert interfaces(sandbox, name) == {}
+    assert "network 'host'" in sandbox("network", "connect", "host", name).stderr
+    sandbox("rm", "-f", name)
+    sandbox("run", "-d", "--name", name, "--network", "host", "busybox", "sleep", "1000")
+    done = sandbox("network", "connect", network, name)
+    assert done.returncode == 125
+    assert "has the network 'host'" in done.stderr
+
+
+def test_what_nobody_uses_is_pruned(sandbox: Sandbox, network: str, name: str) -> None:
+    """By label here, for others use the state directory, too; one with a running container stays, as do the predefined
+    ones; `rm` refuses those, and with -f is silent about what is not there.
+    """
+    other = f"{network}-2"
+    for one in (network, other):
+        sandbox("network", "create", "--label", f"for={network}", one)
+    sandbox("run", "-d", "--name", name, "--network", network, "busybox", "sleep", "1000")
+    assert sandbox("network", "ls", "-q", "-f", "dangling=true", "-f", f"name={network}").stdout.count("\n") == 1
+    done = sandbox("network", "prune", "-f", "--filter", f"label=for={network}")
+    assert done.stdout == f"{other}\n"
+    assert "predefined" in sandbox("network", "rm", "bridge").stderr
+    assert sandbox("network", "rm", other).returncode == 125
+    assert sandbox("network", "rm", "-f", other).returncode == 0

@@ -6,12 +6,12 @@ input; the length of the output is bounded by whoever reads it (`TarSource`).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
-from sandbox.errors import InvalidError, UnsupportedError
+from sandbox.errors import InvalidError
 
 if TYPE_CHECKING:
-    from typing import Protocol
+    from typing import IO, Protocol
 
     from sandbox.image.tarsource import Readable
 
@@ -37,12 +37,11 @@ _BZIP2 = b"BZh"
 _ZSTD = b"\x28\xb5\x2f\xfd"
 _CHUNK = 1 << 18
 _XZ_MEMORY = 256 << 20  # bytes; `xz -9` needs 65 MiB
+_ZSTD_WINDOW = 128 << 20
 
 
 def open_stream(stream: Readable) -> Readable:
-    """The uncompressed bytes of a plain, gzip, xz, bzip2 or zstd stream. Raises UnsupportedError for zstd without
-    `zstandard`.
-    """
+    """The uncompressed bytes of a plain, gzip, xz, bzip2 or zstd stream."""
     head = b""
     while len(head) < _MAGIC_SIZE and (more := stream.read(_MAGIC_SIZE - len(head))):
         head += more
@@ -56,6 +55,11 @@ def open_stream(stream: Readable) -> Readable:
     if head.startswith(_ZSTD):
         return _zstd(source)
     return source
+
+
+def is_compressed(head: bytes) -> bool:
+    """Whether a stream that begins so is one that `open_stream` inflates."""
+    return head.startswith((_GZIP, _XZ, _BZIP2, _ZSTD))
 
 
 class _Pushback:
@@ -118,9 +122,9 @@ class _Inflated:
 
 def _decompressor(form: str) -> _Decompressor:
     if form == "gzip":
-        import zlib  # noqa: PLC0415
+        from isal import isal_zlib  # noqa: PLC0415  (three times as fast as zlib)
 
-        return zlib.decompressobj(wbits=31)
+        return cast("_Decompressor", isal_zlib.decompressobj(wbits=31))
     if form == "xz":
         import lzma  # noqa: PLC0415
 
@@ -131,14 +135,23 @@ def _decompressor(form: str) -> _Decompressor:
 
 
 def _zstd(source: Readable) -> Readable:
-    try:
-        import zstandard  # type: ignore[import-not-found,unused-ignore]  # noqa: PLC0415
-    except ImportError:
-        raise UnsupportedError(
-            "the archive is compressed with zstd, which this Python cannot read",
-            hint="pip install zstandard, or pipe it through `zstd -d`",
-        ) from None
-    reader: Readable = zstandard.ZstdDecompressor(max_window_size=128 << 20).stream_reader(
-        source, read_across_frames=True
+    import zstandard  # noqa: PLC0415
+
+    reader = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW).stream_reader(
+        cast("IO[bytes]", source), read_across_frames=True
     )
-    return reader
+    return _Checked(reader, zstandard.ZstdError)
+
+
+class _Checked:
+    """A reader of a library, whose error is ours."""
+
+    def __init__(self, reader: Readable, error: type[Exception]) -> None:
+        self._reader = reader
+        self._error = error
+
+    def read(self, size: int, /) -> bytes:
+        try:
+            return self._reader.read(size)
+        except self._error as error:
+            raise InvalidError(f"the zstd data are damaged: {error}", reference="invalid-archive") from error

@@ -17,7 +17,7 @@ import stat
 from typing import TYPE_CHECKING, NamedTuple
 
 from sandbox.errors import LimitError
-from sandbox.image import whiteout
+from sandbox.image import attributes, whiteout
 from sandbox.image.tarformat import Kind, TarEntry, malformed
 from sandbox.image.whiteout import Mark
 from sandbox.kernel.paths import Root, remove_tree, reopen
@@ -75,6 +75,7 @@ class Extractor:
         self._most = most  # directories that the archive implies
         self._implicit = 0
         self.size = 0
+        self.replaced = b""  # the first file that a later entry took the place of, if any
 
     def __enter__(self) -> Self:
         return self
@@ -91,7 +92,7 @@ class Extractor:
 
     def add(self, entry: TarEntry, data: Data) -> None:
         """Put one entry into the tree; `data` is called for a file's contents."""
-        path, base = _clean(entry.name)
+        path, base = clean(entry.name)
         if not base:
             self._set_root(entry)
             return
@@ -193,7 +194,7 @@ class Extractor:
         self._directories[full] = _Pending(mode, entry.mtime, entry.xattrs)
 
     def _put_link(self, entry: TarEntry, path: bytes, base: bytes) -> None:
-        source_path, source = _clean(entry.target)
+        source_path, source = clean(entry.target)
         if not source or source.startswith(whiteout.PREFIX):
             raise malformed("a hard link to something that is no file", entry.name)
         if (source_path, source) == (path, base):
@@ -334,7 +335,7 @@ class Extractor:
                 status = os.fstat(found)
                 if stat.S_ISDIR(status.st_mode):
                     mode, uid, gid = stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid
-                    mtime, xattrs = status.st_mtime_ns, _read_xattrs(found)
+                    mtime, xattrs = status.st_mtime_ns, attributes.read(found)
             finally:
                 os.close(found)
         entry = TarEntry(path, Kind.DIRECTORY, mode, uid, gid, 0, mtime, xattrs=xattrs or {})
@@ -362,7 +363,7 @@ class Extractor:
                     status.st_gid,
                     status.st_size,
                     status.st_mtime_ns,
-                    xattrs=_read_xattrs(found),
+                    xattrs=attributes.read(found),
                 )
                 self._put(copied, path, base, lambda: iter(lambda: os.read(source, 1 << 20), b""))
             finally:
@@ -388,6 +389,7 @@ class Extractor:
         """Take away what an earlier entry put under a name."""
         parent = self._parent(path)
         status = os.stat(base, dir_fd=parent, follow_symlinks=False)
+        self.replaced = self.replaced or (path + b"/" + base if path else base)
         if stat.S_ISREG(status.st_mode):
             os.unlink(base, dir_fd=parent)
             return
@@ -432,7 +434,7 @@ class Extractor:
         os.utime(fd, ns=(mtime, mtime))
 
     def _set_xattr(self, fd: int, name: bytes, value: bytes) -> None:
-        if not _is_kept(name):
+        if not attributes.is_kept(name):
             self._warn(
                 "attribute", "some extended attributes are left out: only security.capability and user.* are kept"
             )
@@ -448,7 +450,7 @@ class Extractor:
         self._warnings.setdefault(kind, sentence)
 
 
-def _clean(name: bytes) -> tuple[bytes, bytes]:
+def clean(name: bytes) -> tuple[bytes, bytes]:
     """The parent path and last name of an entry, without `.` and empty parts; both empty for the root."""
     parts = [part for part in name.split(b"/") if part and part != b"."]
     if not parts:
@@ -459,21 +461,6 @@ def _clean(name: bytes) -> tuple[bytes, bytes]:
         raise malformed(f"a part of its name is longer than {_MAX_NAME} bytes", name)
     base = parts.pop()
     return b"/".join(parts), base
-
-
-def _is_kept(name: bytes) -> bool:
-    """Overlay's own attributes could redirect into other layers; the security modules' belong to the host."""
-    return name == b"security.capability" or (name.startswith(b"user.") and not name.startswith(b"user.overlay."))
-
-
-def _read_xattrs(fd: int) -> dict[bytes, bytes]:
-    """The attributes of an O_PATH descriptor that layers keep."""
-    path = f"/proc/self/fd/{fd}"
-    try:
-        names = [os.fsencode(name) for name in os.listxattr(path)]
-        return {name: os.getxattr(path, name) for name in names if _is_kept(name)}
-    except OSError:
-        return {}
 
 
 def _write_all(fd: int, data: bytes | memoryview) -> None:

@@ -26,6 +26,18 @@ MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 CONFIG = "application/vnd.oci.image.config.v1+json"
 LAYER = "application/vnd.oci.image.layer.v1.tar"
 DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
+INDEXES = (
+    "application/vnd.oci.image.index.v1+json",
+    "application/vnd.docker.distribution.manifest.list.v2+json",
+)
+LAYERS = frozenset(  # what is in them is told by their first bytes
+    (
+        *(LAYER, f"{LAYER}+gzip", f"{LAYER}+zstd"),
+        "application/vnd.docker.image.rootfs.diff.tar",
+        "application/vnd.docker.image.rootfs.diff.tar.gzip",
+        "application/vnd.docker.image.rootfs.diff.tar.zstd",
+    )
+)
 # Architectures as Go names them, by the machine of uname(2).
 ARCHITECTURES: Mapping[str, str] = {"x86_64": "amd64", "aarch64": "arm64"}
 
@@ -38,6 +50,11 @@ class Descriptor:
     digest: Digest
     size: int  # bytes
     unknown: Mapping[str, Any] = field(default_factory=dict)  # annotations, urls, platform, …
+
+    @staticmethod
+    def parse(data: object) -> Descriptor:
+        """A decoded descriptor. Raises InvalidError."""
+        return _descriptor(data)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

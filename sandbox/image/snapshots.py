@@ -1,8 +1,8 @@
 """Committed layers, unpacked: `images/snapshots/<chain hex>/fs` is a directory that overlay takes as a lower one.
 
 A snapshot is named by its ChainID: its own layer *on top of* certain others. It is complete and never changes from the
-moment it has its name; beside `fs` lies `layer.json`. The runtime reads (`lowers`); `unpack` makes one from a layer's
-archive and loads its machinery only then.
+moment it has its name; beside `fs` lie `layer.json` and `archive` (see `parts`). The runtime reads (`lowers`); what
+makes snapshots loads its machinery only then.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, NamedTuple
 
-from sandbox.errors import NotFoundError, SandboxError
+from sandbox.errors import NotFoundError, SandboxError, UnsupportedError
 from sandbox.image import digest as digests
 from sandbox.image.image import LayerRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from sandbox.image.digest import ChainID, DiffID
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from sandbox.image.limits import Limits
     from sandbox.image.locking import Lease
     from sandbox.image.tarsource import Readable
+    from sandbox.image.tree import Tree
 
 FILES = "fs"
 METADATA = "layer.json"
@@ -93,6 +94,16 @@ class Snapshots:
             chain_id = self.record(chain_id).parent
         return tuple(chain)
 
+    def claim(self, chain_id: ChainID, lease: Lease) -> bool:
+        """Whether the snapshot is there; it then stays as long as the lease."""
+        from sandbox.image.locking import StoreLock  # noqa: PLC0415  (not on the path of a run)
+
+        with StoreLock(self.root.parent, exclusive=False):
+            if not self.exists(chain_id):
+                return False
+            lease.add_snapshot(chain_id)
+            return True
+
     def unpack(
         self,
         stream: Readable,
@@ -124,3 +135,41 @@ class Snapshots:
             limits=limits or Limits(),
             progress=progress or (lambda _: None),
         )
+
+    def pack(self, tree: Tree, parent: ChainID | None = None, *, lease: Lease) -> SnapshotRecord:
+        """Make a snapshot on top of `parent` of a copy of a tree with whiteouts: of what a container has changed.
+
+        The layer's archive is what `tree` gives, in that order. Leases, concurrency and errors are as for `unpack`.
+        """
+        from sandbox.image.unpack import pack  # noqa: PLC0415
+
+        return pack(self, tree, parent, lease=lease)
+
+    def archive(self, chain_id: ChainID) -> Iterator[bytes]:
+        """The layer's archive as it came, to its last byte. Raises NotFoundError; UnsupportedError for one that cannot
+        be written again (see `is_replayable`); SandboxError when what comes out has another digest, at the end.
+        """
+        from hashlib import sha256  # noqa: PLC0415
+
+        from sandbox.image.parts import replay  # noqa: PLC0415
+
+        layer = self.record(chain_id).layer
+        if not self.is_replayable(chain_id):
+            raise UnsupportedError(
+                f"layer {chain_id.short} cannot be written as it came: its archive had a file twice",
+                hint="`sandbox export` writes a container of it as one layer",
+            )
+        hasher = sha256()
+        for piece in replay(self.root / chain_id.hex, FILES):
+            hasher.update(piece)
+            yield piece
+        if hasher.hexdigest() != layer.diff_id.hex:
+            raise SandboxError(
+                f"layer {chain_id.short} in the store is damaged: its archive has another digest than it came with",
+                hint="remove its images and make them again",
+                reference="damaged-layer",
+            )
+
+    def is_replayable(self, chain_id: ChainID) -> bool:
+        """Whether the layer's archive can be written again byte for byte."""
+        return (self.root / chain_id.hex / "archive").exists()

@@ -112,7 +112,10 @@ def checksum(block: bytes) -> int:
 
 def checksum_is_right(block: bytes) -> bool:
     """Whether the header carries its checksum; old tars summed signed bytes."""
-    stored = number(block[148:156], "checksum")
+    try:
+        stored = number(block[148:156], "checksum")
+    except InvalidError:
+        return False
     unsigned = checksum(block)
     if stored == unsigned:
         return True

@@ -6,13 +6,14 @@ copy.
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from sandbox.errors import LimitError
 from sandbox.image.tarformat import BLOCK, malformed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from typing import Protocol
 
     class Readable(Protocol):
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 
         def update(self, data: bytes, /) -> None:
             """Add bytes."""
+
+        def hexdigest(self) -> str:
+            """The digest in hexadecimal figures."""
 
 
 CHUNK = 1 << 18  # stays in the second-level cache between hashing and writing
@@ -91,9 +95,17 @@ class TarSource:
 
     def drain(self) -> None:
         """Read to the stream's end: a layer's digest covers what follows its end marker."""
-        self._buffer, self._position = b"", 0
-        while self._read():
+        for _ in self._rest():
             pass
+
+    def _rest(self) -> Iterator[bytes]:
+        """All that is left, in pieces."""
+        rest = self._buffer[self._position :]
+        self._buffer, self._position = b"", 0
+        if rest:
+            yield rest
+        while rest := self._read():
+            yield rest
 
     def _fill(self, wanted: int) -> None:
         """Read on until `wanted` bytes are in the buffer, or the stream has ended."""
@@ -118,3 +130,67 @@ class TarSource:
         if self._hash is not None:
             self._hash.update(chunk)
         return chunk
+
+
+class RecordingSource(TarSource):
+    """Also gives `record` all that is not contents of an entry asked for by `views`: headers, padding, what is
+    skipped.
+    """
+
+    def __init__(
+        self, stream: Readable, *, limit: int, record: Callable[[bytes], object], hasher: Hash | None = None
+    ) -> None:
+        super().__init__(stream, limit=limit, hasher=hasher)
+        self._record = record
+
+    def block(self) -> bytes | None:
+        """As `TarSource.block`."""
+        block = super().block()
+        if block is not None:
+            self._record(block)
+        return block
+
+    def take(self, size: int) -> bytes:
+        """As `TarSource.take`."""
+        data = super().take(size)
+        self._record(data)
+        return data
+
+    def skip(self, size: int) -> None:
+        """As `TarSource.skip`."""
+        for piece in self.views(size):
+            self._record(bytes(piece))
+
+    def drain(self) -> None:
+        """As `TarSource.drain`."""
+        for piece in self._rest():
+            self._record(piece)
+
+
+class SeekingSource(TarSource):
+    """Of a file that can be read anywhere: what is skipped is not read."""
+
+    def __init__(self, fd: int, *, limit: int) -> None:
+        self._fd = fd
+        self._offset = 0
+        super().__init__(self, limit=limit)
+
+    def read(self, size: int, /) -> bytes:
+        """The next bytes of the file."""
+        data = os.pread(self._fd, size, self._offset)
+        self._offset += len(data)
+        return data
+
+    @property
+    def position(self) -> int:
+        """Where the next byte lies in the file."""
+        return self._offset - (len(self._buffer) - self._position)
+
+    def skip(self, size: int) -> None:
+        """As `TarSource.skip`; beyond the file's end the next read finds that out."""
+        left = len(self._buffer) - self._position
+        if size <= left:
+            self._position += size
+            return
+        self._offset += size - left
+        self._buffer, self._position = b"", 0

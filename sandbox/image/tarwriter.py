@@ -23,7 +23,7 @@ from sandbox.image.tarformat import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
 _MAX_ID = 0o7777777
 _MAX_SIZE = 0o77777777777
@@ -31,16 +31,33 @@ _END = bytes(2 * BLOCK)
 
 
 class TarWriter:
-    """`write` gets the archive's bytes in order. `add` each entry, then `close`."""
+    """`write` gets the archive's bytes in order; files' contents go to `contents` if that is given. `add` each entry,
+    then `close`.
+    """
 
-    def __init__(self, write: Callable[[bytes | memoryview], object]) -> None:
+    def __init__(
+        self,
+        write: Callable[[bytes | memoryview], object],
+        contents: Callable[[bytes | memoryview], object] | None = None,
+    ) -> None:
         self._write = write
+        self._contents = contents or write
+        self._name = b""
+        self._left = 0  # bytes of contents to come
+        self._padding = 0
 
     def add(self, entry: TarEntry, data: Iterable[bytes | memoryview] = ()) -> None:
         """Write an entry and its contents (of a sparse file: its segments one after another).
 
         Raises InvalidError when the contents are not as long as the entry says, which leaves the archive broken.
         """
+        self.begin(entry)
+        for _ in self.through(data):
+            pass
+        self.end()
+
+    def begin(self, entry: TarEntry) -> None:
+        """Write what comes before the entry's contents. `through` and `end` follow, for entries of every kind."""
         _check(entry)
         is_file = entry.kind is Kind.FILE
         name = entry.name.rstrip(b"/") + b"/" if entry.kind is Kind.DIRECTORY else entry.name
@@ -58,21 +75,28 @@ class TarWriter:
             name = b"GNUSparseFile.0/" + name.rpartition(b"/")[2]
         stored = len(sparse_map) + size
         header = self._header(entry, name, stored, records)
-        records += [(XATTR + attribute, entry.xattrs[attribute]) for attribute in sorted(entry.xattrs)]
+        if entry.xattrs:
+            records += [(XATTR + attribute, entry.xattrs[attribute]) for attribute in sorted(entry.xattrs)]
         if records:
             self._pax(name, records)
         self._write(header)
-        if not is_file:
-            return
         if sparse_map:
             self._write(sparse_map)
+        self._name, self._left, self._padding = entry.name, size, padding(stored)
+
+    def through(self, data: Iterable[bytes | memoryview]) -> Iterator[bytes | memoryview]:
+        """Write the contents, and hand each piece on to somebody else who wants it."""
         for piece in data:
-            size -= len(piece)
-            self._write(piece)
-        if size:
-            raise malformed("its contents are not as long as its header says", entry.name)
-        if pad := padding(stored):
-            self._write(bytes(pad))
+            self._left -= len(piece)
+            self._contents(piece)
+            yield piece
+
+    def end(self) -> None:
+        """Write what comes after the contents."""
+        if self._left:
+            raise malformed("its contents are not as long as its header says", self._name)
+        if self._padding:
+            self._write(bytes(self._padding))
 
     def close(self) -> None:
         """Write the end marker."""

@@ -1,7 +1,7 @@
-"""Making a snapshot of a layer's archive: hash, extract, describe, rename into place.
+"""Making a snapshot of a layer's archive, or of a tree of files: hash, extract, describe, rename into place.
 
-Called by `Snapshots.unpack`; see there for the contract. Everything is made in a scratch directory; a process that dies
-leaves that, without its lock, and nothing else.
+Called by `Snapshots.unpack` and `Snapshots.pack`; see there for the contracts. Everything is made in a scratch
+directory; a process that dies leaves that, without its lock, and nothing else.
 """
 
 from __future__ import annotations
@@ -10,32 +10,39 @@ import errno
 import hashlib
 import json
 import os
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sandbox.errors import InvalidError, SandboxError
 from sandbox.image import digest as digests
 from sandbox.image import whiteout
-from sandbox.image.extract import Extractor, Host
+from sandbox.image.extract import Extractor, Host, clean
 from sandbox.image.image import LayerRecord
+from sandbox.image.limits import Limits
 from sandbox.image.locking import StoreLock
 from sandbox.image.lower import LowerLayers
+from sandbox.image.parts import ARCHIVE, Recorder
+from sandbox.image.pipelining import Ahead, Behind
 from sandbox.image.scratch import Scratch, make_directory
 from sandbox.image.snapshots import FILES, METADATA, SnapshotRecord
+from sandbox.image.tarformat import Kind
 from sandbox.image.tarreader import TarReader
-from sandbox.image.tarsource import TarSource
+from sandbox.image.tarsource import RecordingSource
+from sandbox.image.tarwriter import TarWriter
 from sandbox.kernel.idmap import in_initial_namespace
 from sandbox.kernel.paths import Root
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from sandbox.image.digest import ChainID, DiffID
-    from sandbox.image.limits import Limits
     from sandbox.image.locking import Lease
     from sandbox.image.snapshots import Snapshots
+    from sandbox.image.tarformat import TarEntry
     from sandbox.image.tarsource import Readable
+    from sandbox.image.tree import Tree
 
 _REPORT_EVERY = 5000  # entries
 _RESERVE = 64 << 20  # bytes of the disk that an archive never gets
@@ -54,38 +61,109 @@ def unpack(
     progress: Callable[[str], None],
 ) -> SnapshotRecord:
     """See `Snapshots.unpack`."""
-    images = snapshots.root.parent
-    with StoreLock(images, exclusive=False):
-        lowers = snapshots.ancestry(parent)
-        for lower in lowers:
-            lease.add_snapshot(lower)
-    host = Host(user_namespace=not in_initial_namespace() or os.geteuid() != 0, uid=os.geteuid(), gid=os.getegid())
-    opaque = whiteout.opaque_attribute(user_namespace=host.user_namespace)
-    with Scratch(snapshots.home) as scratch, LowerLayers(map(snapshots.path, lowers), opaque) as lower_layers:
+    lowers = _lease_lowers(snapshots, parent, lease)
+    with Scratch(snapshots.home) as scratch:
         files = scratch.path / FILES
         files.mkdir(mode=0o700)
         hasher = hashlib.sha256()
-        limits = _within_disk(limits, scratch.path)
-        source = TarSource(stream, limit=limits.data, hasher=hasher)
-        reader = TarReader(source, limits, require_end=require_end)
+        limits = within_disk(limits, scratch.path)
         entries = 0
         try:
-            with Root(files) as root, Extractor(root, lower_layers, host, most=limits.entries) as extractor:
-                for entry in reader:
-                    extractor.add(entry, reader.data)
-                    entries += 1
-                    if entries % _REPORT_EVERY == 0:
-                        progress(f"unpacked {entries} files, {source.count >> 20} MiB")
+            with (scratch.path / ARCHIVE).open("wb") as archive, _into(snapshots, files, lowers, limits) as extractor:
+                recorder = Recorder(archive.write)
+                with Ahead(stream, hasher) as ahead:
+                    source = RecordingSource(ahead, limit=limits.data, record=recorder.raw)
+                    reader = TarReader(source, limits, require_end=require_end)
+                    for entry in reader:
+                        extractor.add(entry, lambda entry=entry: _recorded(reader, recorder, entry))  # type: ignore[misc]
+                        entries += 1
+                        if entries % _REPORT_EVERY == 0:
+                            progress(f"unpacked {entries} files, {source.count >> 20} MiB")
                 extractor.finish()
+                recorder.close()
         except OSError as error:
             raise _disk_error(error, snapshots.home) from error
         diff_id = digests.from_hex(hasher.hexdigest())
         if expected is not None and diff_id != expected:
             raise InvalidError(f"the layer has the digest {diff_id}, not {expected}", reference="digest-mismatch")
+        if extractor.replaced:  # its first contents are gone
+            (scratch.path / ARCHIVE).unlink()
         layer = LayerRecord(diff_id, digests.chain_id(parent, diff_id), extractor.size, source.count)
         record = SnapshotRecord(layer, parent, entries, extractor.warnings)
         (scratch.path / METADATA).write_bytes(_metadata(record))
         return _commit(snapshots, scratch.path, record, lease)
+
+
+def pack(snapshots: Snapshots, tree: Tree, parent: ChainID | None, *, lease: Lease) -> SnapshotRecord:
+    """See `Snapshots.pack`."""
+    lowers = _lease_lowers(snapshots, parent, lease)
+    with Scratch(snapshots.home) as scratch:
+        files = scratch.path / FILES
+        files.mkdir(mode=0o700)
+        entries = 0
+        try:
+            with (
+                (scratch.path / ARCHIVE).open("wb") as archive,
+                _into(snapshots, files, lowers, Limits()) as extractor,
+                Behind(hashlib.sha256()) as hashing,
+            ):
+                recorder = Recorder(archive.write)
+
+                def header(data: bytes | memoryview) -> None:
+                    recorder.raw(data)
+                    hashing.write(data)
+
+                writer = TarWriter(header, hashing.write)
+                for entry, data in tree:
+                    writer.begin(entry)
+                    if entry.kind is Kind.FILE:
+                        recorder.file(entry.name, entry)
+                    extractor.add(entry, lambda data=data: writer.through(data()))  # type: ignore[misc]
+                    writer.end()
+                    entries += 1
+                writer.close()
+                extractor.finish()
+                recorder.close()
+        except OSError as error:
+            raise _disk_error(error, snapshots.home) from error
+        diff_id = digests.from_hex(hashing.hexdigest())
+        layer = LayerRecord(diff_id, digests.chain_id(parent, diff_id), extractor.size, hashing.count)
+        record = SnapshotRecord(layer, parent, entries, extractor.warnings)
+        (scratch.path / METADATA).write_bytes(_metadata(record))
+        return _commit(snapshots, scratch.path, record, lease)
+
+
+def _recorded(reader: TarReader, recorder: Recorder, entry: TarEntry) -> Iterator[bytes | memoryview]:
+    parent, base = clean(entry.name)
+    recorder.file(parent + b"/" + base if parent else base, entry)
+    return reader.data()
+
+
+def _lease_lowers(snapshots: Snapshots, parent: ChainID | None, lease: Lease) -> tuple[ChainID, ...]:
+    """The layers below, kept while this one is made."""
+    with StoreLock(snapshots.root.parent, exclusive=False):
+        lowers = snapshots.ancestry(parent)
+        for lower in lowers:
+            lease.add_snapshot(lower)
+    return lowers
+
+
+@contextmanager
+def _into(snapshots: Snapshots, files: Path, lowers: tuple[ChainID, ...], limits: Limits) -> Iterator[Extractor]:
+    """What puts entries below `files`."""
+    host = Host(user_namespace=in_user_namespace(), uid=os.geteuid(), gid=os.getegid())
+    opaque = whiteout.opaque_attribute(user_namespace=host.user_namespace)
+    with (
+        LowerLayers(map(snapshots.path, lowers), opaque) as lower_layers,
+        Root(files) as root,
+        Extractor(root, lower_layers, host, most=limits.entries) as extractor,
+    ):
+        yield extractor
+
+
+def in_user_namespace() -> bool:
+    """Whether devices cannot be made here, and overlay uses its `user.` attributes."""
+    return not in_initial_namespace() or os.geteuid() != 0
 
 
 def _commit(snapshots: Snapshots, made: Path, record: SnapshotRecord, lease: Lease) -> SnapshotRecord:
@@ -117,7 +195,7 @@ def _metadata(record: SnapshotRecord) -> bytes:
     ).encode("ascii")
 
 
-def _within_disk(limits: Limits, path: Path) -> Limits:
+def within_disk(limits: Limits, path: Path) -> Limits:
     """The same limits, but no more than the disk has: a bomb is stopped before the disk is full, not by it."""
     status = os.statvfs(path)
     data = max(0, status.f_bavail * status.f_frsize - _RESERVE)

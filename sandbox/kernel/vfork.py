@@ -34,6 +34,8 @@ _CLONE_VFORK = 0x0000_4000
 _CLONE_PARENT = 0x0000_8000
 _CLONE_PARENT_SETTID = 0x0010_0000
 _STACK_SIZE = 1 << 20
+_SLEEPER_STACK_SIZE = 8 * mmap.PAGESIZE
+_LONGEST_SLEEP = 3  # seconds: more than a sleeper is ever wanted for
 _GUARD_SIZE = mmap.PAGESIZE
 _WALL = 0x4000_0000  # __WALL: also children whose end sends no signal
 _KILLED = 128 + signal.SIGKILL
@@ -106,19 +108,34 @@ def spawn(function: Callable[[], Command], *, within: Callable[[], object] | Non
 
 
 @contextlib.contextmanager
-def sleeper(flags: int, *, seconds: int = 10) -> Iterator[int]:
+def sleeper(flags: int, *, seconds: int = _LONGEST_SLEEP) -> Iterator[int]:
     """The pid of a child in new namespaces (`flags` as of clone(2)) that sleeps until the block ends.
 
     In C, beside the running interpreter; should the caller be killed, it ends after `seconds`.
     """
     pid = ctypes.c_int(0)
-    with _stack(8 * mmap.PAGESIZE) as top:
+    with _stack(_SLEEPER_STACK_SIZE) as top:
         _clone_checked(_sleep, top, _CLONE_VM | flags, ctypes.c_void_p(seconds), pid)
         try:
             yield pid.value
         finally:
             os.kill(pid.value, signal.SIGKILL)
             _reap(pid)
+
+
+def close_elsewhere(descriptor: int) -> int:
+    """Close a descriptor without waiting for what its last user has to wait for: that is a child, whose pidfd this is.
+
+    The child is to be waited for. Unmounting an overlay, say, synchronises a disk.
+    """
+    pid = ctypes.c_int(0)
+    with _stack(_SLEEPER_STACK_SIZE) as top:
+        _clone_checked(_sleep, top, _CLONE_VM | signal.SIGCHLD, ctypes.c_void_p(_LONGEST_SLEEP), pid)
+        try:
+            os.close(descriptor)
+            return os.pidfd_open(pid.value)
+        finally:
+            os.kill(pid.value, signal.SIGKILL)  # it never comes back to its stack
 
 
 def _start(function: Callable[[], object], execution: Iterable[object], flags: int, pid: ctypes.c_int) -> None:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Engine", "default_home"]
 
+_MOST_FORKS = 3  # starts until a launcher, 60 ms to make, is worth it
 _START_ATTEMPTS = 20
 _KILL_TIMEOUT = 10.0  # seconds until SIGKILL must have ended a container
 _CONNECT_TIMEOUT = 10.0  # seconds until a start must have come so far that its supervisor listens
@@ -42,8 +43,9 @@ _CONNECT_TIMEOUT = 10.0  # seconds until a start must have come so far that its 
 class Engine(Overview):
     """Containers, images and networks below `home`. Thread-safe.
 
-    With `launcher` a process that starts containers is made now and kept until `close`. Without, it is made at the
-    first start by a caller with threads, or whose interpreter is a file of the user's own; others fork themselves.
+    With `launcher` a process that starts and supervises containers is made now and kept until `close`. Without, it is
+    made at the first start by a caller with threads, or whose interpreter is a file of the user's own, or that starts
+    several; others fork a supervisor.
     """
 
     def __init__(self, home: Path | None = None, *, launcher: bool = False) -> None:
@@ -51,14 +53,14 @@ class Engine(Overview):
         self._launcher: Launcher | None = None
         self._launching = threading.Lock()
         self._children: list[int] = []  # supervisors forked by this process, to be reaped
+        self._forks = 0
         if launcher:
             self._make_launcher()
 
     def close(self) -> None:
         """End the launcher, if one was needed; containers go on."""
         if self._launcher is not None:
-            self._launcher.close()
-            self._launcher = None
+            self._drop_launcher(self._launcher)
         self._reap()
 
     # --- life cycle ------------------------------------------------------------------------------------------------
@@ -349,10 +351,28 @@ class Engine(Overview):
                 time.sleep(0.002)
 
     def _launch(self, identifier: str, lock: int, starter: socket.socket, stdio: Stdio) -> None:
-        if self._launcher is None and len(os.listdir("/proc/self/task")) == 1 and not interpreter.is_exposed():
+        threads = len(os.listdir("/proc/self/task"))
+        if self._launcher is None and self._forks < _MOST_FORKS and threads == 1 and not interpreter.is_exposed():
             self._fork(identifier, lock, starter, stdio)
-        else:
-            self._make_launcher().launch(self.home, identifier, lock, starter.fileno(), stdio)
+            return
+        for last in (False, True):
+            launcher = self._make_launcher()
+            try:
+                launcher.launch(self.home, identifier, lock, starter.fileno(), stdio)
+            except SupervisorGoneError:  # killed; another does it
+                if last:
+                    raise
+                self._drop_launcher(launcher)
+            else:
+                return
+
+    def _drop_launcher(self, launcher: Launcher) -> None:
+        with self._launching:
+            if self._launcher is launcher:
+                self._launcher = None
+        pid = launcher.close()
+        if pid is not None:
+            self._children.append(pid)
 
     def _make_launcher(self) -> Launcher:
         from sandbox.runtime.launcher import Launcher  # noqa: PLC0415  (engines without threads need none)
@@ -364,13 +384,10 @@ class Engine(Overview):
 
     def _fork(self, identifier: str, lock: int, starter: socket.socket, stdio: Stdio) -> None:
         from sandbox.runtime.facts import hierarchy  # noqa: PLC0415  (loaded before the fork, not in every command)
-        from sandbox.runtime.supervisor import supervise  # noqa: PLC0415
+        from sandbox.runtime.supervision import supervise  # noqa: PLC0415
 
         hierarchy()
-        if self._children:  # not the only start of this process
-            from sandbox.runtime.warming import warm  # noqa: PLC0415
-
-            warm()
+        self._forks += 1
         self._reap()
         # Signals meant for this process must not end the supervisor before it has a session of its own.
         old = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP))

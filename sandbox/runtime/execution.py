@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from sandbox.runtime.config import ContainerConfig
     from sandbox.runtime.host import Host
     from sandbox.runtime.spec import ExecSpec
-    from sandbox.runtime.streams import Loop
+    from sandbox.runtime.streams import Part
 
 
 class Execution:
@@ -51,7 +51,7 @@ class Execution:
         self._starting = True
         self._failed = False
 
-    def report_start(self, loop: Loop) -> Callable[[], None]:
+    def report_start(self, loop: Part) -> Callable[[], None]:
         """The callback for `channel`: passes on the terminal, the error, or that it has started."""
 
         def report() -> None:
@@ -71,7 +71,7 @@ class Execution:
 
         return report
 
-    def report_end(self, loop: Loop, code: int) -> None:
+    def report_end(self, loop: Part, code: int) -> None:
         """Tell the caller how it ended, after everything else there is to tell."""
         report = self.report_start(loop)
         while self._starting:

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from sandbox.kernel.cgroups import Hierarchy
     from sandbox.network.networks import Networks
+    from sandbox.runtime.streams import Loop
 
 _KINDS = {Flags.NEWUSER: "user", Flags.NEWNET: "net", Flags.NEWUTS: "uts", Flags.NEWIPC: "ipc"}  # names in /proc
 
@@ -61,6 +62,7 @@ class Host:
         self._namespaces: dict[Flags, int] = {}
         self._ids: idmap.IdMap | None = None
         self._mounts: dict[str, int] = {}
+        self._root = -1
         self._plan: op.Plan | None = None
         self._at_birth: list[Callable[[], object]] = []  # what needs init's pid, before init does anything
 
@@ -72,9 +74,9 @@ class Host:
                 _ACTIONS[type(operation)](self, operation)
         finally:
             # The root stays open here: its last user synchronises the disk, which must not be init on its way out.
-            for key, descriptor in self._mounts.items():
-                if key != "root":
-                    os.close(descriptor)
+            self._root = self._mounts.pop("root", -1)
+            for descriptor in self._mounts.values():
+                os.close(descriptor)
             for descriptor in self._namespaces.values():
                 os.close(descriptor)
             self._mounts.clear()
@@ -87,6 +89,22 @@ class Host:
         for operation in operations:
             _ACTIONS[type(operation)](self, operation)
         return self._mounts, self._namespaces[Flags.NEWUSER]
+
+    def close(self, loop: Loop) -> None:
+        """Let go of the root and of init, which has ended; disks are synchronised beside the loop, not on it."""
+        if self._root >= 0:
+            closing = vfork.close_elsewhere(self._root)
+
+            def reap() -> None:
+                loop.remove(closing)
+                os.waitid(os.P_PIDFD, closing, os.WEXITED)
+                os.close(closing)
+
+            loop.add(closing, reap)
+            self._root = -1
+        if self.pidfd >= 0:
+            os.close(self.pidfd)
+            self.pidfd = -1
 
     def _create_namespaces(self, operation: op.CreateNamespaces) -> None:
         with vfork.sleeper(operation.namespaces) as pid:
@@ -111,7 +129,7 @@ class Host:
         prepare = functools.partial(init.prepare, self._plan.init, self._stdio)
         enter = functools.partial(self._enter_namespaces, operation.namespaces)
         try:
-            if birthplace is None and cgroup is self.cgroup and not self._needs_memory_of_its_own():
+            if birthplace is None and cgroup is self.cgroup and not self._needs_memory_of_its_own(operation.namespaces):
                 self._spawn(prepare, enter)
             else:
                 self._fork(prepare, enter, birthplace, theirs)
@@ -128,10 +146,18 @@ class Host:
             for descriptor in (supervisor, *entrances, *(() if birthplace is None else (birthplace,))):
                 os.close(descriptor)
 
-    def _needs_memory_of_its_own(self) -> bool:
-        """Whether init stays (`--init`), or has to be looked after between its birth and its work."""
+    def _needs_memory_of_its_own(self, further: Flags) -> bool:
+        """Whether init stays (`--init`), has to be looked after between its birth and its work, or may come to grief on
+        its way, and we with it: by a filter of the caller's, or by others in the process namespace, who could stop it.
+        """
         assert self._plan is not None, "execute sets it"  # noqa: S101
-        return bool(self._at_birth) or isinstance(self._plan.init[-1], op.ExecuteChild)
+        filters = (step.profile for step in self._plan.init if isinstance(step, op.InstallSeccomp))
+        return (
+            bool(self._at_birth)
+            or isinstance(self._plan.init[-1], op.ExecuteChild)
+            or Flags.NEWPID not in further
+            or any(profile != "default" for profile in filters)
+        )
 
     def _enter_namespaces(self, further: Flags) -> None:
         process.set_dumpable(False)

@@ -1,27 +1,29 @@
-"""Starts supervisors for an engine that has threads, or that must not fork its own interpreter (`interpreter`).
+"""Starts containers for an engine that has threads, starts many, or must not fork its own interpreter (`interpreter`).
 
 A process with several threads must not fork and go on in Python: the locks of the other threads stay held in the
-child. Such an engine (the runner, the Remote API) has a launcher beside it: a small single-threaded process that
-already holds all the code a supervisor needs, takes requests over a socket (container, lock, streams as descriptors)
-and forks. It ends with its engine; the supervisors it started do not. Forking it costs less than forking the engine,
-and far less than starting Python anew.
+child. Such an engine (the runner, the Remote API) has a single-threaded process beside it that takes requests over a
+socket (container, lock, streams as descriptors) and has the supervisors of all these containers in it (`supervision`):
+no start pays for a fork, and a container that idles costs some kilobytes. It stays until its last container has ended,
+also without its engine.
 """
 
 from __future__ import annotations
 
-import contextlib
-import gc
 import os
-import signal
 import socket
 import sys
 import threading
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from sandbox.errors import SandboxError
+from sandbox.kernel import polling
 from sandbox.runtime import control, interpreter
-from sandbox.runtime.spec import Stdio
+from sandbox.runtime.process import SupervisorGoneError
 
+if TYPE_CHECKING:
+    from sandbox.runtime.spec import Stdio
+
+_PATIENCE = 0.5  # seconds in which one without containers ends
 _STREAMS = ("stdin", "stdout", "stderr")
 
 
@@ -41,64 +43,33 @@ class Launcher:
         theirs.close()
 
     def launch(self, home: Path, identifier: str, lock: int, starter: int, stdio: Stdio) -> None:
-        """Have the container started; raises SandboxError where the launcher has died."""
+        """Have the container started; raises SupervisorGoneError where the launcher has died."""
         names = [name for name in _STREAMS if getattr(stdio, name) is not None]
         message = {"home": str(home), "id": identifier, "streams": names}
         try:
             with self._lock:
                 control.send(self._socket, message, [lock, starter, *(getattr(stdio, name) for name in names)])
         except OSError as error:
-            raise SandboxError(
-                f"the launcher has ended: {error.strerror}", hint="start again", reference="launcher-gone"
-            ) from error
+            raise SupervisorGoneError(f"the launcher has ended: {error.strerror}", hint="start again") from error
 
-    def close(self) -> None:
-        """End it; containers go on."""
+    def close(self) -> int | None:
+        """Give it no more work: it ends, after its last container. Its pid if that runs, to be waited for some time."""
         self._socket.close()
-        with contextlib.suppress(ChildProcessError):
-            os.waitpid(self._pid, 0)
+        try:
+            pidfd = os.pidfd_open(self._pid)
+            try:
+                ended = polling.readable(pidfd, _PATIENCE)
+            finally:
+                os.close(pidfd)
+            return None if ended and os.waitpid(self._pid, 0) else self._pid
+        except (ProcessLookupError, ChildProcessError):  # somebody has waited for it
+            return None
 
 
 def main(number: int) -> None:
-    """The launcher's own process. It has one supervisor forked in advance at any time, so that no start waits for a
-    fork.
-    """
-    from sandbox.runtime.warming import warm  # noqa: PLC0415  (the engine's end must not load it)
+    """The other end, in its own process."""
+    from sandbox.runtime.supervision import serve  # noqa: PLC0415  (the engine's end must not load it)
+    from sandbox.runtime.warming import warm  # noqa: PLC0415
 
-    connection = socket.socket(fileno=number)
-    connection.set_inheritable(False)
     warm()
-    for caught in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(caught, signal.SIG_IGN)  # it ends when its engine closes the socket
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # supervisors are reaped by the kernel
-    spare = _fork_spare(connection)
-    while (received := control.receive(connection)) is not None:
-        message, descriptors = received
-        control.send(spare, message, descriptors)
-        spare.close()
-        for descriptor in descriptors:
-            os.close(descriptor)
-        spare = _fork_spare(connection)
-
-
-def _fork_spare(connection: socket.socket) -> socket.socket:
-    """A supervisor without a container; what is sent to the socket makes it one, and closing the socket ends it."""
-    from sandbox.runtime import supervisor  # noqa: PLC0415
-
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    if os.fork() > 0:
-        theirs.close()
-        return ours
-    try:
-        gc.freeze()
-        supervisor.detach_from_caller((theirs.fileno(),))
-        ours.detach()  # closed already, with the launcher's own
-        connection.detach()
-        received = control.receive(theirs)
-        if received is not None:
-            message, (lock, starter, *streams) = received
-            stdio = Stdio(**dict(zip(message["streams"], streams, strict=True)))
-            theirs.close()
-            supervisor.run(Path(message["home"]), message["id"], lock, socket.socket(fileno=starter), stdio)
-    finally:
-        os._exit(0)
+    serve(socket.socket(fileno=number))

@@ -1,9 +1,9 @@
 """A container's standard streams inside its supervisor: from pipe or terminal to log and attached callers, and back.
 
-One `Loop` per supervisor, no threads. Output is read in large chunks and each chunk goes to the log and to every
-attached descriptor. A slow reader holds the container back, as with docker and a plain pipe; it never holds back the
-control socket. Attached descriptors are made non-blocking, which is why callers hand in pipe or socket ends of their
-own.
+One `Loop` per process, no threads; each supervisor has a `Part` of it. Output is read in large chunks and each chunk
+goes to the log and to every attached descriptor. A slow reader holds the container back, as with docker and a plain
+pipe; it never holds back the control socket. Attached descriptors are made non-blocking, which is why callers hand in
+pipe or socket ends of their own.
 """
 
 from __future__ import annotations
@@ -47,13 +47,40 @@ class Loop:
         return bool(events)
 
 
+class Part:
+    """One owner's descriptors on a loop: an error in a callback is told to the owner and harms no other."""
+
+    def __init__(self, loop: Loop, failed: Callable[[Exception], object]) -> None:
+        self.loop = loop
+        self._failed = failed
+        self._descriptors: set[int] = set()
+
+    def add(self, descriptor: int, callback: Callable[[], object], *, write: bool = False) -> None:
+        """As `Loop.add`."""
+
+        def guarded() -> None:
+            try:
+                callback()
+            except Exception as error:
+                self._failed(error)
+
+        self.loop.add(descriptor, guarded, write=write)
+        self._descriptors.add(descriptor)
+
+    def remove(self, descriptor: int) -> None:
+        """As `Loop.remove`; somebody else's are left alone."""
+        if descriptor in self._descriptors:
+            self._descriptors.remove(descriptor)
+            self.loop.remove(descriptor)
+
+
 class Output:
     """One source (pipe or terminal master) with its log and its sinks; `done` once the source has ended.
 
     While a sink has not taken everything the source is not read: that is how a slow reader holds the container back.
     """
 
-    def __init__(self, loop: Loop, source: int, stream: int, log: LogWriter | None) -> None:
+    def __init__(self, loop: Loop | Part, source: int, stream: int, log: LogWriter | None) -> None:
         self.done = False
         self._loop = loop
         self._source = source
@@ -154,7 +181,7 @@ class Input:
     is given as a duplicate of its master, whose close means nothing.
     """
 
-    def __init__(self, loop: Loop, source: int, target: int) -> None:
+    def __init__(self, loop: Loop | Part, source: int, target: int) -> None:
         self._loop = loop
         self._source = source
         self._target = target

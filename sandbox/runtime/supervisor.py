@@ -1,19 +1,19 @@
-"""The process beside every running container: starts it, holds its streams, answers for it, cleans up after it.
+"""What is beside every running container: starts it, holds its streams, answers for it, cleans up after it.
 
-Forked by the engine (directly, or by the launcher for engines with threads). It holds the container's lock for as
-long as it lives, so that everybody knows by the kernel whether the container runs. Its mount namespace holds the
-container's mounts; init dies when it does (PR_SET_PDEATHSIG). So after a SIGKILL of the supervisor only files remain:
-control group, address, id range, folder, which `reclaim` gives back. It is spoken to over `control`; the starter's
-own connection is the first one that waits for the end.
+Lives in a process of its own or with others in one (`supervision`), on a loop that it never holds up for long. It holds
+the container's lock for as long as it lives, so that everybody knows by the kernel whether the container runs; init
+dies when its process does (PR_SET_PDEATHSIG). So after a SIGKILL of that only files remain: control group, address, id
+range, folder, which `reclaim` gives back. It is spoken to over `control`; the starter's own connection is the first one
+that waits for the end.
 """
 
 from __future__ import annotations
 
 import contextlib
-import gc
 import os
 import signal
 import time
+from enum import Enum, auto
 from typing import TYPE_CHECKING, Any
 
 from sandbox.errors import ConflictError, SandboxError
@@ -27,91 +27,35 @@ from sandbox.runtime.plan import plan as make_plan
 from sandbox.runtime.signals import signal_number
 from sandbox.runtime.spec import ExecSpec, ExitStatus, LogDriver, Stdio
 from sandbox.runtime.state import Containers, State, Status
-from sandbox.runtime.streams import Input, Loop, Output
+from sandbox.runtime.streams import Input, Output, Part
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Iterator
     from pathlib import Path
-    from typing import NoReturn
 
     from sandbox.kernel.cgroups import Cgroup
     from sandbox.runtime.config import ContainerConfig
+    from sandbox.runtime.streams import Loop
 
 _START_FAILED = 125
 _LOST = 137
 _DRAIN_TIMEOUT = 5.0  # seconds that a slow attached reader holds up the container's end
 
 
-def supervise(home: Path, identifier: str, lock: int, starter: socket.socket, stdio: Stdio) -> NoReturn:
-    """In a process forked for it: start the container and stay with it to its end; the process ends here.
-
-    `lock` and the descriptors are taken over, all others closed.
-    """
-    try:
-        attached = [fd for fd in (stdio.stdin, stdio.stdout, stdio.stderr) if fd is not None]
-        detach_from_caller((lock, starter.fileno(), *attached))
-        if stdio.stdout is not None and stdio.stdout == stdio.stderr:
-            stdio = stdio._replace(stderr=os.dup(stdio.stderr))  # each stream owns and closes its own
-        run(home, identifier, lock, starter, stdio)
-    except BaseException as error:
-        _say(starter, error)
-        os._exit(1)
-    os._exit(0)
-
-
-def run(home: Path, identifier: str, lock: int, starter: socket.socket, stdio: Stdio) -> None:
-    """The same in a process that is detached already; errors of the start have been told to `starter` when it
-    returns.
-    """
-    try:
-        process.set_name(f"hako:{identifier[:10]}")
-        process.set_title(f"hako: {identifier[:12]}")  # which its children have, too, until their exec
-        Supervisor(home, identifier, lock, starter, stdio).run()
-    except BaseException as error:
-        _say(starter, error)
-
-
-def _say(starter: socket.socket, error: BaseException) -> None:
-    with contextlib.suppress(OSError):
-        control.send(starter, control.error_message(error))
-
-
-def detach_from_caller(keep: tuple[int, ...]) -> None:
-    """A session of its own, no descriptor but `keep`, the default signals."""
-    gc.enable()  # a short command may have turned it off
-    os.setsid()
-    os.chdir("/")
-    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGPIPE, signal.SIGTERM, signal.SIGXFSZ):
-        signal.signal(number, _ignore)  # not SIG_IGN, which the container's command would inherit
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_SETMASK, [])
-    null = os.open("/dev/null", os.O_RDWR)
-    previous = 2
-    for descriptor in sorted(set(keep)):
-        if descriptor > previous + 1:
-            process.close_range(previous + 1, descriptor - 1)
-        previous = max(previous, descriptor)
-        os.set_inheritable(descriptor, False)
-    if null not in keep and null > 2:
-        # It was closed above where it lay between two kept ones; open it again beyond doubt.
-        null = os.open("/dev/null", os.O_RDWR)
-    process.close_range(max(previous, null) + 1)
-    for descriptor in range(3):
-        if descriptor not in keep and descriptor != null:
-            os.dup2(null, descriptor)
-    if null > 2:
-        os.close(null)
-
-
-def _ignore(_: int, __: object) -> None:
-    """A signal that means nothing to a supervisor."""
+class _Phase(Enum):
+    RUNNING = auto()
+    DRAINING = auto()  # the container has ended; who reads its output has a moment to take the rest
+    LINGERING = auto()  # everything is given back; somebody still has not read all
+    OVER = auto()
 
 
 class Supervisor:
     """One container's life, from the lock to its release."""
 
-    def __init__(self, home: Path, identifier: str, lock: int, starter: socket.socket, stdio: Stdio) -> None:
+    def __init__(
+        self, home: Path, identifier: str, lock: int, starter: socket.socket, stdio: Stdio, loop: Loop
+    ) -> None:
         self._containers = Containers(home / "containers")
         self._folder = self._containers.find(identifier)
         self._config = self._folder.config()
@@ -119,7 +63,7 @@ class Supervisor:
         self._lock = lock
         self._starter = starter
         self._stdio = stdio
-        self._loop = Loop()
+        self._loop = Part(loop, self._break)
         self._log = LogWriter(self._folder.path / "log") if self._config.spec.log_driver is LogDriver.LOCAL else None
         self._outputs: list[Output] = []
         self._input: Input | None = None
@@ -131,20 +75,43 @@ class Supervisor:
         self._host: Host | None = None
         self._plan: op.Plan | None = None
         self._state = State()
-        self._ended = False
+        self._unused = {fd for fd in (stdio.stdin, stdio.stdout, stdio.stderr) if fd is not None}
+        self._broken = ""  # why the supervisor itself has ended the container
+        self._phase = _Phase.RUNNING
+        self._exit_code = 0
+        self.deadline: float | None = None  # when `advance` wants to be called at the latest (time.monotonic)
 
-    def run(self) -> None:
-        """Start, serve, finish."""
+    @property
+    def over(self) -> bool:
+        """Whether there is nothing left to do."""
+        return self._phase is _Phase.OVER
+
+    def start(self) -> None:
+        """Start the container; returns when its command runs. Raises what was in the way, when all is undone."""
         try:
             self._start()
         except BaseException as error:
             self._finish_failed(error)
             raise
-        signal.signal(signal.SIGTERM, lambda *_: self._signal_init(signal_number(self._config.stop_signal)))
-        while not self._ended:
-            self._loop.step()
-        self._finish()
-        self._pass_on(None)  # to a reader that stands still, a pager's user perhaps, when all else is over
+
+    def advance(self) -> None:
+        """Go on with the end, once the container has ended; after each step of the loop."""
+        if self._phase is _Phase.DRAINING and (
+            not self._pass_on() or (self.deadline is not None and time.monotonic() >= self.deadline)
+        ):
+            self._finish()
+        # What remains is a reader that stands still, a pager's user perhaps, when all else is over.
+        if self._phase is _Phase.LINGERING and not self._pass_on():
+            self._phase = _Phase.OVER
+
+    def terminate(self) -> None:
+        """Ask the container to end, by its own stop signal."""
+        self._signal_init(signal_number(self._config.stop_signal))
+
+    def _break(self, error: BaseException) -> None:
+        """An error that nobody foresaw, in this container's affairs: it ends, others beside it go on."""
+        self._broken = self._broken or f"its supervisor failed: {type(error).__name__}: {error}"
+        self._signal_init(signal.SIGKILL)
 
     # --- start -----------------------------------------------------------------------------------------------------
 
@@ -152,9 +119,14 @@ class Supervisor:
         facts, self._allocations = collect(self.home, self._folder.path, self._config)
         self._plan = make_plan(self._config, facts)
         ours, theirs = self._make_streams()
+        self._unused.difference_update(theirs)
         self._host = Host(self._folder.path, self._allocations.hierarchy, self._allocations.networks, theirs)
         try:
             self._host.execute(self._plan)
+        except BaseException:
+            for descriptor in ours.values():
+                os.close(descriptor)
+            raise
         finally:
             for descriptor in set(theirs):
                 os.close(descriptor)
@@ -196,8 +168,9 @@ class Supervisor:
         elif self._stdio.stdin is not None:
             theirs.append(self._stdio.stdin)
         else:
-            read_end, ours["stdin"] = os.pipe2(os.O_CLOEXEC)
+            read_end, write_end = os.pipe2(os.O_CLOEXEC)
             theirs.append(read_end)
+            self._unused.add(write_end)  # held open: the command waits for input that may come
         for name, attached in (("stdout", self._stdio.stdout), ("stderr", self._stdio.stderr)):
             if self._log is not None:
                 ours[name], write_end = os.pipe2(os.O_CLOEXEC)
@@ -214,8 +187,10 @@ class Supervisor:
             output = Output(self._loop, self._terminal, STDOUT, self._log)
             if attached.stdout is not None:
                 output.attach(attached.stdout)
+                self._unused.discard(attached.stdout)
             self._outputs.append(output)
             if attached.stdin is not None:
+                self._unused.discard(attached.stdin)
                 self._input = Input(self._loop, attached.stdin, os.dup(self._terminal))
             return
         for name, stream, sink in (("stdout", STDOUT, attached.stdout), ("stderr", STDERR, attached.stderr)):
@@ -223,6 +198,7 @@ class Supervisor:
                 output = Output(self._loop, ours[name], stream, self._log)
                 if sink is not None:
                     output.attach(sink)
+                    self._unused.discard(sink)
                 self._outputs.append(output)
 
     # --- while it runs ---------------------------------------------------------------------------------------------
@@ -335,7 +311,13 @@ class Supervisor:
     def _init_ended(self) -> None:
         assert self._host is not None  # noqa: S101
         self._loop.remove(self._host.pidfd)
-        self._ended = True
+        self._exit_code = _wait(self._host.pidfd)
+        for run in list(self._executions.values()):  # the kernel has ended them as well
+            self._execution_ended(run)
+        for output in self._outputs:
+            output.drain()
+        self._phase = _Phase.DRAINING
+        self.deadline = time.monotonic() + _DRAIN_TIMEOUT
 
     # --- for `requests` --------------------------------------------------------------------------------------------
 
@@ -372,31 +354,21 @@ class Supervisor:
 
     def _finish(self) -> None:
         assert self._host is not None  # noqa: S101
-        code = _wait(self._host.pidfd)
-        for run in list(self._executions.values()):
-            self._loop.step(0)
-            if run.pidfd in self._executions:
-                self._execution_ended(run)
-        for output in self._outputs:
-            output.drain()
-        self._pass_on(time.monotonic() + _DRAIN_TIMEOUT)
         if self._input is not None:
             self._input.close()
         oom = self._host.cgroup is not None and self._host.cgroup.oom_kills() > 0
-        error = self._log.error if self._log is not None else ""
-        self._end(ExitStatus(code=code, oom=oom, error=error))
+        error = self._broken or (self._log.error if self._log is not None else "")
+        self._end(ExitStatus(code=self._exit_code, oom=oom, error=error))
+        self._phase = _Phase.LINGERING
+        self.deadline = None
 
-    def _pass_on(self, deadline: float | None) -> None:
-        """Wait until attached readers have taken what is left, or are gone, or the time has come; close those."""
-        while any(output.pending() for output in self._outputs):
-            patience = None if deadline is None else deadline - time.monotonic()
-            if patience is not None and patience <= 0:
-                break
-            self._loop.step(patience)
+    def _pass_on(self) -> bool:
+        """Close what attached readers have taken all of, or have left; whether there is more."""
         for output in list(self._outputs):
             if not output.pending():
                 output.close()
                 self._outputs.remove(output)
+        return bool(self._outputs)
 
     def _finish_failed(self, error: BaseException) -> None:
         """Undo a start that did not come to its end; `error` is why, and what the starter is told."""
@@ -404,6 +376,8 @@ class Supervisor:
         if host is not None and host.pidfd >= 0:
             self._signal_init(signal.SIGKILL)
             _wait(host.pidfd)
+        for output in self._outputs:
+            output.close()
         code = error.exit_code if isinstance(error, SandboxError) else _START_FAILED
         self._end(ExitStatus(code=code, error=str(error)), started=False)
 
@@ -439,11 +413,28 @@ class Supervisor:
             )
             # After the state: who cannot connect reads there how it ended.
             (self._folder.path / control.SOCKET_NAME).unlink(missing_ok=True)
-        os.close(self._lock)
+        self._let_go()
         message = {"event": "exited", "code": status.code, "oom": status.oom, "error": status.error}
         for client in (*self._clients, *self._unaccepted()):
             with contextlib.suppress(OSError):
                 control.send(client, message)
+            self._loop.remove(client.fileno())
+            client.close()
+        self._clients.clear()
+        if self._server is not None:
+            self._loop.remove(self._server.fileno())
+            self._server.close()
+        if self._host is not None:
+            self._host.close(self._loop.loop)
+
+    def _let_go(self) -> None:
+        """Close what is held for the container, its lock at last."""
+        if self._log is not None:
+            self._log.close()
+        for descriptor in self._unused:
+            os.close(descriptor)
+        self._unused.clear()
+        os.close(self._lock)
 
     def _unaccepted(self) -> Iterator[socket.socket]:
         """Who connected when it was over already; by now nobody else can."""

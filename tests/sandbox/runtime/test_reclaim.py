@@ -16,11 +16,12 @@ import pytest
 from sandbox.kernel.cgroups import Hierarchy
 from sandbox.kernel.idmap import in_initial_namespace
 from sandbox.kernel.process import set_child_subreaper
-from sandbox.runtime import reclaim, supervisor
+from sandbox.runtime import reclaim
 from sandbox.runtime.engine import Engine
 from sandbox.runtime.process import SupervisorGoneError
 from sandbox.runtime.spec import ContainerSpec, Security
 from sandbox.runtime.state import Status
+from sandbox.runtime.supervision import Supervision
 from tests.sandbox.image.archives import member
 from tests.sandbox.kernel.children import in_child
 from tests.sandbox.runtime import images
@@ -115,9 +116,9 @@ def test_a_killed_creation(own_home: Path) -> None:
 
 
 def _kill_removals(home: Path) -> _Result:
-    engine = Engine(home)
     place = 0
     while True:
+        engine = Engine(home)
         identifier = engine.create(_spec(f"place-{place}"))
         engine.start(identifier).wait()
         if not audited(place, partial(engine.remove, identifier)):
@@ -137,16 +138,16 @@ def test_a_killed_removal(own_home: Path) -> None:
 def _kill_supervisors(home: Path, network: str) -> _Result:
     """At each file operation of their lives; every second container is one with auto_remove."""
     set_child_subreaper(True)
-    engine = Engine(home)
     place = 0
     containers = []
 
-    def run(*arguments: Any) -> None:
+    def start(*arguments: Any) -> None:
         kill_at(place)
         plain(*arguments)
 
-    plain, supervisor.run = supervisor.run, run  # type: ignore[assignment]
+    plain, Supervision.start = Supervision.start, start  # type: ignore[assignment, method-assign]
     while True:
+        engine = Engine(home)  # each has its first container in a process of its own
         try:
             identifier = engine.create(_spec(f"place-{place}", network=network, auto_remove=bool(place % 2)))
             engine.start(identifier).wait()

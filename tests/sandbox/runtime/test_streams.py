@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sandbox.runtime import log
-from sandbox.runtime.streams import CHUNK, Input, Loop, Output
+from sandbox.runtime.streams import CHUNK, Input, Loop, Output, Part
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -171,3 +171,22 @@ def test_input_ends_when_its_source_does(pipes: Pipes) -> None:
     os.close(caller)
     loop.step(1)
     assert os.read(container, 1) == b""
+
+
+def test_an_error_in_one_part_is_that_ones_own(pipes: Pipes) -> None:
+    """It is told to the part's owner; another's callbacks go on."""
+    loop = Loop()
+    told: list[Exception] = []
+    seen: list[bytes] = []
+    error = RuntimeError("unforeseen")
+
+    def fail() -> None:
+        raise error
+
+    (bad, to_bad), (good, to_good) = pipes.make(), pipes.make()
+    Part(loop, told.append).add(bad, fail)
+    Part(loop, told.append).add(good, lambda: seen.append(os.read(good, 9)))
+    os.write(to_bad, b"x")
+    os.write(to_good, b"y")
+    loop.step(1)
+    assert (told, seen) == ([error], [b"y"])

@@ -1,0 +1,158 @@
+"""The process that supervisors live in: one for a single container, or one for all of an engine with threads.
+
+`supervise` is the first, in a process that the engine forked for the container; `serve` the second, which takes
+requests from its engine (`launcher`) and stays after that has gone until its last container has ended. Both are out of
+the caller's session and hold no descriptor of its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import signal
+import socket
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sandbox.kernel import process
+from sandbox.runtime import control
+from sandbox.runtime.spec import Stdio
+from sandbox.runtime.streams import Loop
+from sandbox.runtime.supervisor import Supervisor
+
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+
+class Supervision:
+    """Supervisors on one loop."""
+
+    def __init__(self) -> None:
+        self.loop = Loop()
+        self._supervisors: set[Supervisor] = set()
+        signal.signal(signal.SIGTERM, self._terminate)
+
+    @property
+    def busy(self) -> bool:
+        """Whether there is a container left."""
+        return bool(self._supervisors)
+
+    def start(self, home: Path, identifier: str, lock: int, starter: socket.socket, stdio: Stdio) -> None:
+        """Start a container; `starter` is told how that went. Takes over all descriptors."""
+        try:
+            supervisor = Supervisor(home, identifier, lock, starter, stdio, self.loop)
+        except BaseException as error:
+            _say(starter, error)
+            starter.close()
+            for descriptor in (lock, stdio.stdin, stdio.stdout, stdio.stderr):
+                if descriptor is not None:
+                    os.close(descriptor)
+            return
+        try:
+            supervisor.start()
+        except BaseException as error:
+            _say(starter, error)
+            starter.close()
+        else:
+            self._supervisors.add(supervisor)
+
+    def step(self) -> None:
+        """Wait for something to do, and do it."""
+        deadlines = [supervisor.deadline for supervisor in self._supervisors if supervisor.deadline is not None]
+        self.loop.step(max(0.0, min(deadlines) - time.monotonic()) if deadlines else None)
+        for supervisor in list(self._supervisors):
+            supervisor.advance()
+            if supervisor.over:
+                self._supervisors.remove(supervisor)
+
+    def _terminate(self, *_: object) -> None:
+        for supervisor in self._supervisors:
+            supervisor.terminate()
+
+
+def supervise(home: Path, identifier: str, lock: int, starter: socket.socket, stdio: Stdio) -> NoReturn:
+    """In a process forked for it: start the container and stay with it to its end; the process ends here.
+
+    `lock` and the descriptors are taken over, all others closed.
+    """
+    try:
+        attached = [fd for fd in (stdio.stdin, stdio.stdout, stdio.stderr) if fd is not None]
+        detach_from_caller((lock, starter.fileno(), *attached))
+        if stdio.stdout is not None and stdio.stdout == stdio.stderr:
+            stdio = stdio._replace(stderr=os.dup(stdio.stderr))  # each stream owns and closes its own
+        process.set_name(f"hako:{identifier[:10]}")
+        process.set_title(f"hako: {identifier[:12]}")  # which its children have, too, until their exec
+        supervision = Supervision()
+        supervision.start(home, identifier, lock, starter, stdio)
+        while supervision.busy:
+            supervision.step()
+    except BaseException as error:
+        _say(starter, error)
+        os._exit(1)
+    os._exit(0)
+
+
+def serve(requests: socket.socket) -> None:
+    """In a process made for it: start the containers that come over `requests` (see `launcher`), and supervise them
+    until `requests` is closed and the last has ended.
+    """
+    detach_from_caller((requests.fileno(),))
+    process.set_name("hako:supervisor")
+    process.set_title("hako: supervisor")  # which its children have, too, until their exec
+    gc.collect()
+    gc.freeze()
+    supervision = Supervision()
+    asked = True
+
+    def answer() -> None:
+        nonlocal asked
+        received = control.receive(requests)
+        if received is None:
+            supervision.loop.remove(requests.fileno())
+            asked = False
+            return
+        message, (lock, starter, *streams) = received
+        stdio = Stdio(**dict(zip(message["streams"], streams, strict=True)))
+        supervision.start(Path(message["home"]), message["id"], lock, socket.socket(fileno=starter), stdio)
+
+    supervision.loop.add(requests.fileno(), answer)
+    while asked or supervision.busy:
+        supervision.step()
+
+
+def _say(starter: socket.socket, error: BaseException) -> None:
+    with contextlib.suppress(OSError):
+        control.send(starter, control.error_message(error))
+
+
+def detach_from_caller(keep: tuple[int, ...]) -> None:
+    """A session of its own, no descriptor but `keep`, the default signals."""
+    gc.enable()  # a short command may have turned it off
+    os.setsid()
+    os.chdir("/")
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGPIPE, signal.SIGTERM, signal.SIGXFSZ):
+        signal.signal(number, _ignore)  # not SIG_IGN, which the container's command would inherit
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
+    null = os.open("/dev/null", os.O_RDWR)
+    previous = 2
+    for descriptor in sorted(set(keep)):
+        if descriptor > previous + 1:
+            process.close_range(previous + 1, descriptor - 1)
+        previous = max(previous, descriptor)
+        os.set_inheritable(descriptor, False)
+    if null not in keep and null > 2:
+        # It was closed above where it lay between two kept ones; open it again beyond doubt.
+        null = os.open("/dev/null", os.O_RDWR)
+    process.close_range(max(previous, null) + 1)
+    for descriptor in range(3):
+        if descriptor not in keep and descriptor != null:
+            os.dup2(null, descriptor)
+    if null > 2:
+        os.close(null)
+
+
+def _ignore(_: int, __: object) -> None:
+    """A signal that means nothing to a supervisor."""

@@ -1,0 +1,213 @@
+"""Many containers in one supervisor process."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sandbox.errors import SandboxError
+from sandbox.runtime.engine import Engine
+from sandbox.runtime.spec import ContainerSpec, ExecSpec, LogDriver, Security, Stdio
+from sandbox.runtime.state import Status
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+pytestmark = pytest.mark.root
+
+
+def _spec(*command: str, **fields: object) -> ContainerSpec:
+    fields.setdefault("auto_remove", True)
+    return ContainerSpec(image="busybox", command=command, network="none", **fields)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def shared(own_home: Path) -> Iterator[Engine]:
+    """An engine whose containers share a process."""
+    engine = Engine(own_home, launcher=True)
+    yield engine
+    for config, _ in engine.containers(all=True):
+        engine.remove(config.id, force=True)
+    engine.close()
+
+
+def _supervisor(engine: Engine, identifier: str) -> int:
+    stat = Path(f"/proc/{engine.state(identifier).pid}/stat").read_text()
+    return int(stat.rpartition(")")[2].split()[1])
+
+
+def _eventually(condition: Callable[[], bool]) -> bool:
+    deadline = time.monotonic() + 10
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.01)
+    return True
+
+
+def _descriptors(pid: int) -> int:
+    return len(list(Path(f"/proc/{pid}/fd").iterdir()))
+
+
+def _memory(pid: int) -> int:
+    text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    return sum(int(line.split()[1]) for line in text.splitlines() if line.startswith("Private_")) << 10
+
+
+def test_all_are_in_one_process(shared: Engine) -> None:
+    """Each idle one costs it some kilobytes and a handful of descriptors."""
+    ids = [shared.create(_spec("sleep", "600")) for _ in range(9)]
+    shared.start(ids[0])
+    supervisor = _supervisor(shared, ids[0])
+    memory, descriptors = _memory(supervisor), _descriptors(supervisor)
+    for identifier in ids[1:]:
+        shared.start(identifier)
+    assert {_supervisor(shared, identifier) for identifier in ids} == {supervisor}
+    assert (_memory(supervisor) - memory) / 8 < 200_000
+    assert (_descriptors(supervisor) - descriptors) / 8 < 16
+
+
+@pytest.mark.slow
+def test_nothing_stays_of_those_that_have_ended(shared: Engine) -> None:
+    """Whatever they did: no descriptor, no process, no memory of note."""
+    witness = shared.create(_spec("sleep", "600"))
+    shared.start(witness)
+    supervisor = _supervisor(shared, witness)
+
+    def several(count: int) -> None:
+        for number in range(count):
+            reader, writer = os.pipe()
+            keep = bool(number % 2)
+            spec = _spec(
+                *("sh", "-c", "echo out; cat; exit 3"),
+                open_stdin=bool(number % 3),
+                auto_remove=not keep,
+                log_driver=LogDriver.LOCAL if number % 4 else LogDriver.NONE,
+            )
+            stdin, feed = os.pipe()
+            identifier = shared.create(spec)
+            process = shared.start(identifier, Stdio(stdin=stdin, stdout=writer, stderr=writer))
+            for descriptor in (writer, stdin, feed):
+                os.close(descriptor)
+            with os.fdopen(reader) as file:
+                assert file.read() == "out\n"
+            status = process.wait(10)
+            assert status is not None
+            assert status.code == 3
+            if keep:
+                shared.remove(identifier)
+            with pytest.raises(SandboxError):
+                shared.start(shared.create(_spec("nonesuch")))
+            detached = shared.create(_spec("cat", open_stdin=True))
+            shared.start(detached)
+            shared.execute(detached, ExecSpec(command=("true",))).wait(10)
+            shared.stop(detached, timeout=0)
+
+    several(8)
+    before = _descriptors(supervisor)
+    memory = _memory(supervisor)
+    several(24)
+    assert _eventually(lambda: _descriptors(supervisor) <= before), before
+    assert _memory(supervisor) - memory < 1 << 20
+
+    def children() -> list[str]:
+        return Path(f"/proc/{supervisor}/task/{supervisor}/children").read_text().split()
+
+    assert _eventually(lambda: children() == [str(shared.state(witness).pid)])
+
+
+def test_a_reader_that_stands_still_holds_nobody_else_up(shared: Engine) -> None:
+    """One whose output nobody takes runs on, or ends, by itself."""
+    reader, writer = os.pipe()
+    full = shared.create(_spec("sh", "-c", "yes | head -c 1000000; sleep 600"))
+    shared.start(full, Stdio(stdout=writer))
+    os.close(writer)
+    other = shared.start(shared.create(_spec("sh", "-c", "exit 5"))).wait(10)
+    assert other is not None
+    assert other.code == 5
+    shared.remove(full, force=True)
+    os.close(reader)
+
+
+def test_from_many_threads(shared: Engine) -> None:
+    """Each gets its own container's output and end."""
+    results: dict[int, tuple[str, int]] = {}
+
+    def run(number: int) -> None:
+        reader, writer = os.pipe()
+        process = shared.start(shared.create(_spec("sh", "-c", f"echo {number}; exit {number}")), Stdio(stdout=writer))
+        os.close(writer)
+        with os.fdopen(reader) as file:
+            text = file.read()
+        status = process.wait(20)
+        assert status is not None
+        results[number] = text, status.code
+
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(12)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert results == {number: (f"{number}\n", number) for number in range(12)}
+
+
+def test_it_outlives_its_engine_for_as_long_as_it_is_wanted(own_home: Path) -> None:
+    """Until its last container has ended; another engine finds that."""
+    first, second = Engine(own_home, launcher=True), Engine(own_home)
+    identifier = first.create(_spec("sleep", "600"))
+    first.start(identifier)
+    supervisor = _supervisor(first, identifier)
+    first.close()
+    assert second.state(identifier).status is Status.RUNNING
+    second.stop(identifier, timeout=0)
+
+    def gone() -> bool:
+        first.close()  # waits for it as well
+        return not Path(f"/proc/{supervisor}").exists()
+
+    assert _eventually(gone)
+
+
+def test_killed_it_takes_its_containers_along(shared: Engine) -> None:
+    """All are told as ended by that, and the next start has another."""
+    ids = [shared.create(_spec("sleep", "600", auto_remove=False)) for _ in range(3)]
+    processes = [shared.start(identifier) for identifier in ids]
+    supervisor = _supervisor(shared, ids[0])
+    os.kill(supervisor, signal.SIGKILL)
+    for process in processes:
+        with pytest.raises(SandboxError, match="was killed"):
+            process.wait(10)
+    assert _eventually(lambda: all(shared.state(identifier).status is Status.EXITED for identifier in ids))
+    shared.start(ids[0])
+    assert _supervisor(shared, ids[0]) != supervisor
+
+
+def test_a_filter_that_kills_its_own_container(shared: Engine) -> None:
+    """A profile that ends every process at once, also one on its way to its command, ends nobody else."""
+    witness = shared.create(_spec("sleep", "600"))
+    shared.start(witness)
+    profile = json.dumps({"defaultAction": "SCMP_ACT_KILL_PROCESS", "syscalls": []})
+    process = shared.start(shared.create(_spec("true", security=Security(seccomp=profile))))
+    status = process.wait(10)
+    assert status is not None
+    assert status.code > 128
+    assert shared.state(witness).status is Status.RUNNING
+    assert shared.execute(witness, ExecSpec(command=("true",))).wait(10) is not None
+
+
+def test_it_passes_a_request_to_end_on(shared: Engine) -> None:
+    """SIGTERM asks every container to end, by the signal of each."""
+    first = shared.create(_spec("sh", "-c", "trap 'exit 4' TERM; while :; do sleep 0.05; done"))
+    second = shared.create(_spec("sh", "-c", "trap 'exit 6' INT; while :; do sleep 0.05; done", stop_signal="INT"))
+    processes = [shared.start(first), shared.start(second)]
+    time.sleep(0.3)
+    os.kill(_supervisor(shared, first), signal.SIGTERM)
+    codes = [status.code for process in processes if (status := process.wait(10)) is not None]
+    assert codes == [4, 6]

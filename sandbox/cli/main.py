@@ -67,6 +67,7 @@ MODULES = {
     "volume rm": "volume",
     "volume prune": "volume",
     "system reclaim": "system",
+    "system reset": "system",
     "system info": "system",
 }
 _INTERRUPTED = 130

@@ -1,11 +1,12 @@
-"""`sandbox system`: what the engine has and can do here, and giving back what is left over."""
+"""`sandbox system`: what the engine has and can do here, giving back what is left over, removing it all."""
 
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from sandbox.cli.options import Syntax, Verb
+from sandbox.cli.options import Option, Syntax, Verb
 from sandbox.cli.output import say
 from sandbox.cli.session import open_engine
 from sandbox.cli.table import size
@@ -49,7 +50,46 @@ def _info(_: Arguments, home: str) -> int:
     return 0
 
 
+def _reset(arguments: Arguments, home: str) -> int:
+    from sandbox.errors import ConflictError, NotFoundError  # noqa: PLC0415  (this verb's alone)
+    from sandbox.kernel import idmap  # noqa: PLC0415
+    from sandbox.kernel.paths import remove_tree  # noqa: PLC0415
+
+    engine = open_engine(home)
+    containers = engine.containers(all=True)
+    if not arguments.given("force"):
+        running = sum(state.status == "running" for _, state in containers)
+        raise ConflictError(
+            f"this removes {engine.home} with its {len(containers)} containers ({running} running) and "
+            f"{len(engine.images.list())} images, and all volumes and networks",
+            hint="if that is meant, add --force",
+            reference="not-forced",
+        )
+    for config, _ in containers:
+        with suppress(NotFoundError):
+            engine.remove(config.id, force=True)
+    engine.reclaim()
+    if idmap.in_initial_namespace():
+        engine.networks.tear_down()
+    folder = os.open(engine.home, os.O_PATH | os.O_DIRECTORY)
+    try:
+        for name in os.listdir(engine.home):  # noqa: PTH208  (names are what is wanted)
+            remove_tree(folder, name)
+    finally:
+        os.close(folder)
+    say(f"{engine.home} is empty\n")
+    return 0
+
+
 VERBS = {
     "system info": Verb(Syntax("print what there is and what this host can do"), _info),
+    "system reset": Verb(
+        Syntax(
+            "remove everything: containers, images, volumes, networks; needs no root where it was made without",
+            "",
+            (Option(("-f", "--force"), "yes, also what runs"),),
+        ),
+        _reset,
+    ),
     "system reclaim": Verb(Syntax("give back what killed commands and containers have left"), _reclaim),
 }

@@ -9,17 +9,18 @@ from __future__ import annotations
 import os
 import pwd
 import re
-import shutil
-import subprocess
-import sys
-import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.sandbox.kernel.children import Account, account_with_ranges, account_without_ranges
+from tests.sandbox.kernel.children import account_with_ranges, account_without_ranges
+from tests.sandbox.runtime.person import person
 
-pytestmark = pytest.mark.slow
+if TYPE_CHECKING:
+    from tests.sandbox.kernel.children import Account
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 _PROGRAM = """
 import os, sys
@@ -32,52 +33,24 @@ sys.exit(pytest.main(sys.argv[1:]))
 _OTHER_IDS = ("test_users", "test_a_bind_mount_and_its_owner", "test_new_privileges")  # what those tests are about
 
 
-def _run(account: Account, repository: Path, *selection: str) -> str:
+def _run(account: Account, *selection: str) -> str:
     """The last line of pytest, which fails where the tests do."""
-    if os.geteuid() == 0 and not all(path.stat().st_mode & 0o001 for path in repository.parents):
-        pytest.skip(f"others cannot reach {repository}")
-    folder = Path(tempfile.mkdtemp(prefix="hako-user-"))
-    identity = {"user": account.uid, "group": account.gid, "extra_groups": []} if os.geteuid() == 0 else {}
-    environment = {
-        name: value for name, value in os.environ.items() if not name.startswith(("HAKO_", "XDG_", "PYTEST_"))
-    }
-    environment |= {"HOME": str(folder), "HYPOTHESIS_STORAGE_DIRECTORY": str(folder / "examples")}
-    try:
-        os.chown(folder, account.uid, account.gid)
-        tests = [f"tests/sandbox/runtime/{name}.py" for name in ("test_engine", "test_inside")]
-        done = subprocess.run(
-            [
-                sys.executable,
-                "-c",
-                _PROGRAM,
-                "-q",
-                "-p",
-                "no:cacheprovider",
-                f"--basetemp={folder}/t",
-                *selection,
-                *tests,
-            ],
-            cwd=repository,
-            env={**environment, "PYTHONDONTWRITEBYTECODE": "1"},
-            capture_output=True,
-            text=True,
-            check=False,
-            **identity,  # type: ignore[call-overload]
-        )
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    tests = [f"tests/sandbox/runtime/{name}.py" for name in ("test_engine", "test_inside")]
+    with person(account) as somebody:
+        options = ("-q", "-p", "no:cacheprovider", f"--basetemp={somebody.home}/t")
+        done = somebody.run("-c", _PROGRAM, *options, *selection, *tests, timeout=380)
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr
     return str(done.stdout.strip().splitlines()[-1])
 
 
-def test_with_a_range_of_ids(repository: Path) -> None:
+def test_with_a_range_of_ids() -> None:
     """Everything but networks is as for root."""
-    found = re.match(r"(\d+) passed", _run(account_with_ranges(), repository))
+    found = re.match(r"(\d+) passed", _run(account_with_ranges()))
     assert found is not None
     assert int(found[1]) > 80
 
 
-def test_with_a_single_id(repository: Path) -> None:
+def test_with_a_single_id() -> None:
     """Everything but other users; those are refused with what to do about it."""
     if (
         os.geteuid() != 0
@@ -86,6 +59,6 @@ def test_with_a_single_id(repository: Path) -> None:
     ):
         pytest.skip("this user has subordinate ids")
     expression = " and ".join(f"not {name}" for name in _OTHER_IDS)
-    found = re.match(r"(\d+) passed", _run(account_without_ranges(), repository, "-k", expression))
+    found = re.match(r"(\d+) passed", _run(account_without_ranges(), "-k", expression))
     assert found is not None
     assert int(found[1]) > 80

@@ -246,8 +246,11 @@ def test_networks_are_made_listed_and_removed(sandbox: Sandbox, name: str) -> No
         found = next(each for each in rows if each["Name"] == name)
         assert created.stdout.strip().startswith(found["ID"])
         assert found["Labels"] == "a=b"
-        sandbox("run", "-d", "--network", name, "--name", name, "--network-alias", "db", "busybox", "sleep", "1000")
-        peer = sandbox("run", "--rm", "--network", name, "busybox", "ping", "-c", "1", "-W", "5", "db")
+        words = ("run", "-d", "--network", name, "--name", name, "--network-alias", "db", "busybox", "sleep", "1000")
+        started = sandbox(*words)
+        assert started.returncode == 0, started.stderr
+        # One of three: a bridge's port is not open before the kernel's list of link events has come to it.
+        peer = sandbox("run", "--rm", "--network", name, "busybox", "ping", "-c", "3", "-W", "2", "db")
         assert peer.returncode == 0, peer.stdout + peer.stderr
         (inspected,) = json.loads(sandbox("network", "inspect", name).stdout)
         assert [each["Name"] for each in inspected["Containers"].values()] == [name]

@@ -106,7 +106,10 @@ def test_a_state_directory_that_is_none(sandbox: Sandbox, tmp_path: Path) -> Non
 def test_a_directory_in_place_of_a_profile(sandbox: Sandbox, tmp_path: Path) -> None:
     """A directory where a file belongs is named."""
     done = sandbox("run", "--security-opt", f"seccomp={tmp_path}", "busybox", "true")
-    assert (done.returncode, done.stderr) == (125, f"sandbox: is a directory: {tmp_path}\n")
+    assert (done.returncode, done.stderr) == (
+        125,
+        f"sandbox: --security-opt seccomp {tmp_path}: is a directory (name a file)\n",
+    )
 
 
 def test_a_full_disk(sandbox: Sandbox, tmp_path: Path) -> None:

@@ -123,8 +123,8 @@ def sleeper(flags: int, *, seconds: int = _LONGEST_SLEEP) -> Iterator[int]:
             _reap(pid)
 
 
-def close_elsewhere(descriptor: int) -> int:
-    """Close a descriptor without waiting for what its last user has to wait for: that is a child, whose pidfd this is.
+def close_elsewhere(descriptors: Iterable[int]) -> int:
+    """Close descriptors without waiting for what their last user has to wait for: that is a child, whose pidfd this is.
 
     The child is to be waited for. Unmounting an overlay, say, synchronises a disk.
     """
@@ -132,7 +132,8 @@ def close_elsewhere(descriptor: int) -> int:
     with _stack(_SLEEPER_STACK_SIZE) as top:
         _clone_checked(_sleep, top, _CLONE_VM | signal.SIGCHLD, ctypes.c_void_p(_LONGEST_SLEEP), pid)
         try:
-            os.close(descriptor)
+            for descriptor in descriptors:
+                os.close(descriptor)
             return os.pidfd_open(pid.value)
         finally:
             os.kill(pid.value, signal.SIGKILL)  # it never comes back to its stack

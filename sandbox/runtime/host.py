@@ -1,9 +1,9 @@
 """The host's side of a plan, carried out by the container's supervisor.
 
 Everything that needs the host's rights happens here, before init is born: control group, namespaces and id maps, the
-overlay, detached copies of what is mounted from the host, the veth pair. Mounts are made in a mount namespace of the
-supervisor's own and reach init as descriptors, so the host's mount table never changes and nothing is left in it
-however the supervisor ends.
+overlay, detached copies of what is mounted from the host, the veth pair. Mounts are made in a mount namespace that
+lasts as long as the start, and reach init as descriptors, so the host's mount table never changes and nothing is left
+in it however the supervisor ends.
 
 Init works in the supervisor's memory (`kernel.vfork`) where it can enter its control group by itself. Into a cgroup2 it
 has to be cloned, or moved by the user's systemd: then it is a forked child, which tells its errors over `channel`. So
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
     from sandbox.kernel.cgroups import Hierarchy
     from sandbox.network.networks import Networks
-    from sandbox.runtime.streams import Loop
 
 _KINDS = {Flags.NEWUSER: "user", Flags.NEWNET: "net", Flags.NEWUTS: "uts", Flags.NEWIPC: "ipc"}  # names in /proc
 
@@ -63,6 +62,7 @@ class Host:
         self._ids: idmap.IdMap | None = None
         self._mounts: dict[str, int] = {}
         self._root = -1
+        self._former_mounts = -1
         self._plan: op.Plan | None = None
         self._at_birth: list[Callable[[], object]] = []  # what needs init's pid, before init does anything
 
@@ -81,6 +81,7 @@ class Host:
                 os.close(descriptor)
             self._mounts.clear()
             self._namespaces.clear()
+            self._leave_mounts()
 
     def assemble(self, operations: Sequence[op.HostOperation]) -> tuple[dict[str, int], int]:
         """Carry out some operations without a container: what they prepared by key, and the user namespace's
@@ -90,17 +91,10 @@ class Host:
             _ACTIONS[type(operation)](self, operation)
         return self._mounts, self._namespaces[Flags.NEWUSER]
 
-    def close(self, loop: Loop) -> None:
-        """Let go of the root and of init, which has ended; disks are synchronised beside the loop, not on it."""
+    def close(self, release: Callable[[int], None]) -> None:
+        """Let go of init, which has ended, and of the root, which `release` closes: that may synchronise a disk."""
         if self._root >= 0:
-            closing = vfork.close_elsewhere(self._root)
-
-            def reap() -> None:
-                loop.remove(closing)
-                os.waitid(os.P_PIDFD, closing, os.WEXITED)
-                os.close(closing)
-
-            loop.add(closing, reap)
+            release(self._root)
             self._root = -1
         if self.pidfd >= 0:
             os.close(self.pidfd)
@@ -294,16 +288,23 @@ class Host:
     def _connect_network(self, operation: op.ConnectNetwork) -> None:
         self.networks.connect(operation.attachment, self._namespaces[Flags.NEWNET])
 
+    def _unshare_mounts(self, operation: op.UnshareMounts) -> None:
+        self._former_mounts = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+        namespaces.unshare(Flags.NEWNS)
+        kind = mounts.Mount.SLAVE if operation.slave else mounts.Mount.PRIVATE
+        mounts.mount("", "/", "", kind | mounts.Mount.REC)
+
+    def _leave_mounts(self) -> None:
+        """Back to where the host's mounts come and go: a lasting copy would miss new ones and keep old ones busy."""
+        if self._former_mounts >= 0:
+            namespaces.setns(self._former_mounts, Flags.NEWNS)
+            os.close(self._former_mounts)
+            self._former_mounts = -1
+
     def _create_cgroup(self, operation: op.CreateCgroup) -> None:
         self.cgroup = Cgroup.create(self._hierarchy, operation.name, operation.limits)
         if operation.asked:
             self.warnings.extend(self.cgroup.warnings)
-
-
-def _unshare_mounts(_: Host, operation: op.UnshareMounts) -> None:
-    namespaces.unshare(Flags.NEWNS)
-    kind = mounts.Mount.SLAVE if operation.slave else mounts.Mount.PRIVATE
-    mounts.mount("", "/", "", kind | mounts.Mount.REC)
 
 
 def _write_file(_: Host, operation: op.WriteFile) -> None:
@@ -320,7 +321,7 @@ def _mount_scratch(_: Host, operation: op.MountScratch) -> None:
 
 
 _ACTIONS: dict[type, Callable[[Host, Any], None]] = {
-    op.UnshareMounts: _unshare_mounts,
+    op.UnshareMounts: Host._unshare_mounts,
     op.CreateCgroup: Host._create_cgroup,
     op.CreateNamespaces: Host._create_namespaces,
     op.WriteFile: _write_file,

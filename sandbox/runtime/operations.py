@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class UnshareMounts(NamedTuple):
-    """A mount namespace of the supervisor's own: whatever is mounted from here on goes when the supervisor does.
+    """A mount namespace of the start's own: whatever is mounted from here on goes with it.
 
     As a `slave` it sees what is mounted on the host later, for binds that pass that on.
     """

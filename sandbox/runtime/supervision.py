@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sandbox.kernel import process
+from sandbox.kernel import process, vfork
 from sandbox.runtime import control
 from sandbox.runtime.spec import Stdio
 from sandbox.runtime.streams import Loop
@@ -26,12 +26,17 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
 
+_CLOSING_DELAY = 0.5  # seconds
+
+
 class Supervision:
     """Supervisors on one loop."""
 
     def __init__(self) -> None:
         self.loop = Loop()
         self._supervisors: set[Supervisor] = set()
+        self._released: list[int] = []
+        self._closing_time = 0.0  # time.monotonic
         signal.signal(signal.SIGTERM, self._terminate)
 
     @property
@@ -42,7 +47,7 @@ class Supervision:
     def start(self, home: Path, identifier: str, lock: int, starter: socket.socket, stdio: Stdio) -> None:
         """Start a container; `starter` is told how that went. Takes over all descriptors."""
         try:
-            supervisor = Supervisor(home, identifier, lock, starter, stdio, self.loop)
+            supervisor = Supervisor(home, identifier, lock, starter, stdio, self.loop, self._release)
         except BaseException as error:
             _say(starter, error)
             starter.close()
@@ -61,11 +66,34 @@ class Supervision:
     def step(self) -> None:
         """Wait for something to do, and do it."""
         deadlines = [supervisor.deadline for supervisor in self._supervisors if supervisor.deadline is not None]
+        if self._released:
+            deadlines.append(self._closing_time)
         self.loop.step(max(0.0, min(deadlines) - time.monotonic()) if deadlines else None)
         for supervisor in list(self._supervisors):
             supervisor.advance()
             if supervisor.over:
                 self._supervisors.remove(supervisor)
+        if self._released and time.monotonic() >= self._closing_time:
+            self._close_released()
+
+    def _release(self, descriptor: int) -> None:
+        """Close it some time later, with others: a root that goes synchronises a whole file system, and whoever has
+        work to do there waits, as the removal of the container.
+        """
+        if not self._released:
+            self._closing_time = time.monotonic() + _CLOSING_DELAY
+        self._released.append(descriptor)
+
+    def _close_released(self) -> None:
+        child = vfork.close_elsewhere(self._released)
+        self._released.clear()
+
+        def reap() -> None:
+            self.loop.remove(child)
+            os.waitid(os.P_PIDFD, child, os.WEXITED)
+            os.close(child)
+
+        self.loop.add(child, reap)
 
     def _terminate(self, *_: object) -> None:
         for supervisor in self._supervisors:

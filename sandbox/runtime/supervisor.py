@@ -51,10 +51,20 @@ class _Phase(Enum):
 
 
 class Supervisor:
-    """One container's life, from the lock to its release."""
+    """One container's life, from the lock to its release.
+
+    Takes over the descriptors; `release` closes one of which nobody can tell how long that takes.
+    """
 
     def __init__(
-        self, home: Path, identifier: str, lock: int, starter: socket.socket, stdio: Stdio, loop: Loop
+        self,
+        home: Path,
+        identifier: str,
+        lock: int,
+        starter: socket.socket,
+        stdio: Stdio,
+        loop: Loop,
+        release: Callable[[int], None],
     ) -> None:
         self._containers = Containers(home / "containers")
         self._folder = self._containers.find(identifier)
@@ -64,6 +74,7 @@ class Supervisor:
         self._starter = starter
         self._stdio = stdio
         self._loop = Part(loop, self._break)
+        self._release = release
         self._log = LogWriter(self._folder.path / "log") if self._config.spec.log_driver is LogDriver.LOCAL else None
         self._outputs: list[Output] = []
         self._input: Input | None = None
@@ -425,7 +436,7 @@ class Supervisor:
             self._loop.remove(self._server.fileno())
             self._server.close()
         if self._host is not None:
-            self._host.close(self._loop.loop)
+            self._host.close(self._release)
 
     def _let_go(self) -> None:
         """Close what is held for the container, its lock at last."""

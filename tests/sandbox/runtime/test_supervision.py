@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sandbox.errors import SandboxError
+from sandbox.kernel import mounts
+from sandbox.kernel.idmap import in_initial_namespace
 from sandbox.runtime.engine import Engine
-from sandbox.runtime.spec import ContainerSpec, ExecSpec, LogDriver, Security, Stdio
+from sandbox.runtime.spec import ContainerSpec, ExecSpec, LogDriver, Mount, MountKind, Security, Stdio
 from sandbox.runtime.state import Status
 
 if TYPE_CHECKING:
@@ -121,6 +123,26 @@ def test_nothing_stays_of_those_that_have_ended(shared: Engine) -> None:
         return Path(f"/proc/{supervisor}/task/{supervisor}/children").read_text().split()
 
     assert _eventually(lambda: children() == [str(shared.state(witness).pid)])
+
+
+@pytest.mark.skipif(not in_initial_namespace(), reason="mounts on the host")
+def test_what_is_mounted_on_the_host_meanwhile(shared: Engine, tmp_path: Path) -> None:
+    """A container sees what was mounted after the process was made, and the process keeps nothing of it busy."""
+    idle = shared.create(_spec("sleep", "600"))
+    shared.start(idle)
+    place = tmp_path / "place"
+    place.mkdir()
+    mounts.mount("tmpfs", str(place), "tmpfs", 0, "")
+    try:
+        (place / "file").write_text("there")
+        mount = Mount(kind=MountKind.BIND, source=str(place), target="/place")
+        status = shared.start(shared.create(_spec("test", "-e", "/place/file", mounts=(mount,)))).wait(10)
+        assert status is not None
+        assert status.code == 0
+        shared.start(shared.create(_spec("sleep", "600")))
+    finally:
+        mounts.umount(str(place), detach=False)
+    assert str(place) not in Path(f"/proc/{_supervisor(shared, idle)}/mountinfo").read_text()
 
 
 def test_a_reader_that_stands_still_holds_nobody_else_up(shared: Engine) -> None:

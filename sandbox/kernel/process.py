@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import ctypes
 import os
+import signal
 from typing import TYPE_CHECKING
 
 from sandbox.kernel.syscalls import syscall
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from sandbox.kernel.namespaces import Flags
 
 _PR_SET_PDEATHSIG = 1
@@ -27,6 +30,11 @@ _START_TIME_FIELD = 22  # counted from 1, proc_pid_stat(5)
 _ARGUMENTS = (48, 49)  # where they begin and end
 _FIELDS_BEFORE_STATE = 2  # pid and (comm)
 
+_MASK_SIZE = 128  # sigset_t
+_ALL_SIGNALS = b"\xff" * _MASK_SIZE
+_sigprocmask = ctypes.PyDLL(None).sigprocmask
+
+NO_SIGNALS = bytes(_MASK_SIZE)  # an empty mask for `set_signal_mask`
 LAST_DESCRIPTOR = 0xFFFF_FFFF  # "to the end" for close_range
 
 
@@ -47,13 +55,13 @@ def set_dumpable(dumpable: bool) -> None:
     prctl(_PR_SET_DUMPABLE, int(dumpable))
 
 
-def set_parent_death_signal(signal: int) -> None:
-    """Get `signal` when the *thread* that made this process ends; 0 clears it.
+def set_parent_death_signal(number: int) -> None:
+    """Get signal `number` when the *thread* that made this process ends; 0 clears it.
 
     The parent may be gone already: compare `os.getppid()` with the expected pid after the call. Exec of a set-user-id
     program and changes of the user clear it.
     """
-    prctl(_PR_SET_PDEATHSIG, signal)
+    prctl(_PR_SET_PDEATHSIG, number)
 
 
 def set_keep_capabilities(keep: bool) -> None:
@@ -89,9 +97,34 @@ def set_child_subreaper(subreaper: bool) -> None:
     prctl(_PR_SET_CHILD_SUBREAPER, int(subreaper))
 
 
+def block_signals() -> bytes:
+    """Have all signals wait that can; the mask as it was, for `set_signal_mask`.
+
+    `signal.pthread_sigmask` makes an object of each of 64 signals each time, which costs more than all the rest.
+    """
+    before = ctypes.create_string_buffer(_MASK_SIZE)
+    _sigprocmask(signal.SIG_BLOCK, _ALL_SIGNALS, before)
+    return before.raw
+
+
+def set_signal_mask(mask: bytes) -> None:
+    """Block those and no others, for the calling thread."""
+    _sigprocmask(signal.SIG_SETMASK, mask, None)
+
+
 def close_range(first: int, last: int = LAST_DESCRIPTOR, *, cloexec: bool = False) -> None:
     """Close the descriptors `first`…`last`, both included; with `cloexec` only mark them to be closed by exec."""
     syscall("close_range", first, last, _CLOSE_RANGE_CLOEXEC if cloexec else 0)
+
+
+def close_all_but(keep: Iterable[int]) -> None:
+    """Close every descriptor that is not in `keep`."""
+    first = 0
+    for descriptor in sorted(set(keep)):
+        if descriptor > first:
+            close_range(first, descriptor - 1)
+        first = descriptor + 1
+    close_range(first)
 
 
 def pidfd_setns(pidfd: int, flags: Flags) -> None:

@@ -26,6 +26,8 @@ import os
 import signal
 from typing import TYPE_CHECKING, NamedTuple
 
+from sandbox.kernel import process
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
@@ -39,7 +41,6 @@ _LONGEST_SLEEP = 3  # seconds: more than a sleeper is ever wanted for
 _GUARD_SIZE = mmap.PAGESIZE
 _WALL = 0x4000_0000  # __WALL: also children whose end sends no signal
 _KILLED = 128 + signal.SIGKILL
-_ALL_SIGNALS = signal.valid_signals()
 
 # PyDLL keeps the interpreter's lock, and raises here what the child raised: the two have one thread state.
 _python = ctypes.PyDLL(None, use_errno=True)
@@ -154,14 +155,14 @@ def _start(function: Callable[[], object], execution: Iterable[object], flags: i
     steps = itertools.chain(map(operator.call, (work,)), execution)
     collecting = gc.isenabled()
     gc.disable()  # a collection in the child would close descriptors of the caller's garbage, in its own table only
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, _ALL_SIGNALS)
+    mask = process.block_signals()
     try:
         with _stack(_STACK_SIZE) as top:
             _clone_checked(_exhaust, top, _CLONE_VM | _CLONE_VFORK | flags, ctypes.py_object(steps), pid)
             if not ended:
                 os._exit(_KILLED)
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        process.set_signal_mask(mask)
         if collecting:
             gc.enable()
 

@@ -118,7 +118,7 @@ def start(
         pid, pidfd = namespaces.clone(cgroup=birthplace, parent=True)
         if pid == 0:
             init = Init({}, theirs, supervisor, entrances)
-            run_forked(lambda: _prepare(init, config, spec, plan, descriptors or _nulls()), theirs)
+            run_forked(init, lambda: _prepare(init, config, spec, plan, descriptors or _nulls()), theirs, descriptors)
         os.close(pidfd)
 
     try:

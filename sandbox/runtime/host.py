@@ -126,7 +126,7 @@ class Host:
             if birthplace is None and cgroup is self.cgroup and not self._needs_memory_of_its_own(operation.namespaces):
                 self._spawn(prepare, enter)
             else:
-                self._fork(prepare, enter, birthplace, theirs)
+                self._fork(init, prepare, enter, birthplace, theirs)
                 for set_up in self._at_birth:
                     set_up()
                 control.send(ours, {"event": "go"})
@@ -166,13 +166,18 @@ class Host:
             raise execution_error(self._command(), failure.error) from failure
 
     def _fork(
-        self, prepare: Callable[[], vfork.Command], enter: Callable[[], None], group: int | None, channel: socket.socket
+        self,
+        init: Init,
+        prepare: Callable[[], vfork.Command],
+        enter: Callable[[], None],
+        group: int | None,
+        channel: socket.socket,
     ) -> None:
         def between() -> None:
             enter()
             self.pid, pidfd = namespaces.clone(cgroup=group, parent=True)
             if self.pid == 0:
-                run_forked(prepare, channel)
+                run_forked(init, prepare, channel, self._stdio)
             os.close(pidfd)
 
         vfork.call(between)

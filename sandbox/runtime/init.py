@@ -65,9 +65,14 @@ class Init:
         return self.root
 
 
-def run_forked(prepare: Callable[[], Command], channel: socket.socket) -> NoReturn:
-    """In a forked child: once the supervisor says so over `channel`, prepare and execute; errors go over it."""
+def run_forked(init: Init, prepare: Callable[[], Command], channel: socket.socket, stdio: Sequence[int]) -> NoReturn:
+    """In a forked child: once the supervisor says so over `channel`, prepare and execute; errors go over it.
+
+    What the supervisor holds for other containers is closed first: their ends must not depend on this one's beginning.
+    """
     try:
+        used = (*init.mounts.values(), init.supervisor, *init.entrances, channel.fileno(), *stdio)
+        process.close_all_but((0, 1, 2, *used))
         if control.receive(channel) is not None:
             command = prepare()
             try:
@@ -386,7 +391,7 @@ def command(argv: Sequence[str], environment: dict[str, str]) -> Command:
             denied = denied or error.errno == errno.EACCES
             continue
         if stat.S_ISREG(mode) and os.access(candidate, os.X_OK, effective_ids=True):
-            signal.pthread_sigmask(signal.SIG_SETMASK, [])
+            process.set_signal_mask(process.NO_SIGNALS)
             return Command(candidate, list(argv), environment)
         denied = True
     if denied:

@@ -10,6 +10,7 @@ that waits for the end.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import signal
 import time
@@ -445,6 +446,8 @@ class Supervisor:
         for descriptor in self._unused:
             os.close(descriptor)
         self._unused.clear()
+        # Said in words: a child that is on its way to its own command may still have a copy of the descriptor.
+        fcntl.flock(self._lock, fcntl.LOCK_UN)
         os.close(self._lock)
 
     def _unaccepted(self) -> Iterator[socket.socket]:

@@ -184,3 +184,29 @@ def test_pidfd_setns_enters_several_namespaces_at_once() -> None:
         return wanted == found
 
     assert in_child(child)
+
+
+def test_the_mask_of_signals() -> None:
+    """All that can be blocked are, and the mask of before comes back; an empty one lets everything through."""
+    usual = signal.pthread_sigmask(signal.SIG_BLOCK, [])
+    before = process.block_signals()
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, [])
+    process.set_signal_mask(before)
+    assert blocked >= signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == usual
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
+    process.set_signal_mask(process.NO_SIGNALS)
+    assert signal.pthread_sigmask(signal.SIG_SETMASK, usual) == set()
+
+
+def test_all_descriptors_but_some() -> None:
+    """Those that are kept stay open, whatever lies between them."""
+
+    def child() -> list[int]:
+        for number in (20, 21, 22, 30, 40):
+            os.dup2(0, number)
+        kept = {int(name) for name in os.listdir("/proc/self/fd") if int(name) < 20}  # noqa: PTH208
+        process.close_all_but([*kept, 21, 30])
+        return [number for number in range(20, 41) if _is_open(number)]
+
+    assert in_child(child) == [21, 30]

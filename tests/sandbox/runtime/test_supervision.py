@@ -233,3 +233,33 @@ def test_it_passes_a_request_to_end_on(shared: Engine) -> None:
     os.kill(_supervisor(shared, first), signal.SIGTERM)
     codes = [status.code for process in processes if (status := process.wait(10)) is not None]
     assert codes == [4, 6]
+
+
+@pytest.mark.slow
+def test_ends_beside_beginnings(shared: Engine) -> None:
+    """A container that has ended can be removed at once, whatever is just starting beside it."""
+    busy = shared.create(_spec("sleep", "600"))
+    shared.start(busy)
+    over = threading.Event()
+
+    def execute() -> None:
+        engine = Engine(shared.home, launcher=True)
+        while not over.is_set():
+            engine.execute(busy, ExecSpec(command=("true",))).wait(10)
+        engine.close()
+
+    thread = threading.Thread(target=execute)
+    thread.start()
+    try:
+        for _ in range(40):
+            reader, writer = os.pipe()
+            identifier = shared.create(_spec("true", auto_remove=False))
+            process = shared.start(identifier, Stdio(stdout=writer))
+            os.close(writer)
+            process.wait(10)
+            shared.remove(identifier)
+            with os.fdopen(reader) as file:
+                assert file.read() == ""
+    finally:
+        over.set()
+        thread.join()

@@ -217,6 +217,8 @@ def describe(error: OSError, home: str) -> str:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         place = path or home or os.environ.get("HAKO_HOME") or "the state directory"
         return f"the disk of {place} is full (free some space, perhaps with `sandbox rm` and `sandbox rmi`)"
+    if error.errno == errno.EMFILE:
+        return f"{reason} (raise the limit of this shell: `ulimit -n 1024`)"
     return f"{reason}: {path}" if path else reason
 
 

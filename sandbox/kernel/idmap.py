@@ -30,6 +30,8 @@ _INITIAL_NAMESPACE = 0xEFFF_FFFD  # inode of the first user namespace, linux/nsf
 _WAIT_ALL = 0x4000_0000  # __WALL: also children whose exit signal is 0
 _ALL_SIGNALS = frozenset(range(1, 32)) | frozenset(range(34, 65))  # 32 and 33 are libc's own
 _UID_FAILED, _GID_FAILED = 1, 2
+# CHOWN, DAC_OVERRIDE, FOWNER, SETGID, SETUID, SYS_ADMIN of linux/capability.h
+_ROOTS_CAPABILITIES = 1 << 0 | 1 << 1 | 1 << 3 | 1 << 6 | 1 << 7 | 1 << 21
 
 
 class IdRange(NamedTuple):
@@ -167,15 +169,18 @@ def subordinate_map(own: int, ranges: tuple[tuple[int, int], ...]) -> tuple[IdRa
 def become_root() -> IdMap | None:
     """Make an ordinary user root of an own user and mount namespace; `None` for somebody who is root already.
 
+    Root without the capabilities that root's engine needs (in a container of another engine, say) is an ordinary user
+    with the one id.
+
     With newuidmap, newgidmap and ranges in /etc/subuid and /etc/subgid those ids exist inside, from 1 on; without,
     there is the one id 0 (the result is `single`) and setgroups is denied. Supplementary groups are kept, since they
     may be what gives access to the user's own files; a container drops them. All mounts are private afterwards. The
     process must be single-threaded and dumpable. Raises `UnsupportedError` where the host forbids user namespaces.
     """
     uid, gid = os.geteuid(), os.getegid()
-    if uid == 0:
+    if uid == 0 and _is_capable():
         return None
-    extents = _subordinate_extents(uid, gid)
+    extents = _subordinate_extents(uid, gid) if uid else None
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _ALL_SIGNALS)
     try:
         mapper = None if extents is None else _Mapper(os.getpid(), *extents)
@@ -200,11 +205,19 @@ def become_root() -> IdMap | None:
     return current()
 
 
+def _is_capable() -> bool:
+    """Whether this process may do what root's engine does: mounts and namespaces, others' ids, others' files."""
+    for line in _read("/proc/self/status").splitlines():
+        if line.startswith("CapEff:"):
+            return int(line.split()[1], 16) & _ROOTS_CAPABILITIES == _ROOTS_CAPABILITIES
+    return True
+
+
 def _forbidden(error: OSError) -> UnsupportedError:
     return UnsupportedError(
-        f"cannot make a user namespace: {error}",
+        f"cannot make a user namespace: {(error.strerror or str(error)).lower()}",
         hint="see the sysctls user.max_user_namespaces, kernel.unprivileged_userns_clone and "
-        "kernel.apparmor_restrict_unprivileged_userns, or run as root",
+        "kernel.apparmor_restrict_unprivileged_userns, or run as root; in a container it takes --privileged",
         reference="user-namespace-forbidden",
     )
 

@@ -21,14 +21,14 @@ from sandbox.kernel.idmap import IdMap, IdRange, IdRanges
 from sandbox.network.networks import Networks
 from sandbox.runtime import joining
 from sandbox.runtime.plan import Bind, Facts
-from sandbox.runtime.spec import MountKind
+from sandbox.runtime.spec import MountKind, Resources
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from sandbox.network.records import Attachment
     from sandbox.runtime.config import ContainerConfig
-    from sandbox.runtime.spec import Mount, Resources
+    from sandbox.runtime.spec import Mount
 
 DEFAULT_PIDS_LIMIT = 4096
 CGROUP_PARENT = "hako"
@@ -134,6 +134,8 @@ def _facts(
                 hint="make or pull the image again",
                 reference="no-such-layer",
             )
+    if not cgroups.version and config.spec.resources != Resources():
+        warnings += ("limits are not enforced: the host has no cgroups mounted",)
     return Facts(
         folder=str(folder),
         scratch=str(home / "mnt"),

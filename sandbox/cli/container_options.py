@@ -7,7 +7,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sandbox.cli import limits, mount_values, network_options, settings, values
+from sandbox.cli import health_options, limits, mount_values, network_options, settings, values
 from sandbox.cli.options import Option, UsageError
 from sandbox.runtime.spec import ContainerSpec, LogDriver, Resources, Security
 
@@ -23,6 +23,7 @@ _WITHOUT_MEANING = ("apparmor=", "label=", "label:", "systempaths=")  # of Linux
 OPTIONS = (
     *limits.OPTIONS,
     *settings.OPTIONS,
+    *health_options.OPTIONS,
     Option(("-e", "--env"), "set an environment variable; a NAME alone takes it from here", "NAME[=VALUE]", many=True),
     Option(("--env-file",), "a file of such variables, one a line", "FILE", many=True),
     Option(("-v", "--volume"), "mount a host's path or a named volume", "[SOURCE:]TARGET[:ro]", many=True),
@@ -88,6 +89,7 @@ def container_spec(arguments: Arguments, ours: Mapping[str, str], resolve: Calla
         | values.labels(arguments.texts("label"), "--label"),
         resources=Resources(**limits.limits(arguments)),
         restart=_restart(arguments),
+        healthcheck=health_options.healthcheck(arguments),
         **settings.settings(arguments, resolve),
         security=_security(arguments),
         stop_signal=_stop_signal(arguments),

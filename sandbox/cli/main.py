@@ -66,6 +66,7 @@ MODULES = {
     "volume inspect": "volume",
     "volume rm": "volume",
     "volume prune": "volume",
+    "system start": "system",
     "system reclaim": "system",
     "system reset": "system",
     "system info": "system",

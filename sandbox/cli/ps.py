@@ -106,7 +106,14 @@ def _ports(config: ContainerConfig, state: State) -> str:
 def status(state: State, now: float) -> str:
     """`Up 3 minutes`, `Exited (0) 2 hours ago`, `Created`."""
     if state.status is Status.RUNNING:
-        return f"Up {duration(max(0.0, now - state.started))}" + (" (Paused)" if state.paused else "")
+        if state.restarting:
+            return f"Restarting ({state.exit_code}) {ago(state.finished, now)}"
+        up = f"Up {duration(max(0.0, now - state.started))}"
+        if state.paused:
+            return f"{up} (Paused)"
+        if state.health is None:
+            return up
+        return f"{up} ({'health: ' if state.health['Status'] == 'starting' else ''}{state.health['Status']})"
     if state.status is Status.EXITED:
         return f"Exited ({state.exit_code}) {ago(state.finished, now)}"
     return "Created"

@@ -66,8 +66,8 @@ def _named(listed: Sequence[Listed], name: str) -> ContainerConfig:
 
 def word(state: State) -> str:
     """Docker's word for a state."""
-    if state.status is Status.RUNNING and state.paused:
-        return "paused"
+    if state.status is Status.RUNNING and (state.paused or state.restarting):
+        return "paused" if state.paused else "restarting"
     return str(state.status)
 
 
@@ -81,6 +81,7 @@ _FILTERS: Mapping[str, Callable[[Listed, str], bool]] = {
         one[0].spec.image.removesuffix(":latest") == value.removesuffix(":latest")
         or one[0].image_id.removeprefix("sha256:").startswith(value.removeprefix("sha256:"))
     ),
+    "health": lambda one, value: (one[1].health["Status"] if one[1].health else "none") == value,
     "volume": lambda one, value: any(value in (mount.source, mount.target) for mount in one[0].spec.mounts),
     "network": lambda one, value: one[0].spec.network == value,
 }

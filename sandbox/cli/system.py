@@ -7,8 +7,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from sandbox.cli.options import Option, Syntax, Verb
-from sandbox.cli.output import say
-from sandbox.cli.session import open_engine
+from sandbox.cli.output import say, tell
+from sandbox.cli.session import open_engine, warn
 from sandbox.cli.table import size
 
 if TYPE_CHECKING:
@@ -23,6 +23,25 @@ def _reclaim(_: Arguments, home: str) -> int:
     if freed:
         say(f"layers and blobs of no image: {size(freed)} freed\n")
     return 0
+
+
+def _start(_: Arguments, home: str) -> int:
+    from sandbox.errors import SandboxError  # noqa: PLC0415
+    from sandbox.runtime.restarting import at_boot  # noqa: PLC0415
+
+    engine = open_engine(home)
+    engine.reclaim()
+    code = 0
+    for config, state in reversed(engine.containers(all=True)):
+        if at_boot(config, state):
+            try:
+                warn(engine.start(config.id).warnings)
+            except SandboxError as error:
+                tell(f"sandbox: {config.name}: {error}")
+                code = error.exit_code
+            else:
+                say(f"{config.name}\n")
+    return code
 
 
 def _info(_: Arguments, home: str) -> int:
@@ -90,6 +109,9 @@ VERBS = {
             (Option(("-f", "--force"), "yes, also what runs"),),
         ),
         _reset,
+    ),
+    "system start": Verb(
+        Syntax("start the containers whose restart policy asks for it, after the machine's start"), _start
     ),
     "system reclaim": Verb(Syntax("give back what killed commands and containers have left"), _reclaim),
 }

@@ -16,6 +16,7 @@ from sandbox.runtime.spec import ContainerSpec, Device, Dns, Endpoint, LogDriver
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from sandbox.image.config import Healthcheck
     from sandbox.image.image import Image
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -39,16 +40,24 @@ class ContainerConfig(NamedTuple):
     hostname: str
     stop_signal: str
     spec: ContainerSpec
+    healthcheck: Healthcheck | None = None
+    entrypoint: tuple[str, ...] = ()  # what of `argv` is the entrypoint
 
     def to_json(self) -> dict[str, Any]:
         """The shape of `config.json`."""
-        return self._asdict() | {"spec": _spec_to_json(self.spec)}
+        check = self.healthcheck
+        return self._asdict() | {
+            "spec": _spec_to_json(self.spec),
+            "healthcheck": None if check is None else check._asdict(),
+        }
 
     @staticmethod
     def from_json(data: dict[str, Any]) -> ContainerConfig:
         """Read what `to_json` wrote."""
         lists = {name: tuple(data[name]) for name in ("layers", "argv", "environment")}
-        return ContainerConfig(**(data | lists | {"spec": _spec_from_json(data["spec"])}))
+        lists["entrypoint"] = tuple(data.get("entrypoint", ()))
+        check = _healthcheck_from_json(data.get("healthcheck"))
+        return ContainerConfig(**(data | lists | {"spec": _spec_from_json(data["spec"]), "healthcheck": check}))
 
 
 def resolve(spec: ContainerSpec, image: Image, *, identifier: str, name: str, created: float) -> ContainerConfig:
@@ -64,6 +73,8 @@ def resolve(spec: ContainerSpec, image: Image, *, identifier: str, name: str, cr
             hint="name a command after the image",
             reference="no-command",
         )
+    if image.config.labels:
+        spec = spec._replace(labels={**image.config.labels, **spec.labels})
     hostname = spec.hostname or identifier[:12]
     working_dir = spec.working_dir or image.config.working_dir or "/"
     if not working_dir.startswith("/"):
@@ -86,8 +97,19 @@ def resolve(spec: ContainerSpec, image: Image, *, identifier: str, name: str, cr
         user=spec.user or image.config.user,
         hostname=hostname,
         stop_signal=spec.stop_signal or image.config.stop_signal or DEFAULT_STOP_SIGNAL,
+        entrypoint=entrypoint,
         spec=_with_exposed(spec, image) if spec.publish_all or image.config.exposed_ports else spec,
+        healthcheck=_healthcheck(spec.healthcheck, image.config.healthcheck),
     )
+
+
+def _healthcheck(ours: Healthcheck | None, image: Healthcheck | None) -> Healthcheck | None:
+    """The caller's, with the image's for what it leaves out; none where its test is `NONE`."""
+    if ours is None or image is None:
+        check = ours or image
+    else:
+        check = image._replace(**{name: value for name, value in ours._asdict().items() if value})
+    return None if check is None or not check.test or check.test[0] == "NONE" else check
 
 
 def _with_exposed(spec: ContainerSpec, image: Image) -> ContainerSpec:
@@ -117,6 +139,14 @@ def _environment(spec: ContainerSpec, image: Mapping[str, str], hostname: str) -
     return tuple(f"{name}={value}" for name, value in merged.items())
 
 
+def _healthcheck_from_json(data: dict[str, Any] | None) -> Healthcheck | None:
+    if data is None:
+        return None
+    from sandbox.image.config import Healthcheck  # noqa: PLC0415  (few containers have any)
+
+    return Healthcheck(**(data | {"test": tuple(data["test"])}))
+
+
 _MAPPINGS = ("environment", "labels", "sysctls")
 _TUPLES = ("entrypoint", "command", "aliases", "ulimits", "groups")
 
@@ -126,6 +156,7 @@ def _spec_to_json(spec: ContainerSpec) -> dict[str, Any]:
         **{name: dict(getattr(spec, name)) for name in _MAPPINGS},
         "mounts": [mount._asdict() for mount in spec.mounts],
         "devices": [device._asdict() for device in spec.devices],
+        "healthcheck": None if spec.healthcheck is None else spec.healthcheck._asdict(),
         "resources": spec.resources._asdict(),
         "security": spec.security._asdict(),
     }
@@ -156,6 +187,7 @@ def _spec_from_json(data: dict[str, Any]) -> ContainerSpec:
                 "extra_hosts": tuple((name, address) for name, address in data["extra_hosts"]),
                 "mounts": tuple(map(_mount_from_json, data["mounts"])),
                 "devices": tuple(Device(**device) for device in data.get("devices", ())),
+                "healthcheck": _healthcheck_from_json(data.get("healthcheck")),
                 "resources": Resources(**data["resources"]),
                 "security": Security(**(security | {name: tuple(security[name]) for name in lists})),
                 "log_driver": LogDriver(data["log_driver"]),

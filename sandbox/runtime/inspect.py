@@ -9,6 +9,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from sandbox.runtime.inspect_host import host_config
 from sandbox.runtime.spec import MountKind
 from sandbox.runtime.state import Status
 
@@ -32,10 +33,10 @@ def describe(config: ContainerConfig, state: State, folder: Path) -> dict[str, A
         "Path": config.argv[0],
         "Args": list(config.argv[1:]),
         "State": {
-            "Status": "paused" if state.paused else str(state.status),
+            "Status": _status(state),
             "Running": state.status is Status.RUNNING,
             "Paused": state.paused,
-            "Restarting": False,
+            "Restarting": state.restarting,
             "OOMKilled": state.oom,
             "Dead": False,
             "Pid": state.pid if state.status is Status.RUNNING else 0,
@@ -43,6 +44,7 @@ def describe(config: ContainerConfig, state: State, folder: Path) -> dict[str, A
             "Error": state.error,
             "StartedAt": moment(state.started),
             "FinishedAt": moment(state.finished),
+            **_health(state),
         },
         "Image": config.image_id,
         "ResolvConfPath": str(folder / "resolv.conf"),
@@ -50,9 +52,13 @@ def describe(config: ContainerConfig, state: State, folder: Path) -> dict[str, A
         "HostsPath": str(folder / "hosts"),
         "LogPath": str(folder / "log"),
         "Name": f"/{config.name}",
-        "RestartCount": 0,
+        "RestartCount": state.restart_count,
         "Driver": "overlay",
         "Platform": "linux",
+        "MountLabel": "",
+        "ProcessLabel": "",
+        "AppArmorProfile": "",
+        "ExecIDs": None,
         "HostConfig": _host_config(config),
         "GraphDriver": {
             "Name": "overlay",
@@ -65,18 +71,25 @@ def describe(config: ContainerConfig, state: State, folder: Path) -> dict[str, A
         "Mounts": [_mount(mount, folder) for mount in spec.mounts],
         "Config": {
             "Hostname": config.hostname,
+            "Domainname": spec.domainname,
             "User": config.user,
+            "AttachStdin": False,
+            "AttachStdout": False,
+            "AttachStderr": False,
+            "StdinOnce": spec.open_stdin,
+            "Volumes": {mount.target: {} for mount in spec.mounts if mount.anonymous} or None,
             "Tty": spec.terminal,
             "OpenStdin": spec.open_stdin,
             "ExposedPorts": {port: {} for port in spec.exposed},
             "Env": list(config.environment),
-            "Cmd": list(config.argv) if spec.entrypoint is None else list(spec.command or ()),
-            "Entrypoint": list(spec.entrypoint) if spec.entrypoint is not None else None,
+            "Cmd": list(config.argv[len(config.entrypoint) :]),
+            "Entrypoint": list(config.entrypoint) or None,
             "Image": spec.image,
             "WorkingDir": config.working_dir,
             "Labels": dict(spec.labels),
             "StopSignal": config.stop_signal,
             "StopTimeout": spec.stop_timeout,
+            **_healthcheck(config),
         },
         "NetworkSettings": _network_settings(config, state),
         "Hako": {"IdBase": state.id_base, "Cgroup": state.cgroup, "Warnings": list(state.warnings)},
@@ -92,28 +105,38 @@ def moment(seconds: float) -> str:
 
 def _host_config(config: ContainerConfig) -> dict[str, Any]:
     spec = config.spec
-    return {
-        "Binds": [_bind_text(mount) for mount in spec.mounts if mount.kind is not MountKind.TMPFS],
+    return host_config(config) | {
         "LogConfig": {"Type": str(spec.log_driver), "Config": {}},
         "NetworkMode": spec.network,
         "PortBindings": _bindings(spec.ports),
         "PublishAllPorts": spec.publish_all,
-        "AutoRemove": spec.auto_remove,
-        "CapAdd": list(spec.security.capabilities_add) or None,
-        "CapDrop": list(spec.security.capabilities_drop) or None,
         "ExtraHosts": [f"{name}:{address}" for name, address in spec.extra_hosts],
-        "Privileged": spec.security.privileged,
-        "ReadonlyRootfs": spec.read_only,
-        "SecurityOpt": ["no-new-privileges"] if spec.security.no_new_privileges else [],
-        "ShmSize": spec.shm_size,
-        "Memory": spec.resources.memory or 0,
-        "NanoCpus": int((spec.resources.cpus or 0) * 1_000_000_000),
-        "PidsLimit": spec.resources.pids,
+        "Dns": list(spec.dns.servers),
+        "DnsSearch": list(spec.dns.search),
+        "DnsOptions": list(spec.dns.options),
     }
 
 
-def _bind_text(mount: Mount) -> str:
-    return f"{mount.source}:{mount.target}" + (":ro" if mount.read_only else "")
+def _status(state: State) -> str:
+    if state.paused:
+        return "paused"
+    return "restarting" if state.restarting else str(state.status)
+
+
+def _health(state: State) -> dict[str, Any]:
+    """Docker's shape, which is left out where there is no healthcheck."""
+    if state.health is None:
+        return {}
+    results = [one | {"Start": moment(one["Start"]), "End": moment(one["End"])} for one in state.health["Log"]]
+    return {"Health": state.health | {"Log": results}}
+
+
+def _healthcheck(config: ContainerConfig) -> dict[str, Any]:
+    check = config.healthcheck
+    if check is None:
+        return {}
+    times = {"Interval": check.interval, "Timeout": check.timeout, "StartPeriod": check.start_period}
+    return {"Healthcheck": {"Test": list(check.test), **times, "Retries": check.retries}}
 
 
 def _mount(mount: Mount, folder: Path) -> dict[str, Any]:
@@ -129,6 +152,7 @@ def _mount(mount: Mount, folder: Path) -> dict[str, Any]:
         "Destination": mount.target,
         "Mode": "ro" if mount.read_only else "",
         "RW": not mount.read_only,
+        "Propagation": "rslave" if mount.propagation == "slave" else "rprivate" if not named else "",
     }
 
 

@@ -38,6 +38,8 @@ def lost(state: State) -> State:
         status=Status.EXITED,
         pid=0,
         paused=False,
+        restarting=False,
+        lost=True,
         finished=state.finished or time.time(),
         exit_code=LOST_EXIT_CODE,
         error="its supervisor was killed",

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from sandbox.image.config import Healthcheck
     from sandbox.network.records import PortRequest
 
 
@@ -141,6 +142,7 @@ class ContainerSpec(NamedTuple):
     oom_score: int | None = None  # oom_score_adj of proc(5)
     init: bool = False  # pid 1 is the engine's own, the command its child
     domainname: str = ""
+    healthcheck: Healthcheck | None = None  # None: the image's
     restart: str = "no"  # no | on-failure[:times] | always | unless-stopped
     log_driver: LogDriver = LogDriver.LOCAL
 

@@ -65,6 +65,11 @@ class State(NamedTuple):
     cgroup: str = ""
     warnings: tuple[str, ...] = ()
     paused: bool = False
+    restarting: bool = False  # between two runs
+    restart_count: int = 0
+    stopped: bool = False  # by somebody, not by itself
+    lost: bool = False  # it ended with its supervisor or its machine
+    health: dict[str, Any] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The shape of `state.json`."""

@@ -108,6 +108,15 @@ class Output:
         """Whether a sink has still to take something."""
         return any(self._sinks.values())
 
+    def take_sink(self) -> int | None:
+        """The first sink, now the caller's, which is attached to the next source; others are closed, as the source."""
+        self._finish()
+        first = next(iter(self._sinks), None)
+        if first is not None:
+            del self._sinks[first]
+        self.close()
+        return first
+
     def close(self) -> None:
         """End the source and close every sink: their readers see the end of the output."""
         self._finish()
@@ -190,6 +199,11 @@ class Input:
         os.set_blocking(source, False)
         os.set_blocking(target, False)
         loop.add(source, self._read)
+
+    @property
+    def closed(self) -> bool:
+        """Whether the caller's input has ended."""
+        return not self._open
 
     def close(self) -> None:
         """Stop, and close both ends."""

@@ -19,16 +19,16 @@ from typing import TYPE_CHECKING, Any
 
 from sandbox.errors import ConflictError, SandboxError
 from sandbox.kernel import process, pty
-from sandbox.runtime import control, events, execution, requests
+from sandbox.runtime import control, events, execution, requests, restarting
 from sandbox.runtime import operations as op
 from sandbox.runtime.facts import Allocations, collect
 from sandbox.runtime.host import Host
-from sandbox.runtime.log import STDERR, STDOUT, LogWriter
 from sandbox.runtime.plan import plan as make_plan
 from sandbox.runtime.signals import signal_number
-from sandbox.runtime.spec import ExecSpec, ExitStatus, LogDriver, Stdio
+from sandbox.runtime.spec import ExecSpec, ExitStatus
+from sandbox.runtime.standard import StandardStreams
 from sandbox.runtime.state import Containers, State, Status
-from sandbox.runtime.streams import Input, Output, Part
+from sandbox.runtime.streams import Part
 
 if TYPE_CHECKING:
     import socket
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
     from sandbox.kernel.cgroups import Cgroup
     from sandbox.runtime.config import ContainerConfig
+    from sandbox.runtime.health import Monitor
+    from sandbox.runtime.spec import Stdio
     from sandbox.runtime.streams import Loop
 
 _START_FAILED = 125
@@ -46,6 +48,7 @@ _DRAIN_TIMEOUT = 5.0  # seconds that a slow attached reader holds up the contain
 
 class _Phase(Enum):
     RUNNING = auto()
+    PAUSING = auto()  # the container has ended and will begin again
     DRAINING = auto()  # the container has ended; who reads its output has a moment to take the rest
     LINGERING = auto()  # everything is given back; somebody still has not read all
     OVER = auto()
@@ -73,13 +76,9 @@ class Supervisor:
         self.home = home
         self._lock = lock
         self._starter = starter
-        self._stdio = stdio
         self._loop = Part(loop, self._break)
         self._release = release
-        self._log = LogWriter(self._folder.path / "log") if self._config.spec.log_driver is LogDriver.LOCAL else None
-        self._outputs: list[Output] = []
-        self._input: Input | None = None
-        self._terminal = -1
+        self._streams = StandardStreams(self._loop, self._config.spec, stdio, self._folder.path)
         self._server: socket.socket | None = None
         self._clients: list[socket.socket] = []  # all are told the end
         self._executions: dict[int, execution.Execution] = {}
@@ -87,10 +86,13 @@ class Supervisor:
         self._host: Host | None = None
         self._plan: op.Plan | None = None
         self._state = State()
-        self._unused = {fd for fd in (stdio.stdin, stdio.stdout, stdio.stderr) if fd is not None}
         self._broken = ""  # why the supervisor itself has ended the container
         self._phase = _Phase.RUNNING
         self._exit_code = 0
+        self._final = False  # somebody has stopped or killed it: it does not begin again
+        self._again = False  # it will
+        self._pause = 0.0  # the last one before a restart
+        self._health: Monitor | None = None
         self.deadline: float | None = None  # when `advance` wants to be called at the latest (time.monotonic)
 
     @property
@@ -107,21 +109,29 @@ class Supervisor:
             raise
 
     def advance(self) -> None:
-        """Go on with the end, once the container has ended; after each step of the loop."""
+        """Go on with what the time or the container's end brings; after each step of the loop."""
+        if self._phase is _Phase.RUNNING and self._health is not None:
+            self._health.tick()
+            self.deadline = time.monotonic() + self._health.patience()
+        if self._phase is _Phase.PAUSING and (self._final or time.monotonic() >= (self.deadline or 0)):
+            self._resume()
         if self._phase is _Phase.DRAINING and (
-            not self._pass_on() or (self.deadline is not None and time.monotonic() >= self.deadline)
+            not self._streams.pass_on(keep=self._again)
+            or (self.deadline is not None and time.monotonic() >= self.deadline)
         ):
             self._finish()
         # What remains is a reader that stands still, a pager's user perhaps, when all else is over.
-        if self._phase is _Phase.LINGERING and not self._pass_on():
+        if self._phase is _Phase.LINGERING and not self._streams.pass_on(keep=False):
             self._phase = _Phase.OVER
 
     def terminate(self) -> None:
         """Ask the container to end, by its own stop signal."""
+        self._final = True
         self._signal_init(signal_number(self._config.stop_signal))
 
     def _break(self, error: BaseException) -> None:
         """An error that nobody foresaw, in this container's affairs: it ends, others beside it go on."""
+        self._final = True
         self._broken = self._broken or f"its supervisor failed: {type(error).__name__}: {error}"
         self._signal_init(signal.SIGKILL)
 
@@ -130,20 +140,19 @@ class Supervisor:
     def _start(self) -> None:
         facts, self._allocations = collect(self.home, self._folder.path, self._config)
         self._plan = make_plan(self._config, facts)
-        ours, theirs = self._make_streams()
-        self._unused.difference_update(theirs)
+        theirs = self._streams.make()
         self._host = Host(self._folder.path, self._allocations.hierarchy, self._allocations.networks, theirs)
         try:
             self._host.execute(self._plan)
         except BaseException:
-            for descriptor in ours.values():
-                os.close(descriptor)
+            self._streams.abandon()
             raise
         finally:
             for descriptor in set(theirs):
                 os.close(descriptor)
         self._state = State(
             status=Status.RUNNING,
+            restart_count=self._state.restart_count,
             pid=self._host.pid,
             start_time=process.start_time(self._host.pid),
             boot_id=process.boot_id(),
@@ -153,65 +162,27 @@ class Supervisor:
             warnings=(*facts.warnings, *self._host.warnings),
             **self._allocations.address(),
         )
-        self._server = server = control.listen(self._folder.path)  # whoever sees it running can connect
+        first = self._server is None
+        server = self._server = self._server or control.listen(self._folder.path)  # who sees it running can connect
+        self._begin_checks()
         self._folder.write_state(self._state)
-        self._terminal = self._host.terminal
         events.of_container(self.home, self._config, "start")
-        self._open_streams(ours)
-        self._loop.add(server.fileno(), lambda: self._accept(server))
+        self._streams.open(self._host.terminal)
         self._loop.add(self._host.pidfd, self._init_ended)
-        control.send(self._starter, {"event": "started", "pid": self._host.pid, "warnings": self._state.warnings})
-        self._clients.append(self._starter)
+        if first:
+            self._loop.add(server.fileno(), lambda: self._accept(server))
+            control.send(self._starter, {"event": "started", "pid": self._host.pid, "warnings": self._state.warnings})
+            self._clients.append(self._starter)
 
-    def _make_streams(self) -> tuple[dict[str, int], tuple[int, int, int]]:
-        """Pipes for the container: our ends by name, and its standard input, output and error.
+    def _begin_checks(self) -> None:
+        self._health = None
+        if self._config.healthcheck is not None:
+            from sandbox.runtime import probing  # noqa: PLC0415  (few containers have any)
 
-        What the caller attached goes straight through where nothing has to be kept of it: one hop less for a step's
-        million lines.
-        """
-        spec = self._config.spec
-        ours: dict[str, int] = {}
-        if spec.terminal:
-            null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
-            return ours, (null, null, null)  # the terminal's slave takes their place in init
-        theirs: list[int] = []
-        if not spec.open_stdin:
-            theirs.append(os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC))
-        elif self._stdio.stdin is not None:
-            theirs.append(self._stdio.stdin)
-        else:
-            read_end, write_end = os.pipe2(os.O_CLOEXEC)
-            theirs.append(read_end)
-            self._unused.add(write_end)  # held open: the command waits for input that may come
-        for name, attached in (("stdout", self._stdio.stdout), ("stderr", self._stdio.stderr)):
-            if self._log is not None:
-                ours[name], write_end = os.pipe2(os.O_CLOEXEC)
-                theirs.append(write_end)
-            elif attached is not None:
-                theirs.append(attached)
-            else:
-                theirs.append(os.open("/dev/null", os.O_WRONLY | os.O_CLOEXEC))
-        return ours, (theirs[0], theirs[1], theirs[2])
-
-    def _open_streams(self, ours: dict[str, int]) -> None:
-        attached = self._stdio
-        if self._terminal >= 0:
-            output = Output(self._loop, self._terminal, STDOUT, self._log)
-            if attached.stdout is not None:
-                output.attach(attached.stdout)
-                self._unused.discard(attached.stdout)
-            self._outputs.append(output)
-            if attached.stdin is not None:
-                self._unused.discard(attached.stdin)
-                self._input = Input(self._loop, attached.stdin, os.dup(self._terminal))
-            return
-        for name, stream, sink in (("stdout", STDOUT, attached.stdout), ("stderr", STDERR, attached.stderr)):
-            if name in ours:
-                output = Output(self._loop, ours[name], stream, self._log)
-                if sink is not None:
-                    output.attach(sink)
-                    self._unused.discard(sink)
-                self._outputs.append(output)
+            self._health = probing.monitor(self, self._loop, self._execute)
+            if self._health is not None:
+                self._state = self._state._replace(health=self._health.state())
+                self.deadline = time.monotonic() + self._health.patience()
 
     # --- while it runs ---------------------------------------------------------------------------------------------
 
@@ -265,24 +236,18 @@ class Supervisor:
         """Nothing to do: the end is the answer."""
 
     def _request_signal(self, _: socket.socket, message: dict[str, Any], __: list[int]) -> dict[str, Any]:
+        self._final = True
         self._signal_init(int(message["signal"]))
         requests.unpause(self, {"quietly": True})  # a frozen process would not hear it
         return {"event": "done"}
 
     def _request_resize(self, _: socket.socket, message: dict[str, Any], __: list[int]) -> dict[str, Any]:
-        if self._terminal >= 0:
-            pty.set_size(self._terminal, int(message["rows"]), int(message["columns"]))
+        if self._streams.terminal >= 0:
+            pty.set_size(self._streams.terminal, int(message["rows"]), int(message["columns"]))
         return {"event": "done"}
 
     def _request_attach(self, _: socket.socket, message: dict[str, Any], descriptors: list[int]) -> dict[str, Any]:
-        streams = dict(zip(message["streams"], descriptors, strict=True))
-        for output, name in zip(self._outputs, ("stdout", "stderr"), strict=False):
-            if name in streams:
-                output.attach(streams.pop(name))
-        if "stdin" in streams and self._terminal >= 0 and self._input is None:
-            self._input = Input(self._loop, streams.pop("stdin"), os.dup(self._terminal))
-        for descriptor in streams.values():
-            os.close(descriptor)
+        self._streams.attach(dict(zip(message["streams"], descriptors, strict=True)))
         return {"event": "done"}
 
     def _request_execute(self, connection: socket.socket, message: dict[str, Any], descriptors: list[int]) -> None:
@@ -292,16 +257,19 @@ class Supervisor:
                 hint=f"`sandbox unpause {self._config.name}` lets it go on",
                 reference="paused",
             )
-        assert self._host is not None  # noqa: S101
-        assert self._plan is not None  # noqa: S101
         fields = message["spec"]
         spec = ExecSpec(**(fields | {"command": tuple(fields["command"])}))
         try:
-            run = execution.start(self._host, self._plan, self._config, spec, descriptors, connection)
+            self._execute(spec, descriptors, connection)
         finally:
             for descriptor in descriptors:
                 os.close(descriptor)
         self._clients.remove(connection)  # it waits for another end
+
+    def _execute(self, spec: ExecSpec, descriptors: list[int], connection: socket.socket) -> None:
+        if self._host is None or self._plan is None:
+            raise ConflictError(f"container {self._config.name} is restarting", hint="wait", reference="restarting")
+        run = execution.start(self._host, self._plan, self._config, spec, descriptors, connection)
         self._executions[run.pidfd] = run
         self._loop.add(run.channel.fileno(), run.report_start(self._loop))
         self._loop.add(run.pidfd, lambda: self._execution_ended(run))
@@ -316,7 +284,8 @@ class Supervisor:
         run.report_end(self._loop, _wait(run.pidfd))
 
     def _signal_init(self, number: int) -> None:
-        assert self._host is not None  # noqa: S101
+        if self._host is None:  # between two runs
+            return
         with contextlib.suppress(ProcessLookupError):  # it is ending already
             signal.pidfd_send_signal(self._host.pidfd, number)
 
@@ -326,8 +295,10 @@ class Supervisor:
         self._exit_code = _wait(self._host.pidfd)
         for run in list(self._executions.values()):  # the kernel has ended them as well
             self._execution_ended(run)
-        for output in self._outputs:
-            output.drain()
+        self._streams.drain()
+        self._again = not self._final and restarting.again(
+            self._config.spec.restart, self._exit_code, self._state.restart_count
+        )
         self._phase = _Phase.DRAINING
         self.deadline = time.monotonic() + _DRAIN_TIMEOUT
 
@@ -366,32 +337,68 @@ class Supervisor:
 
     def _finish(self) -> None:
         assert self._host is not None  # noqa: S101
-        if self._input is not None:
-            self._input.close()
+        self._streams.stop_input()
+        self._health = None
         oom = self._host.cgroup is not None and self._host.cgroup.oom_kills() > 0
-        error = self._broken or (self._log.error if self._log is not None else "")
-        self._end(ExitStatus(code=self._exit_code, oom=oom, error=error))
+        error = self._broken or self._streams.error
+        status = ExitStatus(code=self._exit_code, oom=oom, error=error)
+        if self._again and self._rest(status):
+            return
+        self._again = False
+        self._end(status)
         self._phase = _Phase.LINGERING
         self.deadline = None
 
-    def _pass_on(self) -> bool:
-        """Close what attached readers have taken all of, or have left; whether there is more."""
-        for output in list(self._outputs):
-            if not output.pending():
-                output.close()
-                self._outputs.remove(output)
-        return bool(self._outputs)
+    def _rest(self, status: ExitStatus) -> bool:
+        """Give back what the run has held, and wait for the next; False where processes are left that do not end."""
+        assert self._host is not None  # noqa: S101
+        cgroup = self._host.cgroup
+        if not (cgroup is None or cgroup.remove(timeout=0) or (cgroup.kill() and cgroup.remove())):
+            return False
+        self._tell_end(status)
+        self._host.close(self._release)
+        self._host = None
+        if self._allocations is not None:
+            self._allocations.release()
+        self._pause = restarting.pause(self._pause, time.time() - self._state.started)
+        ended = {"finished": time.time(), "exit_code": status.code, "oom": status.oom, "error": status.error}
+        self.change(restarting=True, pid=0, paused=False, health=None, **ended)
+        self._phase = _Phase.PAUSING
+        self.deadline = time.monotonic() + self._pause
+        return True
 
-    def _finish_failed(self, error: BaseException) -> None:
+    def _resume(self) -> None:
+        """Begin again, unless somebody has stopped it meanwhile."""
+        self._again = False
+        self.deadline = None
+        state = self._state
+        if self._final:
+            self._end(ExitStatus(code=state.exit_code, oom=state.oom, error=state.error))
+            self._phase = _Phase.LINGERING
+            return
+        self._streams.carry_over()
+        self._state = state._replace(restart_count=state.restart_count + 1)
+        self._phase = _Phase.RUNNING
+        try:
+            self._start()
+        except BaseException as error:
+            self._finish_failed(error, started=True)
+            self._phase = _Phase.LINGERING
+
+    def _tell_end(self, status: ExitStatus) -> None:
+        if status.oom:
+            events.of_container(self.home, self._config, "oom")
+        events.of_container(self.home, self._config, "die", exitCode=str(status.code))
+
+    def _finish_failed(self, error: BaseException, *, started: bool = False) -> None:
         """Undo a start that did not come to its end; `error` is why, and what the starter is told."""
         host = self._host
         if host is not None and host.pidfd >= 0:
             self._signal_init(signal.SIGKILL)
             _wait(host.pidfd)
-        for output in self._outputs:
-            output.close()
+        self._streams.close_outputs()
         code = error.exit_code if isinstance(error, SandboxError) else _START_FAILED
-        self._end(ExitStatus(code=code, error=str(error)), started=False)
+        self._end(ExitStatus(code=code, error=str(error)), started=started)
 
     def _end(self, status: ExitStatus, *, started: bool = True) -> None:
         """Give everything back, record how it ended, and only then tell those who wait."""
@@ -399,10 +406,8 @@ class Supervisor:
         empty = cgroup is None or cgroup.remove(timeout=0) or (cgroup.kill() and cgroup.remove())
         if self._allocations is not None:
             self._allocations.release()
-        if started:
-            if status.oom:
-                events.of_container(self.home, self._config, "oom")
-            events.of_container(self.home, self._config, "die", exitCode=str(status.code))
+        if started and self._host is not None:  # else it was told before the pause
+            self._tell_end(status)
         if self._config.spec.auto_remove:
             if empty:  # else `reclaim` finds it by its folder
                 self._containers.remove(self._folder, self._config.name, mounts=self._config.spec.mounts)
@@ -413,6 +418,8 @@ class Supervisor:
                     status=Status.EXITED if started else Status.CREATED,
                     pid=0,
                     paused=False,
+                    restarting=False,
+                    stopped=self._final,
                     finished=time.time(),
                     exit_code=status.code,
                     oom=status.oom,
@@ -441,11 +448,7 @@ class Supervisor:
 
     def _let_go(self) -> None:
         """Close what is held for the container, its lock at last."""
-        if self._log is not None:
-            self._log.close()
-        for descriptor in self._unused:
-            os.close(descriptor)
-        self._unused.clear()
+        self._streams.close()
         # Said in words: a child that is on its way to its own command may still have a copy of the descriptor.
         fcntl.flock(self._lock, fcntl.LOCK_UN)
         os.close(self._lock)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from sandbox.cli import values
-from sandbox.cli.options import Option
+from sandbox.cli.options import Option, UsageError
+from sandbox.runtime.spec import Dns
 
 if TYPE_CHECKING:
     from sandbox.cli.options import Arguments
@@ -18,7 +19,10 @@ OPTIONS = (
     Option(("-p", "--publish"), "have a port of the host lead to the container's", "[[ADDRESS:]HOST:]PORT", many=True),
     Option(("-P", "--publish-all"), "publish every port that the image exposes, at ports that are free"),
     Option(("--expose",), "a port that --publish-all publishes, too", "PORT[/udp]", many=True),
-    Option(("--add-host",), "a line for /etc/hosts", "NAME:ADDRESS", many=True),
+    Option(("--add-host",), "a line for /etc/hosts; host-gateway is the host", "NAME:ADDRESS", many=True),
+    Option(("--dns",), "a server for names instead of the host's", "ADDRESS", many=True),
+    Option(("--dns-search",), "a domain that names are tried in, . for none", "DOMAIN", many=True),
+    Option(("--dns-opt", "--dns-option"), "an option for resolv.conf", "OPTION", many=True),
 )
 
 
@@ -30,6 +34,7 @@ def fields(arguments: Arguments) -> dict[str, Any]:
         "address": arguments.text("ip"),
         "address6": arguments.text("ip6"),
         "extra_hosts": tuple(values.host(text, "--add-host") for text in arguments.texts("add-host")),
+        "dns": _dns(arguments),
         "publish_all": arguments.flag("publish-all"),
     }
     if arguments.texts("publish") or arguments.texts("expose"):
@@ -40,3 +45,12 @@ def fields(arguments: Arguments) -> dict[str, Any]:
             port for text in arguments.texts("expose") for port in publish.expose(text, "--expose")
         )
     return found
+
+
+def _dns(arguments: Arguments) -> Dns:
+    servers, search, options = (arguments.texts(key) for key in ("dns", "dns-search", "dns-option"))
+    for option, words in (("--dns-search", search), ("--dns-option", options)):
+        for word in words:
+            if not word or any(char.isspace() or not char.isprintable() for char in word):
+                raise UsageError(f"{option} {word!r} is not one word")
+    return Dns(tuple(values.address(text, "--dns") for text in servers), search, options)

@@ -87,6 +87,16 @@ def has_label(labels: Mapping[str, str], wanted: str) -> bool:
     return name in labels and (not equals or labels[name] == value)
 
 
+def address(text: str, option: str) -> str:
+    """An IPv4 or IPv6 address."""
+    import ipaddress  # noqa: PLC0415  (a millisecond that few lines need)
+
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        raise UsageError(f"{option} {text!r} is not an address", hint="such as 10.0.0.53") from None
+
+
 def host(text: str, option: str) -> tuple[str, str]:
     """`NAME:ADDRESS` (or with `=`, or an IPv6 address in brackets) as (name, address)."""
     import ipaddress  # noqa: PLC0415  (a millisecond that few lines need)
@@ -94,6 +104,8 @@ def host(text: str, option: str) -> tuple[str, str]:
     name, separator, address = text.partition("=")
     if not separator:
         name, separator, address = text.partition(":")
+    if name and address == "host-gateway":
+        return name, address
     address = address.removeprefix("[").removesuffix("]")
     try:
         parsed = str(ipaddress.ip_address(address))

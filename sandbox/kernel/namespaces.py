@@ -7,6 +7,7 @@ known by a pidfd from the start. Source: clone(2), namespaces(7), user_namespace
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import gc
 import os
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING
 from sandbox.kernel.syscalls import NR, syscall
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import ClassVar
 
 
@@ -80,6 +82,23 @@ def unshare(flags: int) -> None:
 def setns(fd: int, flags: int = 0) -> None:
     """Enter the namespace behind `fd` (of /proc/PID/ns/…); `flags` names the kind it must have, 0 any."""
     syscall("setns", fd, flags, path=f"fd {fd}")
+
+
+@contextlib.contextmanager
+def entered(fd: int, flag: int) -> Iterator[None]:
+    """Work in the namespace behind `fd` for a while; this thread alone. With Flags.NEWNET /proc/sys/net is that one's,
+    too.
+    """
+    name = {Flags.NEWNET: "net", Flags.NEWIPC: "ipc", Flags.NEWUTS: "uts"}[Flags(flag)]
+    before = os.open(f"/proc/thread-self/ns/{name}", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        setns(fd, flag)
+        try:
+            yield
+        finally:
+            setns(before, flag)
+    finally:
+        os.close(before)
 
 
 def clone(

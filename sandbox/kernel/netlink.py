@@ -39,6 +39,7 @@ _RTA_DST, _RTA_OIF, _RTA_GATEWAY, _RTA_PRIORITY, _RTA_TABLE = 1, 4, 5, 6, 15
 _TABLE_MAIN, _PROTOCOL_BOOT, _SCOPE_UNIVERSE, _SCOPE_LINK, _UNICAST = 254, 3, 0, 253, 1
 _IFF_UP = 1
 _AF_INET, _AF_BRIDGE, _AF_INET6 = 2, 7, 10
+_BATCH_BEGIN, _BATCH_END = 0x10, 0x11  # NFNL_MSG_BATCH_…
 _BUFFER = 1 << 18  # bytes; the kernel fills at most 32 KiB per message of a dump
 _HEADER = struct.Struct("=IHHII")
 _LINK = struct.Struct("=BxHiII")
@@ -114,6 +115,23 @@ class Netlink:
             self._sequence += 1
             subjects[self._sequence] = request.subject
             messages.append(self._message(request, _F_ACK))
+        self._finish(messages, subjects)
+
+    def transaction(self, *requests: Request) -> None:
+        """Have `requests` of nfnetlink carried out, all or none. Raises `OSError` for the first that failed."""
+        subsystem = struct.pack(">BBH", 0, 0, requests[0].kind >> 8)
+        messages = [self._message(Request(_BATCH_BEGIN, 0, subsystem, ""), 0)]
+        subjects = {}
+        for request in requests:
+            self._sequence += 1
+            subjects[self._sequence] = request.subject
+            messages.append(self._message(request, _F_ACK))
+        self._sequence += 1
+        messages.append(self._message(Request(_BATCH_END, 0, subsystem, ""), 0))
+        self._finish(messages, subjects)
+
+    def _finish(self, messages: list[bytes], subjects: dict[int, str]) -> None:
+        """Send, and wait for the acknowledgements of `subjects`."""
         self._socket.send(b"".join(messages))
         failure: OSError | None = None
         while subjects:

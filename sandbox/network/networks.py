@@ -260,6 +260,10 @@ class Networks:
         if place is not None and place.hosts_path:
             names.rewrite(place.hosts_path, record.name, "")
 
+    def folder(self, name: str) -> str:
+        """Where a network is kept, for those who watch it."""
+        return self._store.folder(name)
+
     def hosts(self, network: Network | str, *, for_container: str) -> tuple[tuple[str, tuple[str, ...]], ...]:
         """What `for_container` finds its peers and itself by in the network: (address, names), by address."""
         record = self._record(network)

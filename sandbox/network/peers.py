@@ -31,7 +31,8 @@ def tell(network: Network, everyone: Sequence[Attachment], newcomer: str = "", i
         lines = views.get(one.shared)
         if lines is None:
             lines = views[one.shared] = [names.block([entry(network, other, one.shared)]) for other in everyone]
-        block = "".join([lines[position], *lines[:position], *lines[position + 1 :]])
+        # Itself first, then whoever comes after it: of several with one name not all meet the same
+        block = "".join([*lines[position:], *lines[:position]])
         new = one.container == newcomer
         try:
             names.rewrite(one.hosts_path, network.name, block, initial=initial if new else None)

@@ -89,7 +89,7 @@ class Attachment(NamedTuple):
     hosts_path: str = ""
     ports: tuple[Published, ...] = ()
     address6: str = ""
-    length6: int = 64
+    length6: int = 0
     gateway6: str = ""
 
     @property

@@ -12,11 +12,13 @@ import os
 from typing import TYPE_CHECKING
 
 from sandbox.errors import ConflictError, InvalidError, NotFoundError
-from sandbox.kernel import idmap, namespaces
-from sandbox.kernel.namespaces import Flags
-from sandbox.network import interface
+from sandbox.kernel import idmap
+from sandbox.kernel.namespaces import Flags, entered
+from sandbox.network import interface, resolver
+from sandbox.network import names as hosts_files
+from sandbox.network.making import DEFAULT
 from sandbox.runtime import events
-from sandbox.runtime.joining import endpoints, own_names
+from sandbox.runtime.joining import endpoints, own_names, resolv_conf
 from sandbox.runtime.spec import Endpoint
 
 if TYPE_CHECKING:
@@ -106,12 +108,17 @@ def enter(supervisor: Supervised, message: Message) -> Message:
     try:
         with _namespace(supervisor) as inside:
             networks.connect(attachment, inside)
-            with _entered(inside):
+            with entered(inside, Flags.NEWNET):
                 interface.add(attachment, way_out=way_out)
     except BaseException:
         networks.leave(network, config.id)
         raise
     _keep(supervisor, (*present, attachment))
+    if network != DEFAULT and allocations.resolver is None:
+        with _namespace(supervisor) as inside:
+            allocations.serve(supervisor.loop, resolver.listen(inside), config.spec.dns.servers)
+        text = resolv_conf(config, "bridge", resolver=True)
+        hosts_files.write(str(supervisor.home / "containers" / config.id / "resolv.conf"), text)
     events.of_container(supervisor.home, config, "connect", network=network)
     return {"event": "done"}
 
@@ -127,7 +134,7 @@ def leave(supervisor: Supervised, message: Message) -> Message:
     kept = tuple(one for one in present if one is not gone)
     successor = next((one for one in kept if one.gateway), None)
     if gone.interface:
-        with _namespace(supervisor) as inside, _entered(inside), contextlib.suppress(FileNotFoundError):
+        with _namespace(supervisor) as inside, entered(inside, Flags.NEWNET), contextlib.suppress(FileNotFoundError):
             interface.remove(gone.interface, successor)
     allocations.networks.leave(network, supervisor.config.id)
     _keep(supervisor, kept)
@@ -155,17 +162,3 @@ def _namespace(supervisor: Supervised) -> Iterator[int]:
         yield descriptor
     finally:
         os.close(descriptor)
-
-
-@contextlib.contextmanager
-def _entered(descriptor: int) -> Iterator[None]:
-    """Work in another network namespace; /proc/sys/net is that one's, too. The caller has no other thread."""
-    home = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        namespaces.setns(descriptor, Flags.NEWNET)
-        try:
-            yield
-        finally:
-            namespaces.setns(home, Flags.NEWNET)
-    finally:
-        os.close(home)

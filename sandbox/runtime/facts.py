@@ -27,8 +27,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sandbox.network.records import Attachment
+    from sandbox.network.resolver import Resolver, Sockets
     from sandbox.runtime.config import ContainerConfig
     from sandbox.runtime.spec import Mount
+    from sandbox.runtime.streams import Part
 
 DEFAULT_PIDS_LIMIT = 4096
 CGROUP_PARENT = "hako"
@@ -53,6 +55,7 @@ class Allocations:
         self.hierarchy = hierarchy
         self.networks = Networks(home / "networks")
         self.joined = joining.Joined()
+        self.resolver: Resolver | None = None
         self._id = identifier
         self._ranges = IdRanges(home / "ids")
         self._has_range = False
@@ -75,8 +78,18 @@ class Allocations:
             "attachments": attachments,
         }
 
+    def serve(self, loop: Part, sockets: Sockets, servers: tuple[str, ...]) -> None:
+        """Answer questions for names that arrive at `sockets`, from now on."""
+        from sandbox.network.resolver import Resolver  # noqa: PLC0415  (loaded by whoever made the sockets)
+        from sandbox.network.zone import Zone  # noqa: PLC0415
+
+        self.resolver = Resolver(loop, sockets, Zone(self.networks, lambda: self.joined.attachments, servers))
+
     def release(self) -> None:
         """Give everything back; safe to repeat."""
+        if self.resolver is not None:
+            self.resolver.close()
+            self.resolver = None
         if self._has_range:
             self._ranges.release(self._id)
         self.joined.leave(self.networks, self._id)
@@ -150,6 +163,7 @@ def _facts(
         cgroup_mounts=(("cgroup2", "", ""),) if cgroups.version == 2 else (),
         network=network,
         attachments=attachments,
+        resolver=bool(attachments) and joining.has_resolver(config),
         binds=tuple(
             _bind(home, mount, privileged) for mount in config.spec.mounts if mount.kind is not MountKind.TMPFS
         ),

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from sandbox.kernel.cgroups import Hierarchy
     from sandbox.network.networks import Networks
+    from sandbox.network.resolver import Sockets
 
 _KINDS = {Flags.NEWUSER: "user", Flags.NEWNET: "net", Flags.NEWUTS: "uts", Flags.NEWIPC: "ipc"}  # names in /proc
 
@@ -57,6 +58,7 @@ class Host:
         self.pidfd = -1
         self.terminal = -1
         self._hierarchy = hierarchy
+        self.resolver: Sockets | None = None
         self._stdio = stdio
         self._namespaces: dict[Flags, int] = {}
         self._ids: idmap.IdMap | None = None
@@ -306,6 +308,11 @@ class Host:
             os.close(self._former_mounts)
             self._former_mounts = -1
 
+    def _open_resolver(self, _: op.OpenResolver) -> None:
+        from sandbox.network import resolver  # noqa: PLC0415  (not for the default network)
+
+        self.resolver = resolver.listen(self._namespaces[Flags.NEWNET])
+
     def _create_cgroup(self, operation: op.CreateCgroup) -> None:
         self.cgroup = Cgroup.create(self._hierarchy, operation.name, operation.limits)
         if operation.asked:
@@ -338,5 +345,6 @@ _ACTIONS: dict[type, Callable[[Host, Any], None]] = {
     op.SetProcessLimits: Host._set_process_limits,
     op.SetOomScore: Host._set_oom_score,
     op.ConnectNetwork: Host._connect_network,
+    op.OpenResolver: Host._open_resolver,
     op.StartInit: Host._start_init,
 }

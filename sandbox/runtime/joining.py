@@ -9,7 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from sandbox.network import names as hosts_files
-from sandbox.runtime.spec import Endpoint
+from sandbox.network.making import DEFAULT
+from sandbox.network.zone import nameservers, read_resolv_conf
+from sandbox.runtime.spec import Dns, Endpoint
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,9 +22,9 @@ if TYPE_CHECKING:
     from sandbox.runtime.config import ContainerConfig
 
 WITHOUT = ("none", "host")  # modes that are no network's name
-_RESOLV_CONF = "/etc/resolv.conf"
+HOST_GATEWAY = "host-gateway"  # for --add-host: the host, as the container reaches it
+RESOLVER = "127.0.0.11"  # resolver.ADDRESS, which most starts need not load
 _RESOLVED_UPSTREAM = "/run/systemd/resolve/resolv.conf"  # the servers behind systemd-resolved's 127.0.0.53
-_RESOLV_CONF_LIMIT = 1 << 16
 
 
 class Joined(NamedTuple):
@@ -92,7 +94,9 @@ def _reserve(
     mode: str,
     joined: Joined,
 ) -> Attachment:
-    names, extra = own_names(config, endpoint), config.spec.extra_hosts if number == 0 else ()
+    names = own_names(config, endpoint)
+    gateway = "127.0.0.1" if mode == "host" else networks.get(endpoint.network).gateway
+    extra = _extra_hosts(config, gateway) if number == 0 else ()
     if mode == "host":
         return networks.reserve_host(endpoint.network, config.id, names, hosts_path=str(hosts), extra_hosts=extra)
     return networks.reserve(
@@ -121,29 +125,53 @@ def own_names(config: ContainerConfig, endpoint: Endpoint) -> tuple[str, ...]:
 
 def files(config: ContainerConfig, network: str) -> tuple[tuple[str, str], ...]:
     """(name, text) of the container's own files in /etc; `Networks` writes the hosts of those that have peers."""
-    found = (("hostname", config.hostname + "\n"), ("resolv.conf", _resolv_conf(network)))
+    text = resolv_conf(config, network, resolver=network == "bridge" and has_resolver(config))
+    found = (("hostname", config.hostname + "\n"), ("resolv.conf", text))
     if config.spec.network not in WITHOUT:
         return found
     own = own_names(config, Endpoint(config.spec.network, config.spec.aliases))
-    return (*found, ("hosts", hosts_files.base(own, config.spec.extra_hosts)))
+    return (*found, ("hosts", hosts_files.base(own, _extra_hosts(config, "127.0.0.1"))))
 
 
-def _resolv_conf(network: str) -> str:
-    """The host's resolvers; a resolver on the host's loopback is out of reach from another network namespace, so its
-    upstream is named.
+def has_resolver(config: ContainerConfig) -> bool:
+    """Whether it has names of peers to ask for: in networks that somebody made. As docker's default network, ours has
+    /etc/hosts alone.
     """
-    text = _read(_RESOLV_CONF)
-    if network == "host":
+    return any(one.network != DEFAULT for one in endpoints(config))
+
+
+def resolv_conf(config: ContainerConfig, network: str, *, resolver: bool) -> str:
+    """The host's, with what the container has instead of it.
+
+    A server on the host's loopback is out of reach from another network namespace, so systemd-resolved's upstream is
+    named; the container's own resolver asks such a server for it.
+    """
+    text = read_resolv_conf()
+    dns = config.spec.dns
+    if network == "host" and dns == Dns():
         return text
-    servers = [line.split()[1] for line in text.splitlines() if line.startswith("nameserver") and len(line.split()) > 1]
-    if servers and all(server.startswith("127.") or server == "::1" for server in servers):
-        return _read(_RESOLVED_UPSTREAM) or text
-    return text
+    servers = nameservers(text)
+    if network != "host" and servers and all(_is_loopback(one) for one in servers):
+        text = read_resolv_conf(_RESOLVED_UPSTREAM) or text
+    lines = [line.split() for line in text.splitlines()]
+    kept = [one for one in nameservers(text) if network == "host" or not _is_loopback(one)]
+    search = [words[1:] for words in lines if words and words[0] in ("search", "domain")][-1:]
+    options = [word for words in lines if words and words[0] == "options" for word in words[1:]]
+    if dns.search:
+        search = [[word for word in dns.search if word != "."]]
+    if dns.options:
+        options = list(dns.options)
+    if resolver and not any(word.startswith("ndots:") for word in options):
+        options.append("ndots:0")
+    found = [f"nameserver {one}" for one in ([RESOLVER] if resolver else dns.servers or kept)]
+    found += [f"search {' '.join(words)}" for words in search if words]
+    found += [f"options {' '.join(options)}"] if options else []
+    return "".join(f"{line}\n" for line in found)
 
 
-def _read(path: str) -> str:
-    try:
-        with open(path, "rb") as file:
-            return file.read(_RESOLV_CONF_LIMIT).decode("utf-8", "replace")
-    except OSError:
-        return ""
+def _is_loopback(address: str) -> bool:
+    return address.startswith("127.") or address == "::1"
+
+
+def _extra_hosts(config: ContainerConfig, gateway: str) -> tuple[tuple[str, str], ...]:
+    return tuple((name, gateway if address == HOST_GATEWAY else address) for name, address in config.spec.extra_hosts)

@@ -119,6 +119,10 @@ class ConnectNetwork(NamedTuple):
     attachment: Attachment
 
 
+class OpenResolver(NamedTuple):
+    """Sockets inside the container's network namespace, at which the supervisor answers for names of its networks."""
+
+
 class StartInit(NamedTuple):
     """The container's first process, in its namespaces, and in further ones of its own; it does all that follows."""
 
@@ -286,6 +290,7 @@ HostOperation = (
     | SetProcessLimits
     | SetOomScore
     | ConnectNetwork
+    | OpenResolver
     | StartInit
 )
 InitOperation = (

@@ -88,6 +88,7 @@ class Facts(NamedTuple):
     binds: tuple[Bind, ...]
     files: tuple[tuple[str, str], ...]  # (name, text) of what has to be written for /etc
     warnings: tuple[str, ...]
+    resolver: bool = False  # for names of its networks
 
 
 def plan(config: ContainerConfig, facts: Facts) -> op.Plan:
@@ -135,6 +136,8 @@ def _host(config: ContainerConfig, facts: Facts) -> Iterator[op.HostOperation]:
     yield from _prepared(facts, passing_on=passing_on)
     for attachment in facts.attachments:
         yield op.ConnectNetwork(attachment)
+    if facts.resolver:
+        yield op.OpenResolver()
     yield op.StartInit(Flags.NEWNS | Flags.NEWPID)
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from sandbox.runtime.config import ContainerConfig
     from sandbox.runtime.facts import Allocations
     from sandbox.runtime.state import State
+    from sandbox.runtime.streams import Part
 
 Message = dict[str, Any]
 
@@ -39,6 +40,10 @@ class Supervised(Protocol):
     @property
     def cgroup(self) -> Cgroup | None:
         """The container's control group."""
+
+    @property
+    def loop(self) -> Part:
+        """What it waits with."""
 
     @property
     def allocations(self) -> Allocations | None:

@@ -150,6 +150,8 @@ class Supervisor:
         finally:
             for descriptor in set(theirs):
                 os.close(descriptor)
+        if self._host.resolver is not None:
+            self._allocations.serve(self._loop, self._host.resolver, self._config.spec.dns.servers)
         self._state = State(
             status=Status.RUNNING,
             restart_count=self._state.restart_count,
@@ -318,6 +320,11 @@ class Supervisor:
     def cgroup(self) -> Cgroup | None:
         """The container's control group, once it is made."""
         return self._host.cgroup if self._host is not None else None
+
+    @property
+    def loop(self) -> Part:
+        """What it waits with."""
+        return self._loop
 
     @property
     def allocations(self) -> Allocations | None:

@@ -157,3 +157,41 @@ def test_what_nobody_uses_is_pruned(sandbox: Sandbox, network: str, name: str) -
     assert "predefined" in sandbox("network", "rm", "bridge").stderr
     assert sandbox("network", "rm", other).returncode == 125
     assert sandbox("network", "rm", "-f", other).returncode == 0
+
+
+def test_names_are_resolved_inside(sandbox: Sandbox, network: str, name: str) -> None:
+    """By the engine's resolver in networks that were made, also after joining one; several with one alias are all
+    found, addresses lead back to names.
+    """
+    sandbox("network", "create", network)
+    sandbox("run", "-d", "--name", name, "--network-alias", "db", "busybox", "sleep", "1000")
+    assert "127.0.0.11" not in sandbox("exec", name, "cat", "/etc/resolv.conf").stdout
+    assert sandbox("network", "connect", "--alias", "db", network, name).returncode == 0
+    assert sandbox("exec", name, "cat", "/etc/resolv.conf").stdout.startswith("nameserver 127.0.0.11\n")
+    script = "nslookup db; nslookup $(ip -o -4 addr show eth0 | awk '{split($4, a, \"/\"); print a[1]}'); "
+    script += "cat /etc/resolv.conf"
+    done = sandbox("run", "--rm", "--network", network, "--network-alias", "db", "--dns-option", "timeout:1",
+                   "--name", f"{name}-2", "busybox", "sh", "-c", script)  # fmt: skip
+    assert done.stdout.count("Name:\tdb") == 2, done.stdout + done.stderr
+    assert f"name = {name}-2.{network}" in done.stdout
+    assert done.stdout.endswith("options timeout:1 ndots:0\n")
+    inside = sandbox("exec", name, "nslookup", f"{name}.{network}")
+    assert f"Name:\t{name}.{network}" in inside.stdout
+
+
+def test_what_resolv_conf_and_hosts_are_given(sandbox: Sandbox) -> None:
+    """--dns, --dns-search, --dns-option and --add-host, with the host itself; without networks, too."""
+    words = ("--dns", "10.0.0.53", "--dns", "fd00::53", "--dns-search", "corp.example", "--dns-option", "ndots:2")
+    for network in ("bridge", "none", "host"):
+        done = sandbox("run", "--rm", "--network", network, *words, "busybox", "cat", "/etc/resolv.conf")
+        assert done.stdout == "nameserver 10.0.0.53\nnameserver fd00::53\nsearch corp.example\noptions ndots:2\n"
+    script = "cat /etc/resolv.conf; grep me$ /etc/hosts; grep you$ /etc/hosts; ip route"
+    done = sandbox("run", "--rm", "--dns-search", ".", "--add-host", "me:host-gateway", "--add-host", "you=10.1.2.3",
+                   "busybox", "sh", "-c", script)  # fmt: skip
+    assert "search" not in done.stdout
+    gateway = next(line.split()[2] for line in done.stdout.splitlines() if line.startswith("default"))
+    assert f"{gateway}\tme\n10.1.2.3\tyou\n" in done.stdout
+    for wrong, message in (("--dns=x", "is not an address"), ("--dns-search=a b", "is not one word")):
+        done = sandbox("run", "--rm", wrong, "busybox", "true")
+        assert done.returncode == 125
+        assert message in done.stderr

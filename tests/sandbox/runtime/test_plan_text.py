@@ -45,7 +45,7 @@ TWO = (IdRange(0, 1000, 1), IdRange(1, 100000, 65536))
         (op.Execute(("sh", "-c", "a b"), ("A=1", "B=x y")), "execute argv=\"sh -c 'a b'\" environment=\"A=1 'B=x y'\""),
         (
             op.ConfigureNetwork((Attachment("n", "c", "10.0.0.2", 24, names=("a", "b")),)),
-            "configure-network attachments=network=n,container=c,address=10.0.0.2,length=24,mtu=0,names=a,b,length6=64",
+            "configure-network attachments=network=n,container=c,address=10.0.0.2,length=24,mtu=0,names=a,b,length6=0",
         ),
     ],
 )

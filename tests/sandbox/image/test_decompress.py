@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sandbox.errors import InvalidError, LimitError, UnsupportedError
+from sandbox.errors import InvalidError, LimitError
 from sandbox.image.decompress import open_stream
 from sandbox.image.limits import Limits
 from sandbox.image.tarreader import TarReader
@@ -69,17 +69,6 @@ def test_damage_is_an_error(form: str, damage: str) -> None:
         packed += b"garbage"
     with pytest.raises(InvalidError, match=form):
         read_all(bytes(packed))
-
-
-def test_zstd_without_its_package_says_what_to_do() -> None:
-    """The standard library of this Python has none."""
-    try:
-        import zstandard  # type: ignore[import-not-found,unused-ignore]  # noqa: F401, PLC0415
-    except ImportError:
-        with pytest.raises(UnsupportedError, match="zstandard"):
-            open_stream(io.BytesIO(b"\x28\xb5\x2f\xfd" + bytes(100)))
-    else:
-        pytest.skip("zstandard is installed")
 
 
 @pytest.mark.parametrize("form", FORMS)

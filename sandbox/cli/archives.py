@@ -200,3 +200,4 @@ VERBS = {
         _save,
     ),
 }
+VERBS |= {f"image {verb}": VERBS[verb] for verb in ("import", "load", "save")}

@@ -1,4 +1,4 @@
-"""`sandbox images`, `rmi` and `tag`."""
+"""`sandbox images`, `rmi`, `tag`, `history` and `image prune`."""
 
 from __future__ import annotations
 
@@ -9,13 +9,16 @@ from sandbox.cli.listing import FORMAT, QUIET, WHOLE, listing
 from sandbox.cli.options import Option, Syntax, Verb
 from sandbox.cli.output import say
 from sandbox.cli.session import for_each, open_engine
-from sandbox.cli.table import ago, size
+from sandbox.cli.table import ago, shortened, size
+from sandbox.image import selection
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from sandbox.cli.options import Arguments
     from sandbox.image.image import Image
+    from sandbox.image.store import Removed
+    from sandbox.runtime.engine import Engine
 
 _HEADINGS = {
     "Repository": "REPOSITORY",
@@ -27,26 +30,52 @@ _HEADINGS = {
     "Size": "SIZE",
 }
 _COLUMNS = ("Repository", "Tag", "ID", "CreatedSince", "Size")
+_WITH_DIGESTS = ("Repository", "Tag", "Digest", "ID", "CreatedSince", "Size")
+_HISTORY_HEADINGS = {
+    "ID": "IMAGE",
+    "CreatedSince": "CREATED",
+    "CreatedAt": "CREATED AT",
+    "CreatedBy": "CREATED BY",
+    "Size": "SIZE",
+    "Comment": "COMMENT",
+}
+_HISTORY_COLUMNS = ("ID", "CreatedSince", "CreatedBy", "Size", "Comment")
 _NONE = "<none>"
+_HUMAN = Option(("-H", "--human"), "sizes and times for people (default true)")
 
 
 def _images(arguments: Arguments, home: str) -> int:
     engine = open_engine(home)
     now = time.time()
+    wanted = selection.parse(
+        arguments.texts("filter"),
+        known=selection.LISTING,
+        now=now,
+        created=lambda name: engine.images.get(name).created,
+    )
+    if arguments.operands:
+        wanted = wanted._replace(references=(*wanted.references, arguments.operands[0]))
+    everyone = engine.images.list()
+    if not arguments.flag("quiet") and arguments.text("format", "table") == "table":
+        columns = _WITH_DIGESTS if arguments.flag("digests") else _COLUMNS
+    else:
+        columns = _COLUMNS
     rows = [
         row
-        for image in engine.images.list()
-        for row in rows_of(image, now, whole=arguments.flag("no-trunc"))
-        if not arguments.operands or _matches(row, arguments.operands[0])
+        for image in everyone
+        if wanted.fits(image)
+        for row in rows_of(image, now, whole=arguments.flag("no-trunc"), names=wanted.names(image))
     ]
-    say(listing(rows, _HEADINGS, _COLUMNS, arguments))
+    if arguments.flag("quiet"):
+        rows = list({row["ID"]: row for row in rows}.values())
+    say(listing(rows, _HEADINGS, columns, arguments))
     return 0
 
 
-def rows_of(image: Image, now: float, *, whole: bool) -> Iterator[dict[str, str]]:
-    """One row for each name of an image, in docker's fields."""
-    created = moment(image.created)
-    for name in image.references or ("",):
+def rows_of(image: Image, now: float, *, whole: bool, names: Iterable[str]) -> Iterator[dict[str, str]]:
+    """One row for each of `names`, or one without a name, in docker's fields."""
+    created = selection.moment(image.created)
+    for name in tuple(names) or ("",):
         repository, tag = _split(name)
         yield {
             "ID": str(image.id) if whole else image.id.short,
@@ -57,16 +86,6 @@ def rows_of(image: Image, now: float, *, whole: bool) -> Iterator[dict[str, str]
             "CreatedAt": image.created,
             "Size": size(image.size),
         }
-
-
-def moment(text: str) -> float | None:
-    """Seconds since the epoch of an RFC 3339 text."""
-    from datetime import datetime  # noqa: PLC0415  (only lists of images need it)
-
-    try:
-        return datetime.fromisoformat(text).timestamp()
-    except ValueError:
-        return None
 
 
 def _split(name: str) -> tuple[str, str]:
@@ -80,19 +99,13 @@ def _split(name: str) -> tuple[str, str]:
     return head + slash + last, tag
 
 
-def _matches(row: dict[str, str], wanted: str) -> bool:
-    repository, tag = _split(wanted)
-    return row["Repository"] == repository and tag in ("", row["Tag"])
-
-
 def _remove(arguments: Arguments, home: str) -> int:
     engine = open_engine(home)
     force = arguments.flag("force")
 
     def remove(name: str) -> str:
         removed = engine.images.remove(name, force=force, in_use=engine.uses_of_image)
-        lines = [f"Untagged: {text}" for text in removed.untagged] + [f"Deleted: {text}" for text in removed.deleted]
-        return "\n".join(lines)
+        return "\n".join(_said(removed))
 
     return for_each(arguments.operands, remove)
 
@@ -103,12 +116,77 @@ def _tag(arguments: Arguments, home: str) -> int:
     return 0
 
 
+def _history(arguments: Arguments, home: str) -> int:
+    from sandbox.image.description import history  # noqa: PLC0415
+
+    images = open_engine(home).images
+    now = time.time()
+    whole, human = arguments.flag("no-trunc"), arguments.flag("human", default=True)
+    rows = []
+    for line in history(images, images.get(arguments.operands[0])):
+        created = selection.moment(line.created)
+        age = ago(created, now) if created is not None else "N/A"
+        rows.append(
+            {
+                "ID": line.id if whole else line.id.removeprefix("sha256:")[:12],
+                "CreatedSince": age if human else line.created,
+                "CreatedAt": line.created,
+                "CreatedBy": _one_line(line.created_by, whole=whole),
+                "Size": size(line.size) if human else str(line.size),
+                "Comment": _one_line(line.comment, whole=True),
+            }
+        )
+    say(listing(rows, _HISTORY_HEADINGS, _HISTORY_COLUMNS, arguments))
+    return 0
+
+
+def _one_line(text: str, *, whole: bool) -> str:
+    text = " ".join(text.split())
+    return text if whole else shortened(text, 45)
+
+
+def _prune(arguments: Arguments, home: str) -> int:
+    engine = open_engine(home)
+    freed, lines = prune(engine, arguments.texts("filter"), everything=arguments.flag("all"))
+    if lines:
+        say("Deleted Images:\n" + "".join(f"{line}\n" for line in lines) + "\n")
+    say(f"Total reclaimed space: {size(freed)}\n")
+    return 0
+
+
+def prune(engine: Engine, filters: Iterable[str], *, everything: bool) -> tuple[int, list[str]]:
+    """Delete the images without a name, or with `everything` all that no container uses; bytes, and lines to print."""
+    wanted = selection.parse(filters, known=selection.PRUNING, now=time.time(), created=lambda _: None)
+    if wanted.dangling is None:
+        wanted = wanted._replace(dangling=None if everything else True)
+    elif not wanted.dangling:  # docker's `dangling=false` means all
+        wanted = wanted._replace(dangling=None)
+    removed = engine.images.prune(wanted.fits, in_use=engine.uses_of_image)
+    return removed.freed, _said(removed)
+
+
+def _said(removed: Removed) -> list[str]:
+    return [f"Untagged: {text}" for text in removed.untagged] + [f"Deleted: {text}" for text in removed.deleted]
+
+
 VERBS = {
     "images": Verb(
         Syntax(
             "list images",
             "[REPOSITORY[:TAG]]",
-            (Option(("-a", "--all"), "all of them, as without it"), FORMAT, WHOLE, QUIET),
+            (
+                Option(("-a", "--all"), "all of them, as without it"),
+                Option(("--digests",), "with the digests of their manifests"),
+                Option(
+                    ("-f", "--filter"),
+                    "only those that fit: dangling=true, label=…, reference=…",
+                    "KEY=VALUE",
+                    many=True,
+                ),
+                FORMAT,
+                WHOLE,
+                QUIET,
+            ),
         ),
         _images,
     ),
@@ -116,9 +194,31 @@ VERBS = {
         Syntax(
             "remove images",
             "IMAGE...",
-            (Option(("-f", "--force"), "take its names even while containers use it"),),
+            (
+                Option(("-f", "--force"), "all its names, even while containers use it"),
+                Option(("--no-prune",), "for docker's sake: there are no parents that nobody named"),
+            ),
         ),
         _remove,
     ),
+    "history": Verb(
+        Syntax("show how an image was made", "IMAGE", (FORMAT, _HUMAN, WHOLE, QUIET)),
+        _history,
+    ),
+    "image prune": Verb(
+        Syntax(
+            "remove images without a name that no container uses",
+            "",
+            (
+                Option(("-a", "--all"), "also those with a name"),
+                Option(("--filter",), "only those that fit: until=24h, label=…, label!=…", "KEY=VALUE", many=True),
+                Option(("-f", "--force"), "for docker's sake: nothing is asked anyway"),
+            ),
+        ),
+        _prune,
+    ),
     "tag": Verb(Syntax("give an image a further name", "IMAGE NAME[:TAG]"), _tag),
 }
+# docker's longer words for the same
+VERBS |= {"image ls": VERBS["images"], "image rm": VERBS["rmi"], "image tag": VERBS["tag"]}
+VERBS["image history"] = VERBS["history"]

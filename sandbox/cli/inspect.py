@@ -12,14 +12,17 @@ from sandbox.errors import InvalidError, NotFoundError, SandboxError
 
 if TYPE_CHECKING:
     from sandbox.cli.options import Arguments
-    from sandbox.image.image import Image
     from sandbox.runtime.engine import Engine
 
 _TYPES = ("container", "image", "network")
 
 
-def _inspect(arguments: Arguments, home: str) -> int:
-    kind = arguments.text("type")
+def _inspect_image(arguments: Arguments, home: str) -> int:
+    return _inspect(arguments, home, "image")
+
+
+def _inspect(arguments: Arguments, home: str, kind: str = "") -> int:
+    kind = kind or arguments.text("type")
     if kind and kind not in _TYPES:
         raise UsageError(f"--type {kind!r} is unknown", hint=f"one of: {', '.join(_TYPES)}")
     template = None
@@ -49,7 +52,9 @@ def _describe(engine: Engine, name: str, kinds: tuple[str, ...]) -> dict[str, An
             if kind == "container":
                 return engine.inspect(name)
             if kind == "image":
-                return describe_image(engine.images.get(name))
+                from sandbox.image.description import describe as describe_image  # noqa: PLC0415  (only for images)
+
+                return describe_image(engine.images, engine.images.get(name))
             from sandbox.cli.network import describe  # noqa: PLC0415  (seldom)
 
             return describe(engine.networks.look_up(name), engine.containers())
@@ -60,23 +65,6 @@ def _describe(engine: Engine, name: str, kinds: tuple[str, ...]) -> dict[str, An
         f"no container, image or network {name!r}",
         hint="`sandbox ps -a`, `sandbox images` and `sandbox network ls` list them",
     )
-
-
-def describe_image(image: Image) -> dict[str, Any]:
-    """An image in docker's shape (Engine API, ImageInspect)."""
-    from sandbox.image.config import dump  # noqa: PLC0415  (only for images)
-
-    return {
-        "Id": str(image.id),
-        "RepoTags": [name for name in image.references if "@" not in name],
-        "RepoDigests": [name for name in image.references if "@" in name],
-        "Created": image.created,
-        "Architecture": image.architecture,
-        "Os": image.os,
-        "Size": image.size,
-        "RootFS": {"Type": "layers", "Layers": [str(layer.diff_id) for layer in image.layers]},
-        "Config": dump(image.config),
-    }
 
 
 VERBS = {
@@ -90,5 +78,13 @@ VERBS = {
             ),
         ),
         _inspect,
-    )
+    ),
+    "image inspect": Verb(
+        Syntax(
+            "print everything about images, as JSON",
+            "IMAGE...",
+            (Option(("-f", "--format"), "a template such as '{{.Id}}' or '{{json .Config}}'", "FORMAT"),),
+        ),
+        _inspect_image,
+    ),
 }

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _MAX_TEXT = 1 << 16
 _MAX_DEPTH = 50
 _MAX_OUTPUT = 64 << 20
+_MAX_STEPS = 2_000_000
 _TOKEN = re.compile(
     r"""\s+|"(?:[^"\\\n]|\\.)*"|`[^`]*`|'(?:[^'\\]|\\.)'|:=|[|(),=]|\$\w*(?:\.\w+)*|(?:\.\w+)+|\.|-?\d[\w.]*|\w+""",
     re.ASCII | re.VERBOSE,
@@ -274,12 +275,16 @@ class _Run:
     def __init__(self, data: Any) -> None:
         self.output: list[str] = []
         self._length = 0
+        self._steps = 0
         self._variables: list[tuple[str, Any]] = [("$", data)]
 
     def nodes(self, nodes: Sequence[Any], dot: Any) -> None:
         """Print the nodes."""
         mark = len(self._variables)
         for node in nodes:
+            self._steps += 1
+            if self._steps > _MAX_STEPS:
+                raise UsageError(f"--format takes more than {_MAX_STEPS} steps")
             if isinstance(node, _Text):
                 self._print(node.text)
             elif isinstance(node, _Action):

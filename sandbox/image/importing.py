@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import os
-import time
 from typing import TYPE_CHECKING
 
-from sandbox.image import digest as digests
 from sandbox.image import reference as references
+from sandbox.image.committing import describe, now
 from sandbox.image.config import ImageConfig
 from sandbox.image.decompress import open_stream
 from sandbox.image.manifest import (
     ARCHITECTURES,
-    CONFIG,
-    LAYER,
-    Descriptor,
     HistoryEntry,
     ImageDocument,
-    Manifest,
     dump_document,
-    dump_manifest,
 )
 
 if TYPE_CHECKING:
@@ -46,7 +40,7 @@ def import_tar(
     """See `ImageStore.import_tar`."""
     names = (references.parse(reference),) if reference else ()  # wrong names are said before the work
     if created is None:
-        created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        created = now()
     with store.lease() as lease:
         record = store.snapshots.unpack(
             open_stream(stream), lease=lease, require_end=True, limits=limits, progress=progress
@@ -62,13 +56,5 @@ def import_tar(
                 history=(HistoryEntry(created=created, created_by="import", comment=comment),),
             )
         )
-        manifest = dump_manifest(
-            Manifest(
-                config=Descriptor(media_type=CONFIG, digest=digests.of(configuration), size=len(configuration)),
-                # The layer is described as the archive that it was and can be written as again; only its files are
-                # kept.
-                layers=(Descriptor(media_type=LAYER, digest=layer.diff_id, size=layer.tar_size),),
-                unknown={"annotations": dict(annotations)} if annotations else {},
-            )
-        )
+        manifest = describe(configuration, (layer,), annotations)
         return store.add(manifest, configuration, (layer,), names)

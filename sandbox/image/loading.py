@@ -18,18 +18,15 @@ from sandbox.errors import InvalidError, LimitError, UnsupportedError
 from sandbox.image import digest as digests
 from sandbox.image import reference as references
 from sandbox.image.bundle import DirectoryBundle, TarBundle, is_plain_file, spool
+from sandbox.image.committing import describe
 from sandbox.image.content import MAX_DOCUMENT
 from sandbox.image.decompress import open_stream
 from sandbox.image.limits import Limits
 from sandbox.image.manifest import (
     ARCHITECTURES,
-    CONFIG,
     INDEXES,
-    LAYER,
     LAYERS,
     Descriptor,
-    Manifest,
-    dump_manifest,
     parse_document,
     parse_manifest,
 )
@@ -140,7 +137,7 @@ def _load_image(
             layer = _load_layer(store, bundle, name, digest, diff_id, parent, lease, limits, progress)
             layers.append(layer)
             parent = layer.chain_id
-        manifest = found.manifest or _manifest(found.configuration, layers)
+        manifest = found.manifest or describe(found.configuration, layers)
         image = store.add(manifest, found.configuration, layers, found.names)
     return Loaded(image, tuple(name.familiar for name in found.names))
 
@@ -191,15 +188,6 @@ class _Hashed:
         while self.read(1 << 18):
             pass
         return digests.from_hex(self._hash.hexdigest())
-
-
-def _manifest(configuration: bytes, layers: list[LayerRecord]) -> bytes:
-    return dump_manifest(
-        Manifest(
-            config=Descriptor(media_type=CONFIG, digest=digests.of(configuration), size=len(configuration)),
-            layers=tuple(Descriptor(media_type=LAYER, digest=layer.diff_id, size=layer.tar_size) for layer in layers),
-        )
-    )
 
 
 # -- OCI

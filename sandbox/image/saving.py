@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sandbox.image import digest as digests
 from sandbox.image import reference as references
-from sandbox.image.manifest import CONFIG, LAYER, MANIFEST, Descriptor, Manifest, dump_manifest
+from sandbox.image.committing import describe
+from sandbox.image.manifest import MANIFEST
 from sandbox.image.tarformat import Kind, TarEntry
 from sandbox.image.tarwriter import TarWriter
 
@@ -63,14 +64,7 @@ def _members(store: ImageStore, wanted: list[_Wanted], *, docker: bool) -> Itera
     listed: list[dict[str, object]] = []
     for image, names in wanted:
         configuration = store.content.read(image.id)
-        manifest = dump_manifest(
-            Manifest(
-                config=Descriptor(media_type=CONFIG, digest=image.id, size=len(configuration)),
-                layers=tuple(
-                    Descriptor(media_type=LAYER, digest=layer.diff_id, size=layer.tar_size) for layer in image.layers
-                ),
-            )
-        )
+        manifest = describe(configuration, image.layers)
         for layer in image.layers:
             if layer.diff_id not in written:
                 written.add(layer.diff_id)

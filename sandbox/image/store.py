@@ -243,6 +243,21 @@ class ImageStore:
             deleted, freed = self._sweep(trash.path)
             return Removed(untagged=untagged, deleted=(image.id, *deleted), freed=freed)
 
+    def prune(
+        self, wanted: Callable[[Image], bool], *, in_use: Callable[[str], tuple[str, ...]] = not_in_use
+    ) -> Removed:
+        """Delete the images that are `wanted` and that no container needs, with all their names."""
+        with scratch.Scratch(self.home) as trash, StoreLock(self.images, exclusive=True):
+            doomed = {image.id: image for image in self.list() if wanted(image) and not in_use(image.id)}
+            for reference, target in tuple(self._references.list()):
+                if target.image_id in doomed:
+                    self._references.delete(reference)
+            for image_id in doomed:
+                (self._ids / image_id.hex).unlink(missing_ok=True)
+            deleted, freed = self._sweep(trash.path)
+        names = tuple(sorted(name for image in doomed.values() for name in image.references))
+        return Removed(untagged=names, deleted=(*doomed, *deleted), freed=freed)
+
     def reclaim(self) -> int:
         """Delete what dead processes left: half-made things, dead leases, layers and blobs of no image. Returns bytes,
         roughly.

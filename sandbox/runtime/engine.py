@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from sandbox.image.image import Image
     from sandbox.runtime.inside import Files
     from sandbox.runtime.launcher import Launcher
     from sandbox.runtime.operations import Plan
@@ -220,6 +221,24 @@ class Engine(Overview):
         connecting.disconnect(self._containers, folder, name)
         if folder.is_running():
             self._ask(folder, {"do": "disconnect", "network": name})
+
+    def commit(
+        self,
+        reference: str,
+        *,
+        name: str = "",
+        changes: Sequence[str] = (),
+        author: str = "",
+        comment: str = "",
+        pause: bool = True,
+    ) -> Image:
+        """Make an image of a container, frozen meanwhile where it runs and the host can; `changes` are Dockerfile
+        instructions.
+        """
+        from sandbox.runtime.layers import commit  # noqa: PLC0415  (seldom)
+
+        folder = self._containers.find(reference)
+        return commit(self, folder, reference=name, changes=changes, author=author, comment=comment, pause=pause)
 
     def rename(self, reference: str, name: str) -> None:
         """Give it another name."""

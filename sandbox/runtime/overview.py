@@ -18,8 +18,10 @@ from sandbox.runtime.state import ContainerFolder, Containers, Status
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from sandbox.image.tree import Tree
     from sandbox.network.networks import Networks
     from sandbox.runtime.config import ContainerConfig
+    from sandbox.runtime.layers import Change
     from sandbox.runtime.state import State
     from sandbox.runtime.volumes import Volumes
 
@@ -95,6 +97,20 @@ class Overview:
 
         folder = self._containers.find(reference)
         return describe(folder.config(), self.state(folder), folder.path)
+
+    def changes(self, reference: str) -> Iterator[Change]:
+        """What its files differ in from its image's."""
+        from sandbox.runtime.layers import diff  # noqa: PLC0415  (seldom)
+
+        folder = self._containers.find(reference)
+        return diff(self.images, folder.config(), folder.path / "upper")
+
+    def export(self, reference: str) -> Tree:
+        """All its files; what is mounted in it does not belong to it."""
+        from sandbox.runtime.layers import export  # noqa: PLC0415  (seldom)
+
+        folder = self._containers.find(reference)
+        return export(self.images, folder.config(), folder.path / "upper")
 
     def logs(self, reference: str, *, follow: bool = False, tail: int | None = None) -> Iterator[log.Record]:
         """What it has printed; with `follow` until it ends, with `tail` only the last lines."""

@@ -62,8 +62,7 @@ CONTAINER_HINT = "`sandbox ps -a` lists them"
          "what images.toml names)"),
         ("bootstrap busybox --include vim", 2, "--include: busybox has no packages (it is for debian:<suite>)"),
         ("bootstrap debian:bookworm --include vim", 2, "--include makes another image (name it with --tag)"),
-        ("ps --format {{range}}", 2, "--format: 'range' in {{range}} is not understood "
-         "(fields, json, index, len, join, upper, lower)"),
+        ("ps --format {{range}}", 2, "--format: {{range}} is not understood (see `sandbox ps --help`)"),
         ("inspect --type magic x", 2, "--type 'magic' is unknown (one of: container, image, network)"),
         ("network rm nosuch-net", 125, None),
         ("network create bridge", 125, "network bridge is predefined (choose another name)"),

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from sandbox.cli.options import Arguments
 
 OPTIONS = (
-    Option(("--net", "--network"), "bridge, none, host or the name of a network (bridge)", "NETWORK"),
+    Option(("--net", "--network"), "bridge, none, host, container:NAME or a network by name (bridge)", "NETWORK"),
     Option(("--net-alias", "--network-alias"), "a further name in its network", "NAME", many=True),
     Option(("--ip",), "its address in its network", "ADDRESS"),
     Option(("--ip6",), "its IPv6 address in its network", "ADDRESS"),

@@ -130,6 +130,12 @@ class Bridges:
             if attachment.ports:  # which the container itself may use; with br_netfilter the bridge turns that around
                 netlink.set_hairpin(attachment.host_interface)
 
+    def detach(self, attachment: Attachment) -> None:
+        """Take the veth pair of `attachment` away; one that is gone is fine."""
+        if attachment.host_interface:
+            with Netlink() as netlink, contextlib.suppress(PermissionError):
+                _delete(netlink, attachment.host_interface)
+
     def publish(self, attachment: Attachment) -> None:
         """Have the host's ports of `attachment` lead to it, instead of to whomever they led to before."""
         with host_locked():

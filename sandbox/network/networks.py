@@ -230,8 +230,9 @@ class Networks:
         if attachment.ports:
             self._bridges.publish(attachment)
 
-    def release(self, container_id: str) -> None:
-        """Give back all addresses and names of the container, and tell its peers. Its interfaces go with its namespace.
+    def release(self, container_id: str, *, cut: bool = False) -> None:
+        """Give back all addresses and names of the container, and tell its peers. Its interfaces go with its namespace;
+        with `cut` they are taken away first, for somebody else is in there, too.
 
         A container that has none is fine.
         """
@@ -241,7 +242,10 @@ class Networks:
                 continue
             try:
                 with open_reservations(folder, name) as reservations:
-                    self._unpublish(reservations.of(container_id))
+                    place = reservations.of(container_id)
+                    self._unpublish(place)
+                    if cut and place is not None:
+                        self._bridges.detach(place)
                     if reservations.free(container_id):
                         tell(self._store.get(name), reservations.all())
             except NotFoundError:  # removed meanwhile

@@ -68,7 +68,11 @@ class Engine(Overview):
 
     def create(self, spec: ContainerSpec) -> str:
         """Make a container of `spec`; its id. Raises NotFoundError (image), ConflictError (name), InvalidError."""
-        if spec.network not in ("bridge", "none", "host"):
+        if spec.network.startswith("container:"):
+            from sandbox.runtime import sharing  # noqa: PLC0415  (seldom)
+
+            spec = sharing.settle(self._containers, spec)
+        elif spec.network not in ("bridge", "none", "host"):
             self.networks.get(spec.network)  # said now, not at the start
         return creation.create(self.home, self.images, self._containers, spec)
 

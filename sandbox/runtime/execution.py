@@ -98,6 +98,8 @@ def start(
     for operation in plan.host:
         if isinstance(operation, op.CreateNamespaces):
             joined |= operation.namespaces
+        if isinstance(operation, op.JoinNetwork):
+            joined |= Flags.NEWNET
     # Here, so that the next exec finds it made.
     for step in plan.init:
         if isinstance(step, op.InstallSeccomp):

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from sandbox.network.records import Attachment
     from sandbox.network.resolver import Resolver, Sockets
     from sandbox.runtime.config import ContainerConfig
+    from sandbox.runtime.sharing import Owner
     from sandbox.runtime.spec import Mount
     from sandbox.runtime.streams import Part
 
@@ -57,6 +58,7 @@ class Allocations:
         self.joined = joining.Joined()
         self.resolver: Resolver | None = None
         self._id = identifier
+        self._folder = home / "containers" / identifier
         self._ranges = IdRanges(home / "ids")
         self._has_range = False
 
@@ -92,7 +94,7 @@ class Allocations:
             self.resolver = None
         if self._has_range:
             self._ranges.release(self._id)
-        self.joined.leave(self.networks, self._id)
+        self.joined.leave(self.networks, self._id, shared=(self._folder / joining.SHARED).exists())
 
 
 def collect(home: Path, folder: Path, config: ContainerConfig) -> tuple[Facts, Allocations]:
@@ -121,6 +123,10 @@ def _collect(home: Path, folder: Path, config: ContainerConfig, allocations: All
     ids = allocations.take_ids() if privileged else IdMap.identity(_RANGE_SIZE)
     network, warnings = _network_mode(config, privileged)
     (home / "mnt").mkdir(mode=0o700, exist_ok=True)
+    if network == "container":
+        from sandbox.runtime import sharing  # noqa: PLC0415  (seldom)
+
+        sharing.mark(home, config)
     joined = allocations.joined = joining.join(allocations.networks, folder, config, network)
     attachments = joined.attachments if network == "bridge" else ()
     warnings += joined.warnings
@@ -163,6 +169,7 @@ def _facts(
         cgroup_mounts=(("cgroup2", "", ""),) if cgroups.version == 2 else (),
         network=network,
         attachments=attachments,
+        owner=_owner(home, config) if network == "container" else None,
         resolver=bool(attachments) and joining.has_resolver(config),
         binds=tuple(
             _bind(home, mount, privileged) for mount in config.spec.mounts if mount.kind is not MountKind.TMPFS
@@ -178,16 +185,24 @@ def limits(resources: Resources) -> Limits:
 
 
 def _network_mode(config: ContainerConfig, privileged: bool) -> tuple[str, tuple[str, ...]]:
-    """Bridge, none or host; an ordinary user may not touch the host's interfaces, so a bridge becomes the host's
-    network.
+    """Bridge, none, host or container; an ordinary user may not touch the host's interfaces, so a bridge becomes the
+    host's network.
     """
     wanted = config.spec.network
     if wanted in ("none", "host"):
         return wanted, ()
+    if wanted.startswith("container:"):
+        return "container", ()
     if privileged:
         return "bridge", ()
     warning = f"network {wanted!r}: an ordinary user cannot make a bridge, so the container shares the host's network"
     return "host", (warning,)
+
+
+def _owner(home: Path, config: ContainerConfig) -> Owner:
+    from sandbox.runtime import sharing  # noqa: PLC0415  (seldom)
+
+    return sharing.find(home, config)
 
 
 def _bind(home: Path, mount: Mount, privileged: bool) -> Bind:

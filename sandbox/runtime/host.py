@@ -19,7 +19,7 @@ import socket
 import stat
 from typing import TYPE_CHECKING
 
-from sandbox.errors import InvalidError, NotFoundError, SandboxError, UnsupportedError
+from sandbox.errors import ConflictError, InvalidError, NotFoundError, SandboxError, UnsupportedError
 from sandbox.kernel import cgroups, credentials, idmap, mounts, namespaces, process, vfork
 from sandbox.kernel.cgroups import Cgroup
 from sandbox.kernel.mounts import Attr
@@ -101,6 +101,29 @@ class Host:
         if self.pidfd >= 0:
             os.close(self.pidfd)
             self.pidfd = -1
+
+    def _join_network(self, operation: op.JoinNetwork) -> None:
+        descriptor = -1
+        try:
+            descriptor = os.open(f"/proc/{operation.pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+            # Looked at after the namespace was opened: the number may be another process's by now
+            if process.start_time(operation.pid) != operation.start_time:
+                raise ProcessLookupError
+        except (FileNotFoundError, ProcessLookupError) as error:
+            if descriptor >= 0:
+                os.close(descriptor)
+            raise ConflictError(
+                "the container whose network was to be joined has just ended", hint="start it again first"
+            ) from error
+        # Entered before the user namespace, in which nobody has a right to it
+        self._namespaces[Flags.NEWNET] = descriptor
+
+    def _make_system(self, operation: op.MakeSystem) -> None:
+        attributes = Attr.NOSUID | Attr.NODEV | Attr.NOEXEC
+        with namespaces.entered(self._namespaces[Flags.NEWNET], Flags.NEWNET):
+            self._mounts[operation.key] = mounts.fs_mount(
+                "sysfs", {}, attributes=attributes if operation.writable else attributes | Attr.RDONLY
+            )
 
     def _create_namespaces(self, operation: op.CreateNamespaces) -> None:
         with vfork.sleeper(operation.namespaces) as pid:
@@ -335,6 +358,8 @@ def _mount_scratch(_: Host, operation: op.MountScratch) -> None:
 _ACTIONS: dict[type, Callable[[Host, Any], None]] = {
     op.UnshareMounts: Host._unshare_mounts,
     op.CreateCgroup: Host._create_cgroup,
+    op.JoinNetwork: Host._join_network,
+    op.MakeSystem: Host._make_system,
     op.CreateNamespaces: Host._create_namespaces,
     op.WriteFile: _write_file,
     op.MountScratch: _mount_scratch,

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from sandbox.runtime.config import ContainerConfig
 
 WITHOUT = ("none", "host")  # modes that are no network's name
+SHARED = "shared"  # a file in the folder of a container that others have had the network of
 HOST_GATEWAY = "host-gateway"  # for --add-host: the host, as the container reaches it
 RESOLVER = "127.0.0.11"  # resolver.ADDRESS, which most starts need not load
 _RESOLVED_UPSTREAM = "/run/systemd/resolve/resolv.conf"  # the servers behind systemd-resolved's 127.0.0.53
@@ -34,10 +35,10 @@ class Joined(NamedTuple):
     claims: tuple[Claim, ...] = ()
     warnings: tuple[str, ...] = ()
 
-    def leave(self, networks: Networks, identifier: str) -> None:
-        """Give everything back; safe to repeat."""
+    def leave(self, networks: Networks, identifier: str, *, shared: bool = False) -> None:
+        """Give everything back; safe to repeat. `shared`: another container has been in the network namespace."""
         if self.attachments:
-            networks.release(identifier)
+            networks.release(identifier, cut=shared)
         for claim in self.claims:
             claim.socket.close()
 
@@ -46,6 +47,8 @@ def endpoints(config: ContainerConfig) -> tuple[Endpoint, ...]:
     """The networks that the container is to be in, its own first."""
     spec = config.spec
     if spec.network in WITHOUT:
+        return ()
+    if spec.network.startswith("container:"):
         return ()
     return (Endpoint(spec.network, spec.aliases, spec.address, spec.address6), *spec.endpoints)
 
@@ -60,6 +63,7 @@ def join(networks: Networks, folder: Path, config: ContainerConfig, mode: str) -
         return Joined(warnings=_discarded(config, spec.network))
     hosts = folder / "hosts"
     hosts.unlink(missing_ok=True)  # a former start's
+    (folder / SHARED).unlink(missing_ok=True)
     joined = Joined(warnings=_discarded(config, "host") if mode == "host" else ())
     try:
         if spec.ports and mode == "bridge":
@@ -125,6 +129,8 @@ def own_names(config: ContainerConfig, endpoint: Endpoint) -> tuple[str, ...]:
 
 def files(config: ContainerConfig, network: str) -> tuple[tuple[str, str], ...]:
     """(name, text) of the container's own files in /etc; `Networks` writes the hosts of those that have peers."""
+    if network == "container":
+        return ()  # they are the other's
     text = resolv_conf(config, network, resolver=network == "bridge" and has_resolver(config))
     found = (("hostname", config.hostname + "\n"), ("resolv.conf", text))
     if config.spec.network not in WITHOUT:

@@ -37,6 +37,20 @@ class CreateCgroup(NamedTuple):
     asked: bool
 
 
+class JoinNetwork(NamedTuple):
+    """The network namespace of another container, by its first process, which is still the same."""
+
+    pid: int
+    start_time: int  # ticks since boot
+
+
+class MakeSystem(NamedTuple):
+    """A /sys that shows the joined network; the container itself may not mount one."""
+
+    key: str
+    writable: bool
+
+
 class CreateNamespaces(NamedTuple):
     """A user namespace with its ids, and others that belong to it, before any process of the container's is there."""
 
@@ -280,6 +294,8 @@ class ExecuteChild(NamedTuple):
 HostOperation = (
     UnshareMounts
     | CreateCgroup
+    | JoinNetwork
+    | MakeSystem
     | CreateNamespaces
     | WriteFile
     | MountScratch

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from sandbox.kernel.idmap import IdMap
     from sandbox.network.records import Attachment
     from sandbox.runtime.config import ContainerConfig
+    from sandbox.runtime.sharing import Owner
     from sandbox.runtime.spec import Device, Mount, Security
 
 DEVICES = {"null": (1, 3), "zero": (1, 5), "full": (1, 7), "random": (1, 8), "urandom": (1, 9), "tty": (5, 0)}
@@ -65,8 +66,8 @@ class Bind(NamedTuple):
 
 
 class Facts(NamedTuple):
-    """What the host adds: `lowers` are layer directories, top first; `network` is bridge, none or host; `scratch` is an
-    empty directory to mount on, the same for all, since each supervisor has a mount table of its own.
+    """What the host adds: `lowers` are layer directories, top first; `network` is bridge, none, host or container;
+    `scratch` is an empty directory to mount on, the same for all, since each supervisor has a mount table of its own.
 
     `cgroup_mounts` are (fstype, source, name) of what appears below /sys/fs/cgroup: a cgroup2 mount has an empty
     source and name.
@@ -89,6 +90,19 @@ class Facts(NamedTuple):
     files: tuple[tuple[str, str], ...]  # (name, text) of what has to be written for /etc
     warnings: tuple[str, ...]
     resolver: bool = False  # for names of its networks
+    owner: Owner | None = None  # of the network, with `network` container
+
+    @property
+    def own_network(self) -> bool:
+        """Whether the container has a network namespace of its own."""
+        return self.network not in ("host", "container")
+
+    @property
+    def system(self) -> str:
+        """Where /sys comes from, which shows a network's interfaces: the container itself, the host or the `owner`."""
+        if self.own_network:
+            return "own"
+        return "owner" if self.owner is not None and self.owner.pid else "host"
 
 
 def plan(config: ContainerConfig, facts: Facts) -> op.Plan:
@@ -115,12 +129,14 @@ def capability_set(security: Security) -> frozenset[Capability]:
 
 def _host(config: ContainerConfig, facts: Facts) -> Iterator[op.HostOperation]:
     namespaces = Flags.NEWUSER | Flags.NEWUTS | Flags.NEWIPC
-    if facts.network != "host":
+    if facts.own_network:
         namespaces |= Flags.NEWNET
     passing_on = any(bind.propagation == "slave" for bind in facts.binds)
     yield op.UnshareMounts(slave=passing_on)
     if facts.cgroup:
         yield op.CreateCgroup(facts.cgroup, facts.limits, asked=config.spec.resources != Resources())
+    if facts.owner is not None and facts.owner.pid:
+        yield op.JoinNetwork(facts.owner.pid, facts.owner.start_time)
     yield op.CreateNamespaces(namespaces, facts.ids)
     yield from _process_settings(config)
     for name, text in facts.files:
@@ -133,7 +149,7 @@ def _host(config: ContainerConfig, facts: Facts) -> Iterator[op.HostOperation]:
     for index, device in enumerate(config.spec.devices):
         yield op.MakeDevice(f"device/{index}", device.source, made=facts.idmapped)
     yield op.MountOverlay(names, facts.userxattr, volatile=config.spec.auto_remove)
-    yield from _prepared(facts, passing_on=passing_on)
+    yield from _prepared(facts, passing_on=passing_on, privileged=config.spec.security.privileged)
     for attachment in facts.attachments:
         yield op.ConnectNetwork(attachment)
     if facts.resolver:
@@ -148,13 +164,16 @@ def _process_settings(config: ContainerConfig) -> Iterator[op.HostOperation]:
         yield op.SetOomScore(config.spec.oom_score)
 
 
-def _prepared(facts: Facts, *, passing_on: bool) -> Iterator[op.HostOperation]:
+def _prepared(facts: Facts, *, passing_on: bool, privileged: bool) -> Iterator[op.HostOperation]:
     """What init gets of the host's: devices, its files in /etc, system directories, what the caller mounts."""
     for name, number in DEVICES.items():
         yield op.PrepareMount(f"dev/{name}", f"/dev/{name}", False, False, False, number)
     for name in FILES:
-        yield op.PrepareMount(name, f"{facts.folder}/{name}", False, facts.idmapped, False, None)
-    if facts.network == "host":
+        folder = facts.folder if facts.owner is None else facts.owner.folder
+        yield op.PrepareMount(name, f"{folder}/{name}", False, facts.idmapped, False, None)
+    if facts.system == "owner":
+        yield op.MakeSystem("sys", privileged)
+    if facts.system == "host":
         yield op.PrepareMount("sys", "/sys", True, False, True, None)
     for fstype, source, name in facts.cgroup_mounts:
         if fstype == "cgroup":
@@ -178,7 +197,7 @@ def _init(config: ContainerConfig, facts: Facts) -> Iterator[op.InitOperation]:
     for target, filesystem in filesystems:
         yield op.PrepareFilesystem(target, *filesystem)
     yield op.AttachRoot()
-    if facts.network != "host":
+    if facts.own_network:
         yield op.ConfigureNetwork(facts.attachments)
     placed = {target for target, _ in filesystems}
     yield from _system_mounts(facts, placed, config.spec.devices)
@@ -229,8 +248,9 @@ def _filesystems(config: ContainerConfig, facts: Facts) -> Iterator[tuple[str, _
     yield "/dev/pts", ("devpts", pts if facts.single_id else (*pts, ("gid", "5")), ("NOSUID", "NOEXEC"))
     yield "/dev/shm", ("tmpfs", (("mode", "1777"), ("size", str(config.spec.shm_size))), safe)  # noqa: S108
     yield "/dev/mqueue", ("mqueue", (), safe)
-    if facts.network != "host":
+    if facts.system == "own":
         yield "/sys", ("sysfs", (), system)
+    if facts.system != "host":
         if any(fstype == "cgroup" for fstype, _, _ in facts.cgroup_mounts):
             yield "/sys/fs/cgroup", ("tmpfs", (("mode", "755"), ("size", "0")), safe)
         if any(fstype == "cgroup2" for fstype, _, _ in facts.cgroup_mounts):
@@ -261,7 +281,7 @@ def _system_mounts(facts: Facts, filesystems: set[str], devices: tuple[Device, .
     for index, device in enumerate(devices):
         yield op.PlaceMount(f"device/{index}", device.target, directory=False)
     yield op.LinkDevices(LINKS)
-    yield op.PlaceMount("/sys" if facts.network != "host" else "sys", "/sys", directory=True)
+    yield op.PlaceMount("/sys" if facts.system == "own" else "sys", "/sys", directory=True)
     if "/sys/fs/cgroup" in filesystems:
         yield op.PlaceMount("/sys/fs/cgroup", "/sys/fs/cgroup", directory=True)
         for fstype, _, name in facts.cgroup_mounts:

@@ -21,6 +21,7 @@ from sandbox.kernel.idmap import IdRanges
 from sandbox.network.networks import Networks
 from sandbox.runtime import control
 from sandbox.runtime.facts import CGROUP_PARENT, hierarchy
+from sandbox.runtime.joining import SHARED
 from sandbox.runtime.state import ContainerFolder, Containers, Status
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ def reclaim_container(home: Path, folder: ContainerFolder) -> str:
     if not (cgroup.kill() and cgroup.remove()):
         return f"container {config.name}: a process of it does not end; left for the next time"
     # Only now, when nobody of the container's is left to use them.
-    Networks(home / "networks").release(folder.id)
+    Networks(home / "networks").release(folder.id, cut=(folder.path / SHARED).exists())
     IdRanges(home / "ids").release(folder.id)
     if config.spec.auto_remove:
         Containers(home / "containers").remove(folder, config.name, mounts=config.spec.mounts)

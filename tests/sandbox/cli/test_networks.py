@@ -195,3 +195,57 @@ def test_what_resolv_conf_and_hosts_are_given(sandbox: Sandbox) -> None:
         done = sandbox("run", "--rm", wrong, "busybox", "true")
         assert done.returncode == 125
         assert message in done.stderr
+
+
+def test_another_container_s_network(sandbox: Sandbox, network: str, name: str) -> None:
+    """Both have one loopback, one address, one host name and the same files; each other's processes they do not see.
+    What only the first can have is refused, and so is one that does not run.
+    """
+    sandbox("network", "create", network)
+    script = "echo welcome >/tmp/index.html; exec httpd -f -p 127.0.0.1:80 -h /tmp"
+    sandbox("run", "-d", "--name", name, "--network", network, "--add-host", "x:1.2.3.4", "busybox", "sh", "-c", script)
+    joined = ("run", "--rm", "--network", f"container:{name}", "busybox", "sh", "-c")
+    inside = "printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 3 127.0.0.1 80 | tail -n 1; ps | grep -c [h]ttpd; "
+    inside += "cat /etc/hosts; hostname; ls /sys/class/net; echo x >/sys/class/net/lo/mtu"
+    done = sandbox(*joined, inside)
+    lines = done.stdout.splitlines()
+    assert lines[:2] == ["welcome", "0"], done.stdout + done.stderr
+    hosts = sandbox("exec", name, "cat", "/etc/hosts").stdout.splitlines()
+    assert lines[2:-3] == hosts
+    assert lines[-3:] == [sandbox("exec", name, "hostname").stdout.strip(), "eth0", "lo"]
+    assert "Read-only file system" in done.stderr
+    denied = sandbox("run", "--rm", "--cap-add", "NET_ADMIN", *joined[2:], "ip link set eth0 down")
+    assert denied.returncode != 0
+    assert "eth0" in interfaces(sandbox, name)
+
+    second = f"{name}-2"
+    try:
+        sandbox("run", "-d", "--name", second, *joined[2:5], "sleep", "1000")
+        assert interfaces(sandbox, second) == interfaces(sandbox, name)
+        assert "can be in no other" in sandbox("network", "connect", "bridge", second).stderr
+        sandbox("stop", "-t", "0", name)
+        assert interfaces(sandbox, second) == {}  # its address may be another's by now
+        sandbox("stop", "-t", "0", second)
+        done = sandbox("start", second)
+        assert (done.returncode, "which is not running" in done.stderr) == (125, True)
+    finally:
+        sandbox("rm", "-f", second)
+    for option in ("-p=80", "--hostname=x", "--dns=1.1.1.1", "--ip=10.0.0.1", "--add-host=a:1.2.3.4"):
+        done = sandbox("run", "--rm", option, "--network", f"container:{name}", "busybox", "true")
+        assert "conflicting options: " in done.stderr
+        assert done.returncode == 125
+    assert (
+        "no such container" in sandbox("run", "--rm", "--network", "container:nosuch", "busybox", "true").stderr.lower()
+    )
+
+
+def test_another_container_s_network_that_is_the_host_s(sandbox: Sandbox, name: str) -> None:
+    """Then it is the host's for both."""
+    sandbox("run", "-d", "--name", name, "--network", "host", "busybox", "sleep", "1000")
+    words = ("busybox", "cat", "/proc/net/dev")
+    ours = sandbox("exec", name, *words[1:]).stdout
+    done = sandbox("run", "--rm", "--network", f"container:{name}", *words)
+    assert done.returncode == 0, done.stderr
+    assert "lo:" in done.stdout
+    for bridge in ("hako0", "eth0"):  # of this host, if it has any
+        assert (f"{bridge}:" in done.stdout) == (f"{bridge}:" in ours)

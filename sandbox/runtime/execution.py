@@ -94,7 +94,7 @@ def start(
     connection: socket.socket,
 ) -> Execution:
     """Start the process; `descriptors` are its standard input, output and error, none with a terminal."""
-    joined = Flags.NEWNS | Flags.NEWPID | Flags.NEWCGROUP
+    joined = Flags.NEWNS | Flags.NEWPID
     for operation in plan.host:
         if isinstance(operation, op.CreateNamespaces):
             joined |= operation.namespaces
@@ -109,8 +109,16 @@ def start(
     entrances = () if group is None else group.entrances()
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     supervisor = os.pidfd_open(os.getpid())
+    init = Init({}, theirs, supervisor, entrances)
     limit = _limiter(config.spec.ulimits)
     pid = 0
+
+    def prepare() -> vfork.Command:
+        cgroups.enter(init.entrances)
+        # Not before it is in the group: whoever is outside cannot put anybody into what such a namespace shows (ENOENT
+        # where cgroup2 is mounted with nsdelegate).
+        process.pidfd_setns(host.pidfd, Flags.NEWCGROUP)
+        return _prepare(init, config, spec, plan, descriptors or _nulls())
 
     def between() -> None:
         nonlocal pid
@@ -119,8 +127,7 @@ def start(
         process.pidfd_setns(host.pidfd, joined)
         pid, pidfd = namespaces.clone(cgroup=birthplace, parent=True)
         if pid == 0:
-            init = Init({}, theirs, supervisor, entrances)
-            run_forked(init, lambda: _prepare(init, config, spec, plan, descriptors or _nulls()), theirs, descriptors)
+            run_forked(init, prepare, theirs, (*descriptors, host.pidfd))
         os.close(pidfd)
 
     try:
@@ -160,7 +167,6 @@ def _nulls() -> tuple[int, int, int]:
 
 def _prepare(init: Init, config: ContainerConfig, spec: ExecSpec, plan: op.Plan, stdio: Sequence[int]) -> vfork.Command:
     """In the second child: what init did after its pivot, for this process."""
-    cgroups.enter(init.entrances)
     for target, source in enumerate(stdio):
         os.dup2(source, target)
     os.setsid()

@@ -54,6 +54,7 @@ class Host:
         self.networks = networks
         self.warnings: list[str] = []
         self.cgroup: Cgroup | None = None
+        self._limits_asked = False
         self.pid = 0
         self.pidfd = -1
         self.terminal = -1
@@ -208,6 +209,8 @@ class Host:
         vfork.call(between)
         if self.cgroup is not None and not self.cgroup.enters:
             self.cgroup.add(self.pid)
+            if self._limits_asked:  # what the group lacks is known now
+                self.warnings.extend(self.cgroup.warnings)
 
     def _follow(self, channel: socket.socket) -> None:
         """Take init's messages until its exec, which closes the channel: its terminal, or why it failed."""
@@ -338,6 +341,7 @@ class Host:
 
     def _create_cgroup(self, operation: op.CreateCgroup) -> None:
         self.cgroup = Cgroup.create(self._hierarchy, operation.name, operation.limits)
+        self._limits_asked = operation.asked
         if operation.asked:
             self.warnings.extend(self.cgroup.warnings)
 

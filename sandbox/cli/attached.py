@@ -40,7 +40,13 @@ def check_terminal(*, terminal: bool, interactive: bool) -> None:
 
 
 def run_container(
-    engine: Engine, identifier: str, *, terminal: bool, interactive: bool, proxy: bool = True
+    engine: Engine,
+    identifier: str,
+    *,
+    terminal: bool,
+    interactive: bool,
+    proxy: bool = True,
+    detach: bytes = DETACH_KEYS,
 ) -> ExitStatus | None:
     """Start a container in the foreground; how it ended, or `None` when it was left alone. Signals are held."""
 
@@ -48,6 +54,21 @@ def run_container(
         process = engine.start(identifier, stdio)
         reclaim_others(engine, identifier)  # only now, while the container runs on another processor
         return process
+
+    return stay(engine, identifier, begin, terminal=terminal, interactive=interactive, proxy=proxy, detach=detach)
+
+
+def stay(
+    engine: Engine,
+    identifier: str,
+    begin: Callable[[Stdio], Process],
+    *,
+    terminal: bool,
+    interactive: bool,
+    proxy: bool,
+    detach: bytes,
+) -> ExitStatus | None:
+    """Be the foreground of a container that `begin` starts or attaches to; see `run_container`."""
 
     def forward(_: Process, number: int) -> None:
         with suppress(SandboxError):  # it may have ended
@@ -60,9 +81,12 @@ def run_container(
         return piped(begin, forward if proxy else None, interactive=interactive, to_the_end=True)
     try:
         return on_terminal(
-            lambda: container_terminal(begin, interactive=interactive), resize, forward if proxy else None
+            lambda: container_terminal(begin, interactive=interactive, detach=detach),
+            resize,
+            forward if proxy else None,
         )
     except Detached:
+        engine.tell(identifier, "detach")
         tell("read escape sequence")
         return None
 
@@ -101,19 +125,19 @@ class Ends:
         self.detach = detach
 
 
-def container_terminal(begin: Callable[[Stdio], Process], *, interactive: bool) -> Ends:
+def container_terminal(begin: Callable[[Stdio], Process], *, interactive: bool, detach: bytes) -> Ends:
     """Start a container whose terminal is its supervisor's, which pipes lead to."""
     stdin_read, stdin_write = os.pipe2(os.O_CLOEXEC) if interactive else (None, None)
     stdout_read, stdout_write = os.pipe2(os.O_CLOEXEC)
     process = begin(Stdio(stdin=stdin_read, stdout=stdout_write))
     _close(stdin_read, stdout_write)
-    return Ends(process, stdout_read, stdin_write, DETACH_KEYS)
+    return Ends(process, stdout_read, stdin_write, detach)
 
 
-def exec_terminal(process: Process, *, interactive: bool) -> Ends:
-    """An exec's terminal is ours alone, and goes when we do: there is no leaving it alone."""
+def exec_terminal(process: Process, *, interactive: bool, detach: bytes) -> Ends:
+    """An exec's terminal is ours; its supervisor has it, too, and reads it when we leave it alone."""
     assert process.terminal is not None  # noqa: S101  (it was asked for)
-    return Ends(process, process.terminal, os.dup(process.terminal) if interactive else None)
+    return Ends(process, process.terminal, os.dup(process.terminal) if interactive else None, detach)
 
 
 def on_terminal(

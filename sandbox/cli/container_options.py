@@ -74,7 +74,7 @@ def container_spec(arguments: Arguments, ours: Mapping[str, str], resolve: Calla
         name=arguments.text("name"),
         entrypoint=_entrypoint(arguments),
         command=tuple(command) or None,
-        environment=values.environment(_entries(arguments, "env-file"), "--env-file", ours)
+        environment=values.environment(entries(arguments, "env-file"), "--env-file", ours)
         | values.environment(arguments.texts("env"), "--env", ours),
         working_dir=arguments.text("workdir"),
         user=arguments.text("user"),
@@ -85,7 +85,7 @@ def container_spec(arguments: Arguments, ours: Mapping[str, str], resolve: Calla
         mounts=_mounts(arguments, resolve),
         read_only=arguments.flag("read-only"),
         shm_size=values.size(arguments.text("shm-size", "64m"), "--shm-size"),
-        labels=values.labels(_entries(arguments, "label-file"), "--label-file")
+        labels=values.labels(entries(arguments, "label-file"), "--label-file")
         | values.labels(arguments.texts("label"), "--label"),
         resources=Resources(**limits.limits(arguments)),
         restart=_restart(arguments),
@@ -126,7 +126,7 @@ def _restart(arguments: Arguments) -> str:
     return policy
 
 
-def _entries(arguments: Arguments, key: str) -> list[str]:
+def entries(arguments: Arguments, key: str) -> list[str]:
     """The lines of the files that an option names."""
     found: list[str] = []
     for path in arguments.texts(key):

@@ -8,7 +8,11 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from sandbox.cli import values
+from sandbox.cli.container_options import entries
+from sandbox.cli.keys import DETACH, detach_keys
 from sandbox.cli.options import Option, Syntax, Verb
+from sandbox.cli.output import tell
+from sandbox.cli.relay import Detached
 from sandbox.cli.session import open_engine
 from sandbox.kernel.pty import set_size
 from sandbox.runtime.spec import ExecSpec
@@ -23,7 +27,8 @@ def exec_spec(arguments: Arguments, ours: dict[str, str]) -> ExecSpec:
     """The process of a line."""
     return ExecSpec(
         command=arguments.operands[1:],
-        environment=values.environment(arguments.texts("env"), "--env", ours),
+        environment=values.environment(entries(arguments, "env-file"), "--env-file", ours)
+        | values.environment(arguments.texts("env"), "--env", ours),
         working_dir=arguments.text("workdir"),
         user=arguments.text("user"),
         terminal=arguments.flag("tty"),
@@ -50,11 +55,18 @@ def _exec(arguments: Arguments, home: str) -> int:
             set_size(process.terminal, rows, columns)
 
     if spec.terminal:
-        status = attached.on_terminal(
-            lambda: attached.exec_terminal(engine.execute(container, spec), interactive=spec.open_stdin),
-            resize,
-            _forward,
-        )
+        keys = detach_keys(arguments)
+        try:
+            status = attached.on_terminal(
+                lambda: attached.exec_terminal(
+                    engine.execute(container, spec), interactive=spec.open_stdin, detach=keys
+                ),
+                resize,
+                _forward,
+            )
+        except Detached:
+            tell("read escape sequence")
+            return 0
     else:
         status = attached.piped(begin, _forward, interactive=spec.open_stdin, to_the_end=False)
     return status.code
@@ -77,6 +89,8 @@ VERBS = {
             "CONTAINER COMMAND [ARGUMENT...]",
             (
                 Option(("-d", "--detach"), "let it run in the background"),
+                DETACH,
+                Option(("--env-file",), "a file of such variables, one a line", "FILE", many=True),
                 Option(
                     ("-e", "--env"),
                     "set an environment variable; a NAME alone takes it from here",

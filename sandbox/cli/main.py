@@ -50,6 +50,7 @@ MODULES = {
     "unpause": "pausing",
     "kill": "ending",
     "wait": "ending",
+    "attach": "attach",
     "cp": "copy",
     "top": "top",
     "stats": "stats",

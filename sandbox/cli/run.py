@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from sandbox.cli.attached import check_terminal, hold_signals, run_container
 from sandbox.cli.container_options import OPTIONS, container_spec, pull
+from sandbox.cli.keys import DETACH, detach_keys
 from sandbox.cli.making import ensure
 from sandbox.cli.neighbours import borrow, check_identifier_file, write_identifier
 from sandbox.cli.options import Option, Syntax, Verb
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from sandbox.runtime.spec import ContainerSpec
 
 _RUN_OPTIONS = (
+    DETACH,
     Option(("-d", "--detach"), "let it run in the background and print its id"),
     Option(("--plan",), "print what would be done, operation by operation, and do nothing"),
     Option(("--sig-proxy",), "pass signals on to the container (true)"),
@@ -41,6 +43,7 @@ def _run(arguments: Arguments, home: str) -> int:
         reclaim_others(engine, identifier)
         say(f"{identifier}\n")
         return 0
+    detach_keys(arguments)  # a mistake in them is to be said before anything is made
     check_terminal(terminal=spec.terminal, interactive=spec.open_stdin)
     engine = _engine(arguments, spec, home)
     hold_signals()
@@ -52,6 +55,7 @@ def _run(arguments: Arguments, home: str) -> int:
             terminal=spec.terminal,
             interactive=spec.open_stdin,
             proxy=arguments.flag("sig-proxy", default=True),
+            detach=detach_keys(arguments),
         )
     except BrokenPipeError:
         if spec.auto_remove:  # nobody reads what it prints, and nobody could look at it later

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sandbox.cli.keys import DETACH, detach_keys
 from sandbox.cli.options import Option, Syntax, UsageError, Verb
 from sandbox.cli.session import for_each, open_engine, warn
 
@@ -24,7 +25,13 @@ def _start(arguments: Arguments, home: str) -> int:
     spec = engine.config(names[0]).spec
     check_terminal(terminal=spec.terminal, interactive=interactive)
     hold_signals()
-    status = run_container(engine, names[0], terminal=spec.terminal, interactive=interactive and spec.open_stdin)
+    status = run_container(
+        engine,
+        names[0],
+        terminal=spec.terminal,
+        interactive=interactive and spec.open_stdin,
+        detach=detach_keys(arguments),
+    )
     return status.code if status is not None else 0
 
 
@@ -46,6 +53,7 @@ VERBS = {
             "start containers that were created or have ended",
             "CONTAINER...",
             (
+                DETACH,
                 Option(("-a", "--attach"), "stay with it: its output and exit code are ours"),
                 Option(("-i", "--interactive"), "stay with it, and pass standard input on (if it was made with -i)"),
             ),

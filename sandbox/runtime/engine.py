@@ -312,6 +312,13 @@ class Engine(Overview):
         streams = {name: fd for name in ("stdin", "stdout", "stderr") if (fd := getattr(stdio, name)) is not None}
         self._ask(folder, {"do": "attach", "streams": list(streams)}, list(streams.values()))
 
+    def watch(self, reference: str) -> Process:
+        """A running container as its starter sees it; ConflictError where it does not run."""
+        folder = self._containers.find(reference)
+        connection = self._connect(folder)
+        control.send(connection, {"do": "wait"})
+        return Process(folder.id, self.state(folder).pid, connection, ())
+
     def resize(self, reference: str, rows: int, columns: int) -> None:
         """Tell its terminal the window's size."""
         self._ask(self._containers.find(reference), {"do": "resize", "rows": rows, "columns": columns})

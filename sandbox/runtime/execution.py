@@ -48,6 +48,7 @@ class Execution:
         self.pidfd = pidfd
         self.channel = channel
         self.connection = connection
+        self.terminal = -1  # kept open, so that it goes on when its caller leaves it alone
         self._starting = True
         self._failed = False
 
@@ -66,10 +67,29 @@ class Execution:
             message, descriptors = received
             self._failed = self._failed or message["event"] == "error"
             self._tell(message, descriptors)
+            if message["event"] == "terminal" and self.terminal < 0:
+                self.terminal = descriptors.pop()
             for descriptor in descriptors:
                 os.close(descriptor)
 
         return report
+
+    def left(self, loop: Part) -> None:
+        """The caller has gone: what it prints to its terminal is read, or it would stand still."""
+        if self.terminal < 0:
+            return
+
+        def drain() -> None:
+            try:
+                more = os.read(self.terminal, 1 << 16)
+            except BlockingIOError:
+                return
+            except OSError:  # EIO: nobody has the terminal open any more
+                more = b""
+            if not more:
+                loop.remove(self.terminal)
+
+        loop.add(self.terminal, drain)
 
     def report_end(self, loop: Part, code: int) -> None:
         """Tell the caller how it ended, after everything else there is to tell."""
@@ -77,6 +97,9 @@ class Execution:
         while self._starting:
             report()
         os.close(self.pidfd)
+        if self.terminal >= 0:
+            loop.remove(self.terminal)
+            os.close(self.terminal)
         if not self._failed:
             self._tell({"event": "exited", "code": code, "oom": False, "error": ""})
 

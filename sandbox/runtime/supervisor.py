@@ -221,8 +221,11 @@ class Supervisor:
         self._loop.remove(connection.fileno())
         if connection in self._clients:
             self._clients.remove(connection)
-        if not any(run.connection is connection for run in self._executions.values()):
-            connection.close()
+        for run in self._executions.values():
+            if run.connection is connection:
+                run.left(self._loop)
+                return
+        connection.close()
 
     def _requests(self) -> dict[str, Callable[[socket.socket, dict[str, Any], list[int]], dict[str, Any] | None]]:
         return {

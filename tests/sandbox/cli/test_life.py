@@ -182,3 +182,27 @@ def test_ps_filters(sandbox: Sandbox, name: str) -> None:
     assert re.match(r"[\d.]+kB \(virtual [\d.]+MB\)\n",
                     sandbox("ps", "-a", "-f", f"name={name}", "--format", "{{.Size}}").stdout)  # fmt: skip
     assert sandbox("ps", "--filter", "colour=red").returncode == 2
+
+
+def test_attach_without_a_terminal(sandbox: Sandbox, name: str) -> None:
+    """Output and errors from now on, input to one that has it open, the exit code; its input outlives us."""
+    background(sandbox, name, "sh", "-c", "read a; echo got $a; read b; echo got $b >&2; exit 5", options=("-i",))
+    with subprocess.Popen([*COMMAND, "attach", name], env=sandbox.environment, stdin=subprocess.PIPE,
+                          stdout=subprocess.PIPE, text=True) as first:  # fmt: skip
+        assert first.stdin is not None
+        assert first.stdout is not None
+        first.stdin.write("one\n")
+        first.stdin.close()
+        assert first.stdout.readline() == "got one\n"
+        second = sandbox("attach", name, stdin="two\n")
+        assert (second.stdout, second.stderr, second.returncode) == ("", "got two\n", 5)
+        assert first.wait(10) == 5
+    gone = sandbox("attach", name)
+    assert (gone.returncode, gone.stderr.count("is not running")) == (125, 1)
+
+
+def test_attach_to_a_paused_container(sandbox: Sandbox, name: str) -> None:
+    """It is refused, with what to do."""
+    background(sandbox, name)
+    sandbox("pause", name)
+    assert f"`sandbox unpause {name}`" in sandbox("attach", name).stderr

@@ -138,6 +138,46 @@ def test_a_container_is_left_alone_and_taken_up_by_exec(
     assert sandbox("rm", "-f", name).returncode == 0
 
 
+def test_a_container_is_taken_up_by_attach(sandbox: Sandbox, sit_down: Callable[..., Person], name: str) -> None:
+    """Its terminal is ours again, with our size; other detach keys leave it; its end is ours."""
+    sandbox("run", "-dit", "--network", "none", "--name", name, "busybox", "sh")
+    person = sit_down("attach", "--detach-keys", "ctrl-x,x", name)
+    time.sleep(0.5)  # until its terminal is raw: nothing tells when
+    person.type("stty size\r")
+    person.see("\r\n24 80\r\n")
+    person.type("A=1\r")
+    person.type("\x18x")
+    person.see("read escape sequence")
+    assert person.leave() == 0
+    again = sit_down("attach", name)
+    time.sleep(0.5)
+    again.type("echo $A; exit 7\r")
+    again.see("\r\n1\r\n")
+    assert again.leave() == 7
+    told = sandbox("events", "--since", "1m", "--until", "0s", "-f", f"container={name}", "--format", "{{.Action}}")
+    assert told.stdout.split() == ["create", "start", "attach", "detach", "attach", "die"]
+
+
+def test_exec_is_left_alone(sandbox: Sandbox, sit_down: Callable[..., Person], name: str) -> None:
+    """What was started by exec goes on without us, also when it prints more than a terminal holds."""
+    sandbox("run", "-d", "--network", "none", "--name", name, "busybox", "sleep", "1000")
+    person = sit_down("exec", "-it", name, "sh", "-c", "echo ready; read x; sleep 100")
+    person.see("ready")
+    person.type("\x10\x11")
+    person.see("read escape sequence")
+    assert person.leave() == 0
+    other = sit_down("exec", "-it", "--detach-keys", "z", name, "sh", "-c",
+                     "echo ready; sleep 0.3; seq 100000; echo done > /done; sleep 100")  # fmt: skip
+    other.see("ready")
+    other.type("z")
+    assert other.process.wait(PATIENCE) == 0
+    deadline = time.monotonic() + PATIENCE
+    while sandbox("exec", name, "cat", "/done").stdout != "done\n" and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert sandbox("exec", name, "cat", "/done").stdout == "done\n"
+    assert "sleep 100\n" in sandbox("top", name, "-o", "args").stdout
+
+
 def test_exec_resizes(sandbox: Sandbox, sit_down: Callable[..., Person], name: str) -> None:
     """A shell by exec has its own terminal, with our window's size."""
     sandbox("run", "-d", "--network", "none", "--name", name, "busybox", "sleep", "1000")

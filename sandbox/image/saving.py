@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, NamedTuple
 
+from sandbox.errors import NotFoundError
 from sandbox.image import digest as digests
 from sandbox.image import reference as references
 from sandbox.image.committing import describe
@@ -39,6 +40,7 @@ class Member(NamedTuple):
 
 class _Wanted(NamedTuple):
     image: Image
+    configuration: bytes
     names: list[Reference]
 
 
@@ -49,21 +51,30 @@ def members(store: ImageStore, names: Sequence[str], *, docker: bool = True) -> 
     wanted: dict[str, _Wanted] = {}
     for name in names:
         image = store.get(name)
-        entry = wanted.setdefault(image.id, _Wanted(image, []))
+        entry = wanted.setdefault(image.id, _Wanted(image, store.content.read(image.id), []))
         if not image.id.hex.startswith(name.removeprefix(digests.PREFIX)):
             reference = references.parse(name)
             reference = reference._replace(digest="", tag=reference.tag or references.DEFAULT_TAG)
             if reference not in entry.names:
                 entry.names.append(reference)
-    return _members(store, list(wanted.values()), docker=docker)
+    return _kept(store, list(wanted.values()), docker=docker)
+
+
+def _kept(store: ImageStore, wanted: list[_Wanted], *, docker: bool) -> Iterator[Member]:
+    """The members; nobody removes a layer before it is written."""
+    with store.lease() as lease:
+        for image, _, _ in wanted:
+            for layer in image.layers:
+                if not store.snapshots.claim(layer.chain_id, lease):
+                    raise NotFoundError(f"image {image.id.short} was removed meanwhile")
+        yield from _members(store, wanted, docker=docker)
 
 
 def _members(store: ImageStore, wanted: list[_Wanted], *, docker: bool) -> Iterator[Member]:
     written: set[str] = set()
     index: list[dict[str, object]] = []
     listed: list[dict[str, object]] = []
-    for image, names in wanted:
-        configuration = store.content.read(image.id)
+    for image, configuration, names in wanted:
         manifest = describe(configuration, image.layers)
         for layer in image.layers:
             if layer.diff_id not in written:

@@ -15,14 +15,20 @@ import pytest
 
 from sandbox.errors import SandboxError
 from sandbox.image import digest as digests
+from sandbox.image.committing import commit
+from sandbox.image.loading import load
+from sandbox.image.saving import members, write_archive
 from sandbox.image.store import ImageStore
+from sandbox.image.tree import Tree
+from sandbox.image.unpack import in_user_namespace
+from sandbox.image.whiteout import opaque_attribute
 from tests.sandbox.image.archives import archive, member
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-PROCESSES = 40
+PROCESSES = 200
 
 
 def check(store: ImageStore) -> None:
@@ -60,13 +66,15 @@ def fork(work: Callable[[], None]) -> int:
 
 
 def busy(home: Path, number: int) -> None:
-    """Import, tag, look up and remove, with few names and few contents so that processes meet."""
+    """Import, tag, look up, save, load, commit, prune and remove, with few names and few contents so that processes
+    meet.
+    """
     store = ImageStore(home)
     chance = random.Random(number)  # noqa: S311
-    for _ in range(6):
+    for _ in range(4):
         name = f"app:{chance.randrange(4)}"
         layer = archive(*(member(f"d/{index}", data=b"x" * 50) for index in range(chance.randrange(3) * 20)))
-        match chance.randrange(5):
+        match chance.randrange(8):
             case 0 | 1:
                 image = store.import_tar(io.BytesIO(layer), reference=name, created="2025-01-01T00:00:00Z")
                 assert image.layers
@@ -80,16 +88,54 @@ def busy(home: Path, number: int) -> None:
                     store.remove(name, force=True)
                 except SandboxError as error:
                     assert error.reference == "not-found", error
+            case 4:
+                store.prune(lambda image: not image.references)
+            case 5:
+                move(store, name, f"{name}-{number}")
+            case 6:
+                grow(store, name, home.parent / "upper")
             case _:
                 for image in store.list():
-                    assert image.size == image.layers[0].size
+                    assert image.size == sum(layer.size for layer in image.layers)
                 store.reclaim()
 
 
+def move(store: ImageStore, name: str, folder: str) -> None:
+    """Save an image, if it is there as long as that takes, and load it again."""
+    path = store.home.parent / folder
+    try:
+        with path.open("wb") as file:
+            write_archive(members(store, [name]), file.write)
+        with path.open("rb") as file:
+            (loaded,) = load(store, file.fileno())
+        assert loaded.names == (name,)
+    except (SandboxError, FileNotFoundError) as error:
+        assert getattr(error, "reference", "not-found") == "not-found", error
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def grow(store: ImageStore, name: str, upper: Path) -> None:
+    """Make an image of another and a few files."""
+    try:
+        base = store.get(name)
+        tree = Tree([upper], opaque_attribute(user_namespace=in_user_namespace()), whiteouts=True)
+        made = commit(store, base, tree, config=base.config, reference=name, created="2025-01-01T00:00:00Z")
+        assert len(made.layers) == len(base.layers) + 1
+    except SandboxError as error:
+        assert error.reference == "not-found", error
+
+
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_many_processes_at_once(tmp_path: Path) -> None:
-    """Forty processes import, tag, list, remove and reclaim; none fails, and what is left is whole."""
+    """Two hundred processes import, tag, save, load, commit, list, prune, remove and reclaim; none fails, and what is
+    left is whole.
+    """
     home = tmp_path / "home"
+    (tmp_path / "upper" / "d").mkdir(parents=True)
+    for number in range(10):
+        (tmp_path / "upper" / "d" / str(number)).write_text("x" * number)
     children = [fork(lambda number=number: busy(home, number)) for number in range(PROCESSES)]  # type: ignore[misc]
     codes = [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in children]
     assert codes == [0] * PROCESSES
@@ -127,17 +173,52 @@ for number in range(1000):
 """
 
 
+MOVER = """
+import os, pathlib, sys
+from sandbox.image.committing import commit
+from sandbox.image.loading import load
+from sandbox.image.saving import members, write_archive
+from sandbox.image.store import ImageStore
+from sandbox.image.tree import Tree
+from sandbox.image.unpack import in_user_namespace
+from sandbox.image.whiteout import opaque_attribute
+store = ImageStore(pathlib.Path(sys.argv[1]))
+opaque = opaque_attribute(user_namespace=in_user_namespace())
+print("ready", flush=True)
+for number in range(1000):
+    with open(sys.argv[2], "rb") as stream:
+        (loaded,) = load(store, stream.fileno())
+    tree = Tree([pathlib.Path(sys.argv[3])], opaque, whiteouts=True)
+    made = commit(store, loaded.image, tree, config=loaded.image.config, reference=f"made:{number % 2}")
+    write_archive(members(store, ["made:0"]), lambda data: None)
+    store.prune(lambda image: "kept:latest" not in image.references)
+"""
+
+
 @pytest.mark.slow
 def test_killed_at_any_moment(tmp_path: Path) -> None:
-    """SIGKILL while importing, tagging and removing in a circle: the next start finds all garbage, images are whole."""
+    """SIGKILL while importing, tagging, loading, committing, saving and removing in a circle: the next start finds all
+    garbage, images are whole.
+    """
     home = tmp_path / "home"
+    upper = tmp_path / "upper"
+    upper.mkdir()
+    for number in range(40):
+        (upper / str(number)).write_bytes(b"y" * 3000)
     layer = tmp_path / "layer.tar"
     layer.write_bytes(archive(*(member(f"d{index % 9}/{index}", data=b"x" * 2000) for index in range(60))))
     store = ImageStore(home)
     kept = store.import_tar(io.BytesIO(archive(member("kept"))), reference="kept")
+    archived = tmp_path / "archive.tar"
+    store.import_tar(io.BytesIO(layer.read_bytes()), reference="loaded")
+    with archived.open("wb") as file:
+        write_archive(members(store, ["loaded"]), file.write)
+    store.remove("loaded")
     chance = random.Random(7)  # noqa: S311
-    for _ in range(15):
-        process = subprocess.Popen([sys.executable, "-c", IMPORTER, home, layer], stdout=subprocess.PIPE, text=True)
+    for program, source in ((IMPORTER, layer), (MOVER, archived)) * 10:
+        process = subprocess.Popen(
+            [sys.executable, "-c", program, home, source, upper], stdout=subprocess.PIPE, text=True
+        )
         assert process.stdout is not None and process.stdout.readline() == "ready\n"
         process.stdout.close()
         time.sleep(chance.uniform(0, 0.08))

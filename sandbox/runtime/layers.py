@@ -10,7 +10,7 @@ import os
 from contextlib import contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING, NamedTuple
 
-from sandbox.errors import ConflictError, NotFoundError, SandboxError, UnsupportedError
+from sandbox.errors import NotFoundError, SandboxError
 from sandbox.image import whiteout
 from sandbox.image.changes import apply_lines
 from sandbox.image.committing import commit as commit_tree
@@ -72,17 +72,18 @@ def commit(
 
 @contextmanager
 def _paused(engine: Engine, folder: ContainerFolder) -> Iterator[None]:
-    """Frozen in the block, unless it does not run, is frozen already, or cannot be."""
+    """Frozen in the block, unless it does not run, is frozen already, or cannot be: the layer is sound all the same."""
     try:
         engine.pause(folder.id)
-    except (ConflictError, UnsupportedError):
-        yield
-        return
+        frozen = True
+    except SandboxError:
+        frozen = False
     try:
         yield
     finally:
-        with suppress(SandboxError):
-            engine.unpause(folder.id)
+        if frozen:
+            with suppress(SandboxError):
+                engine.unpause(folder.id)
 
 
 def _settings(config: ImageConfig, made: ContainerConfig) -> ImageConfig:

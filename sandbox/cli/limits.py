@@ -6,12 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 from sandbox.cli import values
 from sandbox.cli.options import Option, UsageError
+from sandbox.runtime.spec import DiskRate
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from sandbox.cli.options import Arguments
 
 _LEAST_MEMORY = 6 << 20  # docker's; with less not even a shell starts
 UNLIMITED_PIDS = 1 << 22  # the kernel's PID_MAX_LIMIT: as many as there can be
+_LEAST_WEIGHT, _GREATEST_WEIGHT = 10, 1000
 _POLICIES = ("no", "on-failure", "always", "unless-stopped")
 
 OPTIONS = (
@@ -25,6 +29,11 @@ OPTIONS = (
     Option(("--cpuset-cpus",), "processors it may use, such as 0-2,5", "LIST"),
     Option(("--cpuset-mems",), "memory nodes it may use", "LIST"),
     Option(("--pids-limit",), "limit of processes", "NUMBER"),
+    Option(("--blkio-weight",), "weight at the disks against other containers, 10 to 1000 (500)", "NUMBER"),
+    Option(("--device-read-bps",), "how fast it may read from a disk", "PATH:BYTES[k|m|g]", many=True),
+    Option(("--device-write-bps",), "how fast it may write to a disk", "PATH:BYTES[k|m|g]", many=True),
+    Option(("--device-read-iops",), "reads from a disk in a second", "PATH:NUMBER", many=True),
+    Option(("--device-write-iops",), "writes to a disk in a second", "PATH:NUMBER", many=True),
     Option(("--restart",), "no, on-failure[:TIMES], always or unless-stopped: what follows its end (no)", "POLICY"),
 )
 
@@ -52,7 +61,31 @@ def limits(arguments: Arguments) -> dict[str, Any]:
     pids = arguments.number("pids-limit", least=-1)
     if pids is not None:
         given["pids"] = pids if pids > 0 else UNLIMITED_PIDS
+    return given | _disks(arguments)
+
+
+def _disks(arguments: Arguments) -> dict[str, Any]:
+    given: dict[str, Any] = {}
+    if (weight := arguments.number("blkio-weight", least=0)) is not None:
+        if weight and not _LEAST_WEIGHT <= weight <= _GREATEST_WEIGHT:
+            raise UsageError(f"--blkio-weight {weight} is not between {_LEAST_WEIGHT} and {_GREATEST_WEIGHT}")
+        given["blkio_weight"] = weight or None
+    if rates := tuple(_rates(arguments)):
+        given["disk_rates"] = rates
     return given
+
+
+def _rates(arguments: Arguments) -> Iterator[DiskRate]:
+    for kind in ("read_bps", "write_bps", "read_iops", "write_iops"):
+        key = f"device-{kind.replace('_', '-')}"
+        for text in arguments.texts(key):
+            path, colon, amount = text.rpartition(":")
+            if not colon or not path.startswith("/"):
+                raise UsageError(f"--{key} {text!r} is not a disk and its rate", hint="such as /dev/sda:1m")
+            rate = values.size(amount, f"--{key}")
+            if rate < 1:
+                raise UsageError(f"--{key} {text!r}: a rate is 1 at least")
+            yield DiskRate(kind, path, rate)
 
 
 def _memory(arguments: Arguments, key: str) -> int | None:

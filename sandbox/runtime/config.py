@@ -11,7 +11,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sandbox.errors import InvalidError
-from sandbox.runtime.spec import ContainerSpec, Device, Dns, Endpoint, LogDriver, Mount, MountKind, Resources, Security
+from sandbox.runtime.spec import (
+    ContainerSpec,
+    Device,
+    DiskRate,
+    Dns,
+    Endpoint,
+    LogDriver,
+    Mount,
+    MountKind,
+    Resources,
+    Security,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -147,6 +158,10 @@ def _healthcheck_from_json(data: dict[str, Any] | None) -> Healthcheck | None:
     return Healthcheck(**(data | {"test": tuple(data["test"])}))
 
 
+def _resources_from_json(data: dict[str, Any]) -> Resources:
+    return Resources(**(data | {"disk_rates": tuple(DiskRate(*rate) for rate in data.get("disk_rates", ()))}))
+
+
 _MAPPINGS = ("environment", "labels", "sysctls")
 _TUPLES = ("entrypoint", "command", "aliases", "ulimits", "groups")
 
@@ -188,7 +203,7 @@ def _spec_from_json(data: dict[str, Any]) -> ContainerSpec:
                 "mounts": tuple(map(_mount_from_json, data["mounts"])),
                 "devices": tuple(Device(**device) for device in data.get("devices", ())),
                 "healthcheck": _healthcheck_from_json(data.get("healthcheck")),
-                "resources": Resources(**data["resources"]),
+                "resources": _resources_from_json(data["resources"]),
                 "security": Security(**(security | {name: tuple(security[name]) for name in lists})),
                 "log_driver": LogDriver(data["log_driver"]),
             }

@@ -16,7 +16,7 @@ from sandbox.errors import InvalidError, NotFoundError
 from sandbox.image import digest
 from sandbox.image.snapshots import Snapshots
 from sandbox.kernel import idmap
-from sandbox.kernel.cgroups import Hierarchy, Limits
+from sandbox.kernel.cgroups import DeviceRate, Hierarchy, Limits
 from sandbox.kernel.idmap import IdMap, IdRange, IdRanges
 from sandbox.network.networks import Networks
 from sandbox.runtime import joining
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from sandbox.network.resolver import Resolver, Sockets
     from sandbox.runtime.config import ContainerConfig
     from sandbox.runtime.sharing import Owner
-    from sandbox.runtime.spec import Mount
+    from sandbox.runtime.spec import DiskRate, Mount
     from sandbox.runtime.streams import Part
 
 DEFAULT_PIDS_LIMIT = 4096
@@ -180,8 +180,21 @@ def _facts(
 
 
 def limits(resources: Resources) -> Limits:
-    """What the control group is set to."""
-    return Limits(**(resources._asdict() | {"pids": resources.pids or DEFAULT_PIDS_LIMIT}))
+    """What the control group is set to. Raises InvalidError for the rate of what is no disk."""
+    fields = resources._asdict()
+    rates = tuple(_device_rate(rate) for rate in fields.pop("disk_rates"))
+    return Limits(**(fields | {"pids": resources.pids or DEFAULT_PIDS_LIMIT, "device_rates": rates}))
+
+
+def _device_rate(rate: DiskRate) -> DeviceRate:
+    try:
+        found = os.stat(rate.path)
+    except OSError as error:
+        raise InvalidError(f"cannot limit the disk {rate.path!r}: {(error.strerror or '').lower()}") from None
+    if not stat.S_ISBLK(found.st_mode):
+        raise InvalidError(f"cannot limit {rate.path!r}: it is no block device", hint="such as /dev/sda")
+    number = f"{os.major(found.st_rdev)}:{os.minor(found.st_rdev)}"
+    return DeviceRate(number, **{rate.kind: rate.rate})
 
 
 def _network_mode(config: ContainerConfig, privileged: bool) -> tuple[str, tuple[str, ...]]:

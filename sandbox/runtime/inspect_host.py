@@ -69,6 +69,14 @@ def _tmpfs(mount: Mount) -> str:
     return ",".join([*(["ro"] if mount.read_only else []), *size, *mount.options])
 
 
+_DISK_KINDS = {
+    "read_bps": "ReadBps",
+    "write_bps": "WriteBps",
+    "read_iops": "ReadIOps",
+    "write_iops": "WriteIOps",
+}
+
+
 def _resources(spec: ContainerSpec) -> dict[str, Any]:
     from sandbox.kernel import rlimits  # noqa: PLC0415  (only for this)
 
@@ -90,7 +98,13 @@ def _resources(spec: ContainerSpec) -> dict[str, Any]:
         "PidsLimit": resources.pids,
         "OomKillDisable": False,
         "OomScoreAdj": spec.oom_score or 0,
-        "BlkioWeight": 0,
+        "BlkioWeight": resources.blkio_weight or 0,
+        **{
+            f"BlkioDevice{key}": [
+                {"Path": rate.path, "Rate": rate.rate} for rate in resources.disk_rates if rate.kind == kind
+            ]
+            for kind, key in _DISK_KINDS.items()
+        },
         "Ulimits": [{"Name": limit.name, "Soft": limit.soft, "Hard": limit.hard} for limit in limits],
     }
 

@@ -53,10 +53,21 @@ class Mount(NamedTuple):
     options: tuple[str, ...] = ()  # of a tmpfs: mode=…, uid=…, gid=…, nr_inodes=…, exec, suid, dev
 
 
+class DiskRate(NamedTuple):
+    """At most `rate` bytes or operations a second on the block device at `path` of the host; `kind` is read_bps,
+    write_bps, read_iops or write_iops.
+    """
+
+    kind: str
+    path: str
+    rate: int
+
+
 class Resources(NamedTuple):
     """Limits; `None` is no limit. Sizes in bytes, `cpus` in processors, `pids` a number of tasks.
 
-    `memory_swap` counts memory and swap together: `None` is twice the memory, -1 no limit of swap.
+    `memory_swap` counts memory and swap together: `None` is twice the memory, -1 no limit of swap. `blkio_weight` is
+    10 to 1000.
     """
 
     memory: int | None = None
@@ -67,6 +78,8 @@ class Resources(NamedTuple):
     cpu_shares: int | None = None
     cpuset_cpus: str = ""
     cpuset_mems: str = ""
+    blkio_weight: int | None = None
+    disk_rates: tuple[DiskRate, ...] = ()
 
 
 class Security(NamedTuple):

@@ -11,7 +11,7 @@ from sandbox.cli.limits import UNLIMITED_PIDS
 from sandbox.cli.main import load
 from sandbox.cli.options import Arguments, UsageError, parse
 from sandbox.errors import InvalidError
-from sandbox.runtime.spec import ContainerSpec, LogDriver, Mount, MountKind, Resources, Security
+from sandbox.runtime.spec import ContainerSpec, DiskRate, LogDriver, Mount, MountKind, Resources, Security
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -137,3 +137,18 @@ def test_whether_a_missing_image_is_made() -> None:
     assert not pull(arguments("--pull", "never", "busybox"))
     with pytest.raises(UsageError, match="--pull 'always'"):
         pull(arguments("--pull=always", "busybox"))
+
+
+def test_limits_of_disks() -> None:
+    """A weight, and rates in bytes or operations; what is neither is told."""
+    line = "--blkio-weight 300 --device-read-bps /dev/sda:1m --device-write-iops /dev/sdb:50 busybox"
+    rates = (DiskRate("read_bps", "/dev/sda", 1 << 20), DiskRate("write_iops", "/dev/sdb", 50))
+    assert spec(*line.split()).resources == Resources(blkio_weight=300, disk_rates=rates)
+    for wrong in (
+        "--blkio-weight 5",
+        "--device-read-bps sda:1m",
+        "--device-read-bps /dev/sda",
+        "--device-read-iops /a:0",
+    ):
+        with pytest.raises(UsageError, match=wrong.split()[0]):
+            spec(*wrong.split(), "busybox")

@@ -12,7 +12,7 @@ from sandbox.image import digest
 from sandbox.image.config import ImageConfig
 from sandbox.image.image import Image, LayerRecord
 from sandbox.runtime.config import DEFAULT_PATH, ContainerConfig, resolve
-from sandbox.runtime.spec import ContainerSpec, LogDriver, Mount, MountKind, Resources, Security
+from sandbox.runtime.spec import ContainerSpec, DiskRate, LogDriver, Mount, MountKind, Resources, Security
 
 IMAGE_ID = digest.parse("sha256:" + "1" * 64)
 
@@ -100,7 +100,7 @@ def test_round_trip_through_json() -> None:
         aliases=("x", "y"),
         extra_hosts=(("h", "10.0.0.1"),),
         mounts=(Mount(kind=MountKind.BIND, source="/a", target="/b", read_only=True),),
-        resources=Resources(memory=1, cpus=0.5, pids=3),
+        resources=Resources(memory=1, cpus=0.5, pids=3, disk_rates=(DiskRate("read_bps", "/dev/sda", 9),)),
         security=Security(privileged=True, capabilities_add=("ALL",), seccomp="unconfined"),
         log_driver=LogDriver.NONE,
     )

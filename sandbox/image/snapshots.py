@@ -15,7 +15,7 @@ from sandbox.image import digest as digests
 from sandbox.image.image import LayerRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator
     from pathlib import Path
 
     from sandbox.image.digest import ChainID, DiffID
@@ -144,6 +144,18 @@ class Snapshots:
         from sandbox.image.unpack import pack  # noqa: PLC0415
 
         return pack(self, tree, parent, lease=lease)
+
+    def adopt(
+        self, upper: Path, parent: ChainID | None = None, *, lease: Lease, leave_out: Collection[bytes] = ()
+    ) -> SnapshotRecord:
+        """Make a snapshot *of* an upper directory that nobody uses any more, without copying it: it is moved away.
+
+        It has to be on the store's file system and not mounted. `leave_out` are paths that are removed first. What the
+        builder does after each step; the digest is the one that `pack` would give.
+        """
+        from sandbox.image.unpack import adopt  # noqa: PLC0415
+
+        return adopt(self, upper, parent, lease=lease, leave_out=leave_out)
 
     def archive(self, chain_id: ChainID) -> Iterator[bytes]:
         """The layer's archive as it came, to its last byte. Raises NotFoundError; UnsupportedError for one that cannot

@@ -10,7 +10,7 @@ import errno
 import hashlib
 import json
 import os
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -30,19 +30,21 @@ from sandbox.image.tarformat import Kind
 from sandbox.image.tarreader import TarReader
 from sandbox.image.tarsource import RecordingSource
 from sandbox.image.tarwriter import TarWriter
+from sandbox.image.tree import Tree
 from sandbox.kernel.idmap import in_initial_namespace
 from sandbox.kernel.paths import Root
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator
     from pathlib import Path
+    from types import TracebackType
+    from typing import Self
 
     from sandbox.image.digest import ChainID, DiffID
     from sandbox.image.locking import Lease
     from sandbox.image.snapshots import Snapshots
     from sandbox.image.tarformat import TarEntry
     from sandbox.image.tarsource import Readable
-    from sandbox.image.tree import Tree
 
 _REPORT_EVERY = 5000  # entries
 _RESERVE = 64 << 20  # bytes of the disk that an archive never gets
@@ -100,37 +102,88 @@ def pack(snapshots: Snapshots, tree: Tree, parent: ChainID | None, *, lease: Lea
     with Scratch(snapshots.home) as scratch:
         files = scratch.path / FILES
         files.mkdir(mode=0o700)
-        entries = 0
         try:
-            with (
-                (scratch.path / ARCHIVE).open("wb") as archive,
-                _into(snapshots, files, lowers, Limits()) as extractor,
-                Behind(hashlib.sha256()) as hashing,
-            ):
-                recorder = Recorder(archive.write)
-
-                def header(data: bytes | memoryview) -> None:
-                    recorder.raw(data)
-                    hashing.write(data)
-
-                writer = TarWriter(header, hashing.write)
+            with _into(snapshots, files, lowers, Limits()) as extractor, _Described(scratch.path) as archive:
                 for entry, data in tree:
-                    writer.begin(entry)
-                    if entry.kind is Kind.FILE:
-                        recorder.file(entry.name, entry)
-                    extractor.add(entry, lambda data=data: writer.through(data()))  # type: ignore[misc]
-                    writer.end()
-                    entries += 1
-                writer.close()
+                    archive.writer.begin(entry)
+                    extractor.add(entry, lambda data=data: archive.writer.through(data()))  # type: ignore[misc]
+                    archive.end(entry)
                 extractor.finish()
-                recorder.close()
         except OSError as error:
             raise _disk_error(error, snapshots.home) from error
-        diff_id = digests.from_hex(hashing.hexdigest())
-        layer = LayerRecord(diff_id, digests.chain_id(parent, diff_id), extractor.size, hashing.count)
-        record = SnapshotRecord(layer, parent, entries, extractor.warnings)
-        (scratch.path / METADATA).write_bytes(_metadata(record))
-        return _commit(snapshots, scratch.path, record, lease)
+        return _commit(snapshots, scratch.path, archive.record(parent, extractor.warnings), lease)
+
+
+def adopt(
+    snapshots: Snapshots, upper: Path, parent: ChainID | None, *, lease: Lease, leave_out: Collection[bytes]
+) -> SnapshotRecord:
+    """See `Snapshots.adopt`."""
+    _lease_lowers(snapshots, parent, lease)
+    opaque = whiteout.opaque_attribute(user_namespace=in_user_namespace())
+    with Scratch(snapshots.home) as scratch:
+        files = scratch.path / FILES
+        upper.rename(files)
+        with Root(files) as root:
+            for path in leave_out:
+                with suppress(FileNotFoundError, NotADirectoryError):
+                    root.remove_tree(path)
+        try:
+            with _Described(scratch.path) as archive:
+                for entry, data in Tree([files], opaque, whiteouts=True):
+                    archive.writer.begin(entry)
+                    for _ in archive.writer.through(data()):
+                        pass
+                    archive.end(entry)
+        except OSError as error:
+            raise _disk_error(error, snapshots.home) from error
+        return _commit(snapshots, scratch.path, archive.record(parent, ()), lease)
+
+
+class _Described:
+    """The archive of a tree, of which only the digest and the parts are kept: `writer` takes its entries."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._file = (folder / ARCHIVE).open("wb")
+        self._recorder = Recorder(self._file.write)
+        self._hashing = Behind(hashlib.sha256())
+        self.writer = TarWriter(self._header, self._hashing.write)
+        self._size = self._entries = 0
+
+    def __enter__(self) -> Self:
+        self._hashing.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if error is None:
+                self.writer.close()
+                self._recorder.close()
+        finally:
+            self._hashing.__exit__(kind, error, trace)
+            self._file.close()
+
+    def _header(self, data: bytes | memoryview) -> None:
+        self._recorder.raw(data)
+        self._hashing.write(data)
+
+    def end(self, entry: TarEntry) -> None:
+        """An entry whose contents were written."""
+        if entry.kind is Kind.FILE:
+            self._recorder.file(entry.name, entry)
+            self._size += entry.data_size
+        self.writer.end()
+        self._entries += 1
+
+    def record(self, parent: ChainID | None, warnings: tuple[str, ...]) -> SnapshotRecord:
+        """The snapshot, described, also on the disk; after the block."""
+        diff_id = digests.from_hex(self._hashing.hexdigest())
+        layer = LayerRecord(diff_id, digests.chain_id(parent, diff_id), self._size, self._hashing.count)
+        record = SnapshotRecord(layer, parent, self._entries, warnings)
+        (self._folder / METADATA).write_bytes(_metadata(record))
+        return record
 
 
 def _recorded(reader: TarReader, recorder: Recorder, entry: TarEntry) -> Iterator[bytes | memoryview]:

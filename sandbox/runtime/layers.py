@@ -107,21 +107,29 @@ def _settings(config: ImageConfig, made: ContainerConfig) -> ImageConfig:
 
 def diff(images: ImageStore, made: ContainerConfig, upper: Path) -> Iterator[Change]:
     """What is different from the image, parents first."""
-    with LowerLayers(_lowers(images, made), _opaque()) as lower:
-        found: list[tuple[bytes, str]] = []
+    lowers = _lowers(images, made)
+    found: dict[bytes, str] = {}
+    replaced: list[bytes] = []  # directories that hide all that the image has in them
+    with LowerLayers(lowers, _opaque()) as lower:
         for entry, _ in Tree([upper], _opaque(), whiteouts=True, leave_out=ENGINES_OWN):
             parent, slash, base = entry.name.rpartition(b"/")
-            if base.startswith(whiteout.PREFIX):
-                mark, deleted = whiteout.read(entry.name, base)
-                if mark is whiteout.Mark.DELETED:
-                    found.append((parent + slash + deleted, "D"))
-                continue
-            there = lower.find(entry.name)
-            if there is not None:
-                os.close(there)
-            found.append((entry.name, "A" if there is None else "C"))
-        for path, kind in sorted(found):
-            yield Change(kind, "/" + os.fsdecode(path))
+            mark, deleted = whiteout.read(entry.name, base)
+            if mark is whiteout.Mark.DELETED:
+                found[parent + slash + deleted] = "D"
+            elif mark is whiteout.Mark.OPAQUE:
+                replaced.append(parent + slash)
+            else:
+                there = lower.find(entry.name)
+                if there is not None:
+                    os.close(there)
+                found[entry.name] = "A" if there is None else "C"
+    if replaced:
+        for entry, _ in Tree(lowers, _opaque()):
+            inside = entry.name.startswith(tuple(replaced))
+            if inside and entry.name not in found and found.get(entry.name.rpartition(b"/")[0]) != "D":
+                found[entry.name] = "D"
+    for path in sorted(found):
+        yield Change(found[path], "/" + os.fsdecode(path))
 
 
 def export(images: ImageStore, made: ContainerConfig, upper: Path) -> Tree:

@@ -111,6 +111,17 @@ def test_a_container_becomes_an_image(sandbox: Sandbox, name: str, tmp_path: Pat
         sandbox("rmi", "-f", f"{name}:1")
 
 
+def test_a_directory_put_in_anothers_place(sandbox: Sandbox, name: str) -> None:
+    """All that the old one had is deleted, and listed so."""
+    script = "mkdir /new; mv /etc /old; mkdir /etc; touch /etc/group"
+    ran = sandbox(
+        "run", "--name", name, "--network", "none", "busybox", "sh", "-c", f"rm -r /var; mkdir /var; {script}"
+    )
+    changes = sandbox("diff", name).stdout.splitlines()
+    assert "C /var" in changes, (ran.stderr, changes)
+    assert "A /new" in changes and "D /var/tmp" in changes
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

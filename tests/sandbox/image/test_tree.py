@@ -133,6 +133,27 @@ def test_everything_survives_both_ways(store: ImageStore, tmp_path: Path) -> Non
         assert described(store.snapshots.path(again.layer.chain_id)) == described(upper)
 
 
+def test_a_directory_that_becomes_a_layer(store: ImageStore, tmp_path: Path) -> None:
+    """Moved, not copied: the same digest and files as a copy, its archive can be written, what was to go is gone."""
+    upper = tmp_path / "upper"
+    upper.mkdir()
+    make_upper(upper, devices=os.geteuid() == 0)
+    with store.lease() as lease:
+        copied = store.snapshots.pack(Tree([upper], OPAQUE, whiteouts=True), lease=lease)
+        expected = described(upper)
+    store.reclaim()
+    (upper / "proc").mkdir()
+    (upper / "etc").mkdir()
+    (upper / "etc" / "hosts").touch()
+    with store.lease() as lease:
+        adopted = store.snapshots.adopt(upper, lease=lease, leave_out=(b"proc", b"etc", b"dev", b"etc/hosts"))
+        assert adopted == copied and not upper.exists()
+        assert described(store.snapshots.path(adopted.layer.chain_id)) == expected
+        data = b"".join(store.snapshots.archive(adopted.layer.chain_id))
+        assert len(data) == adopted.layer.tar_size
+    assert list((store.home / "tmp").iterdir()) == []
+
+
 def test_other_programs_read_our_layers(tmp_path: Path) -> None:
     """GNU tar and Python find the same in it."""
     upper, out = tmp_path / "upper", tmp_path / "out"

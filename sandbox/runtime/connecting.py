@@ -11,7 +11,7 @@ import contextlib
 import os
 from typing import TYPE_CHECKING
 
-from sandbox.errors import ConflictError, InvalidError, NotFoundError
+from sandbox.errors import ConflictError, InvalidError, NotFoundError, UnsupportedError
 from sandbox.kernel import idmap
 from sandbox.kernel.namespaces import Flags, entered
 from sandbox.network import interface, resolver
@@ -88,6 +88,11 @@ def enter(supervisor: Supervised, message: Message) -> Message:
     allocations = _allocations(supervisor)
     present, networks, config = allocations.joined.attachments, allocations.networks, supervisor.config
     hosts = str(supervisor.home / "containers" / config.id / "hosts")
+    if any(one.network == "bridge" and one.interface == "tap0" for one in present):
+        raise UnsupportedError(
+            f"container {config.name} has a network of its own, and an ordinary user cannot make a bridge",
+            hint="make it with --network and the name of a network",
+        )
     if not idmap.in_initial_namespace():  # an ordinary user's share the host's network
         attachment = networks.reserve_host(network, config.id, own_names(config, endpoint), hosts_path=hosts)
         _keep(supervisor, (*present, attachment))

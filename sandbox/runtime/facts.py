@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from sandbox.network.records import Attachment
     from sandbox.network.resolver import Resolver, Sockets
+    from sandbox.network.uplink import Uplink
     from sandbox.runtime.config import ContainerConfig
     from sandbox.runtime.sharing import Owner
     from sandbox.runtime.spec import DiskRate, Mount
@@ -57,6 +58,7 @@ class Allocations:
         self.networks = Networks(home / "networks")
         self.joined = joining.Joined()
         self.resolver: Resolver | None = None
+        self.uplink: Uplink | None = None
         self._id = identifier
         self._folder = home / "containers" / identifier
         self._ranges = IdRanges(home / "ids")
@@ -92,6 +94,9 @@ class Allocations:
         if self.resolver is not None:
             self.resolver.close()
             self.resolver = None
+        if self.uplink is not None:
+            self.uplink.close()
+            self.uplink = None
         if self._has_range:
             self._ranges.release(self._id)
         self.joined.leave(self.networks, self._id, shared=(self._folder / joining.SHARED).exists())
@@ -130,7 +135,8 @@ def _collect(home: Path, folder: Path, config: ContainerConfig, allocations: All
     joined = allocations.joined = joining.join(allocations.networks, folder, config, network)
     attachments = joined.attachments if network == "bridge" else ()
     warnings += joined.warnings
-    return _facts(home, folder, config, ids, allocations.hierarchy, attachments, network, privileged, warnings)
+    facts = _facts(home, folder, config, ids, allocations.hierarchy, attachments, network, privileged, warnings)
+    return facts._replace(ports=joined.attachments[0].ports) if network == "uplink" else facts
 
 
 def _facts(
@@ -198,8 +204,8 @@ def _device_rate(rate: DiskRate) -> DeviceRate:
 
 
 def _network_mode(config: ContainerConfig, privileged: bool) -> tuple[str, tuple[str, ...]]:
-    """Bridge, none, host or container; an ordinary user may not touch the host's interfaces, so a bridge becomes the
-    host's network.
+    """Bridge, none, host, container or uplink. An ordinary user may not touch the host's interfaces: the default
+    network becomes one in a process where there is such, others the host's.
     """
     wanted = config.spec.network
     if wanted in ("none", "host"):
@@ -209,6 +215,12 @@ def _network_mode(config: ContainerConfig, privileged: bool) -> tuple[str, tuple
     if privileged:
         return "bridge", ()
     warning = f"network {wanted!r}: an ordinary user cannot make a bridge, so the container shares the host's network"
+    if wanted == "bridge":
+        from sandbox.network import uplink  # noqa: PLC0415  (ordinary users alone)
+
+        if uplink.find():
+            return "uplink", ()
+        warning += "; with slirp4netns installed, and /dev/net/tun open to all, it has one of its own"
     return "host", (warning,)
 
 

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from sandbox.kernel.cgroups import Hierarchy
     from sandbox.network.networks import Networks
     from sandbox.network.resolver import Sockets
+    from sandbox.network.uplink import Uplink
 
 _KINDS = {Flags.NEWUSER: "user", Flags.NEWNET: "net", Flags.NEWUTS: "uts", Flags.NEWIPC: "ipc"}  # names in /proc
 
@@ -60,6 +61,7 @@ class Host:
         self.terminal = -1
         self._hierarchy = hierarchy
         self.resolver: Sockets | None = None
+        self.uplink: Uplink | None = None
         self._stdio = stdio
         self._namespaces: dict[Flags, int] = {}
         self._ids: idmap.IdMap | None = None
@@ -334,6 +336,12 @@ class Host:
             os.close(self._former_mounts)
             self._former_mounts = -1
 
+    def _start_uplink(self, operation: op.StartUplink) -> None:
+        from sandbox.network import uplink  # noqa: PLC0415  (ordinary users alone)
+
+        network, user = self._namespaces[Flags.NEWNET], self._namespaces[Flags.NEWUSER]
+        self.uplink = uplink.start(uplink.find(), network, user, operation.folder, operation.ports)
+
     def _open_resolver(self, _: op.OpenResolver) -> None:
         from sandbox.network import resolver  # noqa: PLC0415  (not for the default network)
 
@@ -374,6 +382,7 @@ _ACTIONS: dict[type, Callable[[Host, Any], None]] = {
     op.SetProcessLimits: Host._set_process_limits,
     op.SetOomScore: Host._set_oom_score,
     op.ConnectNetwork: Host._connect_network,
+    op.StartUplink: Host._start_uplink,
     op.OpenResolver: Host._open_resolver,
     op.StartInit: Host._start_init,
 }

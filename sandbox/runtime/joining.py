@@ -25,6 +25,7 @@ WITHOUT = ("none", "host")  # modes that are no network's name
 SHARED = "shared"  # a file in the folder of a container that others have had the network of
 HOST_GATEWAY = "host-gateway"  # for --add-host: the host, as the container reaches it
 RESOLVER = "127.0.0.11"  # resolver.ADDRESS, which most starts need not load
+_UPLINK_RESOLVER = "10.0.2.3"  # uplink.RESOLVER
 _RESOLVED_UPSTREAM = "/run/systemd/resolve/resolv.conf"  # the servers behind systemd-resolved's 127.0.0.53
 
 
@@ -59,6 +60,8 @@ def join(networks: Networks, folder: Path, config: ContainerConfig, mode: str) -
     On an error nothing is kept.
     """
     spec = config.spec
+    if mode == "uplink":
+        return _join_uplink(networks, config)
     if spec.network in WITHOUT or mode not in ("bridge", "host"):
         return Joined(warnings=_discarded(config, spec.network))
     hosts = folder / "hosts"
@@ -77,6 +80,24 @@ def join(networks: Networks, folder: Path, config: ContainerConfig, mode: str) -
         joined._replace(attachments=()).leave(networks, config.id)
         raise
     return joined
+
+
+def _join_uplink(networks: Networks, config: ContainerConfig) -> Joined:
+    """The place of an ordinary user's container in a network of its own. The ports are claimed to find free ones and to
+    say which are not; slirp4netns takes them over.
+    """
+    from sandbox.network import publishing, uplink  # noqa: PLC0415  (ordinary users alone)
+
+    claims = publishing.claim(config.spec.ports, networks.publisher) if config.spec.ports else []
+    for one in claims:
+        one.socket.close()
+    names = own_names(config, Endpoint(config.spec.network, config.spec.aliases))
+    place = uplink.attachment(config.spec.network, config.id, names, tuple(one.port for one in claims))
+    warnings = tuple(
+        f"network {one.network!r}: an ordinary user cannot make a bridge, so the container is not in it"
+        for one in config.spec.endpoints
+    )
+    return Joined(attachments=(place,), warnings=warnings)
 
 
 def _publish(networks: Networks, config: ContainerConfig, joined: Joined) -> Joined:
@@ -133,7 +154,7 @@ def files(config: ContainerConfig, network: str) -> tuple[tuple[str, str], ...]:
         return ()  # they are the other's
     text = resolv_conf(config, network, resolver=network == "bridge" and has_resolver(config))
     found = (("hostname", config.hostname + "\n"), ("resolv.conf", text))
-    if config.spec.network not in WITHOUT:
+    if config.spec.network not in WITHOUT and network != "uplink":
         return found
     own = own_names(config, Endpoint(config.spec.network, config.spec.aliases))
     return (*found, ("hosts", hosts_files.base(own, _extra_hosts(config, "127.0.0.1"))))
@@ -169,6 +190,8 @@ def resolv_conf(config: ContainerConfig, network: str, *, resolver: bool) -> str
         options = list(dns.options)
     if resolver and not any(word.startswith("ndots:") for word in options):
         options.append("ndots:0")
+    if network == "uplink":
+        kept = [_UPLINK_RESOLVER]  # it asks the host's, also one at a loopback address
     found = [f"nameserver {one}" for one in ([RESOLVER] if resolver else dns.servers or kept)]
     found += [f"search {' '.join(words)}" for words in search if words]
     found += [f"options {' '.join(options)}"] if options else []

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from sandbox.kernel.cgroups import Limits
     from sandbox.kernel.idmap import IdMap
     from sandbox.kernel.namespaces import Flags
-    from sandbox.network.records import Attachment
+    from sandbox.network.records import Attachment, Published
 
 # --- the host's side: carried out by the supervisor, in this order -------------------------------------------------
 
@@ -131,6 +131,13 @@ class ConnectNetwork(NamedTuple):
     """A veth pair: one end on the network's bridge, the other in the container's network namespace."""
 
     attachment: Attachment
+
+
+class StartUplink(NamedTuple):
+    """A network in a process (slirp4netns) for an ordinary user's container, with the host's ports that lead to it."""
+
+    folder: str
+    ports: tuple[Published, ...]
 
 
 class OpenResolver(NamedTuple):
@@ -306,6 +313,7 @@ HostOperation = (
     | SetProcessLimits
     | SetOomScore
     | ConnectNetwork
+    | StartUplink
     | OpenResolver
     | StartInit
 )

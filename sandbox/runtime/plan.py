@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from sandbox.kernel.capabilities import Capability
     from sandbox.kernel.cgroups import Limits
     from sandbox.kernel.idmap import IdMap
-    from sandbox.network.records import Attachment
+    from sandbox.network.records import Attachment, Published
     from sandbox.runtime.config import ContainerConfig
     from sandbox.runtime.sharing import Owner
     from sandbox.runtime.spec import Device, Mount, Security
@@ -66,8 +66,8 @@ class Bind(NamedTuple):
 
 
 class Facts(NamedTuple):
-    """What the host adds: `lowers` are layer directories, top first; `network` is bridge, none, host or container;
-    `scratch` is an empty directory to mount on, the same for all, since each supervisor has a mount table of its own.
+    """What the host adds: `lowers` are layer directories, top first; `network` is bridge, none, host, container or
+    uplink; `scratch` is an empty directory to mount on, the same for all, since each supervisor has mounts of its own.
 
     `cgroup_mounts` are (fstype, source, name) of what appears below /sys/fs/cgroup: a cgroup2 mount has an empty
     source and name.
@@ -90,6 +90,7 @@ class Facts(NamedTuple):
     files: tuple[tuple[str, str], ...]  # (name, text) of what has to be written for /etc
     warnings: tuple[str, ...]
     resolver: bool = False  # for names of its networks
+    ports: tuple[Published, ...] = ()  # with `network` uplink
     owner: Owner | None = None  # of the network, with `network` container
 
     @property
@@ -152,6 +153,8 @@ def _host(config: ContainerConfig, facts: Facts) -> Iterator[op.HostOperation]:
     yield from _prepared(facts, passing_on=passing_on, privileged=config.spec.security.privileged)
     for attachment in facts.attachments:
         yield op.ConnectNetwork(attachment)
+    if facts.network == "uplink":
+        yield op.StartUplink(facts.folder, facts.ports)
     if facts.resolver:
         yield op.OpenResolver()
     yield op.StartInit(Flags.NEWNS | Flags.NEWPID)

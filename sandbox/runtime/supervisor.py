@@ -148,6 +148,7 @@ class Supervisor:
             self._streams.abandon()
             raise
         finally:
+            self._allocations.uplink = self._host.uplink
             for descriptor in set(theirs):
                 os.close(descriptor)
         if self._host.resolver is not None:

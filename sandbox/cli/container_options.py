@@ -7,7 +7,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sandbox.cli import health_options, limits, mount_values, network_options, settings, values
+from sandbox.cli import health_options, limits, log_options, mount_values, network_options, settings, values
 from sandbox.cli.options import Option, UsageError
 from sandbox.runtime.spec import ContainerSpec, LogDriver, Resources, Security
 
@@ -55,6 +55,7 @@ OPTIONS = (
     Option(("--cidfile",), "write the container's id to a file, which must not be there", "FILE"),
     Option(("--stop-signal",), "signal that asks it to end", "SIGNAL"),
     Option(("--stop-timeout",), "seconds that `stop` waits before it kills (10)", "SECONDS"),
+    log_options.OPTION,
     Option(("--log-driver",), "local, or none to keep no output", "DRIVER"),
     Option(("--pull",), "what to do for an image that is not here: missing (make it) or never", "WHEN"),
 )
@@ -94,6 +95,7 @@ def container_spec(arguments: Arguments, ours: Mapping[str, str], resolve: Calla
         security=_security(arguments),
         stop_signal=_stop_signal(arguments),
         stop_timeout=10 if timeout is None else timeout,
+        log_options=log_options.log_options(arguments),
         log_driver=LogDriver(_choice(arguments, "log-driver", (LogDriver.LOCAL, LogDriver.NONE))),
         **network_options.fields(arguments),
     )

@@ -162,7 +162,7 @@ def _resources_from_json(data: dict[str, Any]) -> Resources:
     return Resources(**(data | {"disk_rates": tuple(DiskRate(*rate) for rate in data.get("disk_rates", ()))}))
 
 
-_MAPPINGS = ("environment", "labels", "sysctls")
+_MAPPINGS = ("environment", "labels", "sysctls", "log_options")
 _TUPLES = ("entrypoint", "command", "aliases", "ulimits", "groups")
 
 

@@ -106,7 +106,7 @@ def moment(seconds: float) -> str:
 def _host_config(config: ContainerConfig) -> dict[str, Any]:
     spec = config.spec
     return host_config(config) | {
-        "LogConfig": {"Type": str(spec.log_driver), "Config": {}},
+        "LogConfig": {"Type": str(spec.log_driver), "Config": dict(spec.log_options)},
         "NetworkMode": spec.network,
         "PortBindings": _bindings(spec.ports),
         "PublishAllPorts": spec.publish_all,

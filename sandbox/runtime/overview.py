@@ -112,8 +112,25 @@ class Overview:
         folder = self._containers.find(reference)
         return export(self.images, folder.config(), folder.path / "upper")
 
-    def logs(self, reference: str, *, follow: bool = False, tail: int | None = None) -> Iterator[log.Record]:
-        """What it has printed; with `follow` until it ends, with `tail` only the last lines."""
+    def logs(
+        self,
+        reference: str,
+        *,
+        follow: bool = False,
+        tail: int | None = None,
+        since: int | None = None,
+        until: int | None = None,
+    ) -> Iterator[log.Record]:
+        """What it has printed; with `follow` until it ends, with `tail` only the last lines; between two moments in
+        nanoseconds since the epoch.
+        """
+        for record in self._records(reference, follow=follow, tail=tail):
+            if until is not None and record.time > until:
+                return
+            if since is None or record.time >= since:
+                yield record
+
+    def _records(self, reference: str, *, follow: bool, tail: int | None) -> Iterator[log.Record]:
         folder = self._containers.find(reference)
         made = folder.config()
         if made.spec.log_driver is LogDriver.NONE:
@@ -125,10 +142,10 @@ class Overview:
         if tail is None:
             yield from log.read(path, follow=following)
             return
-        kept, end = log.tail(path, tail)
+        kept, reader = log.tail(path, tail)
         yield from kept
         if following is not None:
-            yield from log.read(path, start=end, follow=following)
+            yield from log.read(path, reader=reader, follow=following)
 
     @property
     def volumes(self) -> Volumes:

@@ -158,6 +158,7 @@ class ContainerSpec(NamedTuple):
     healthcheck: Healthcheck | None = None  # None: the image's
     restart: str = "no"  # no | on-failure[:times] | always | unless-stopped
     log_driver: LogDriver = LogDriver.LOCAL
+    log_options: Mapping[str, str] = MappingProxyType({})  # max-size in bytes, max-file, labels, env
 
 
 class ExecSpec(NamedTuple):

@@ -21,6 +21,12 @@ if TYPE_CHECKING:
 _OUTPUTS = ("stdout", "stderr")
 
 
+def _writer(spec: ContainerSpec, folder: Path) -> LogWriter:
+    options = spec.log_options
+    most = int(options["max-size"]) if "max-size" in options else None
+    return LogWriter(folder / "log", most=most, files=int(options.get("max-file", "1")))
+
+
 class StandardStreams:
     """`attached` are the starter's descriptors, taken over; `terminal` is the master of the container's, or -1."""
 
@@ -29,7 +35,7 @@ class StandardStreams:
         self._loop = loop
         self._spec = spec
         self._attached: dict[str, int | None] = dict(attached._asdict())
-        self._log = LogWriter(folder / "log") if spec.log_driver is LogDriver.LOCAL else None
+        self._log = _writer(spec, folder) if spec.log_driver is LogDriver.LOCAL else None
         self._ours: dict[str, int] = {}
         self._outputs: list[Output] = []
         self._input: Input | None = None

@@ -57,10 +57,12 @@ def test_tail_is_the_last_lines(tmp_path_factory: pytest.TempPathFactory, texts:
     """However lines are spread over records, the tail is what tail(1) would print."""
     path = tmp_path_factory.mktemp("tail") / "log"
     _write(path, [(1, text.encode()) for text in texts if text])
-    records, end = log.tail(path, lines)
+    records, reader = log.tail(path, lines)
     whole = "".join(texts).splitlines(keepends=True)
     assert b"".join(record.data for record in records).decode() == "".join(whole[len(whole) - min(lines, len(whole)) :])
-    assert end == (path.stat().st_size if path.exists() else 0)
+    assert list(reader.records()) == []
+    _write(path, [(1, b"more")])
+    assert [record.data for record in reader.records()] == [b"more"]
 
 
 def test_following_ends_after_the_writer(tmp_path: Path) -> None:
@@ -79,3 +81,53 @@ def test_following_ends_after_the_writer(tmp_path: Path) -> None:
         return answer
 
     assert [record.data for record in log.read(path, follow=follow)] == [b"first\n", b"last\n"]
+
+
+def test_a_limited_log_keeps_the_last(tmp_path: Path) -> None:
+    """Full files make room: so many of about that size, and what is read is what was written last, without a gap."""
+    writer = log.LogWriter(tmp_path / "log", most=1000, files=3)
+    for number in range(200):
+        writer.write(1, f"{number}\n".encode() * 5)
+    writer.close()
+    sizes = [path.stat().st_size for path in tmp_path.iterdir()]
+    assert len(sizes) <= 3
+    assert max(sizes) < 1100
+    kept = b"".join(record.data for record in log.read(tmp_path / "log")).split()
+    assert kept[-1] == b"199"
+    assert [int(line) for line in kept] == [n for n in range(int(kept[0]), 200) for _ in range(5)]
+
+
+def test_a_follower_of_a_limited_log_misses_nothing(tmp_path: Path) -> None:
+    """It goes over from one file to the next, as long as it keeps up; else it goes on with the oldest."""
+    path = tmp_path / "log"
+    writer = log.LogWriter(path, most=300, files=3)
+    numbers = iter(range(100))
+
+    def follow() -> bool:
+        for _ in range(5):
+            if (number := next(numbers, None)) is None:
+                return False
+            writer.write(1, b"%d " % number)
+        return True
+
+    read = b"".join(record.data for record in log.read(path, follow=follow)).split()
+    assert [int(number) for number in read] == list(range(100))
+    reader = log.Reader(path)
+    first = next(reader.records())
+    for number in range(1000, 1200):
+        writer.write(1, b"%d " % number)
+    rest = [int(record.data) for record in reader.records()]
+    assert int(first.data) < 100
+    assert rest[-1] == 1199
+    writer.close()
+
+
+def test_one_file_that_is_full_begins_anew(tmp_path: Path) -> None:
+    """With a single file only its beginning goes."""
+    writer = log.LogWriter(tmp_path / "log", most=500, files=1)
+    for number in range(100):
+        writer.write(1, b"%d\n" % number)
+    writer.write(1, b"end\n")
+    writer.close()
+    assert [path.name for path in tmp_path.iterdir()] == ["log"]
+    assert list(log.read(tmp_path / "log"))[-1].data == b"end\n"

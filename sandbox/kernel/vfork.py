@@ -38,6 +38,7 @@ _CLONE_PARENT_SETTID = 0x0010_0000
 _STACK_SIZE = 1 << 20
 _SLEEPER_STACK_SIZE = 8 * mmap.PAGESIZE
 _LONGEST_SLEEP = 3  # seconds: more than a sleeper is ever wanted for
+_MAP_FAILED = ctypes.c_void_p(-1).value
 _GUARD_SIZE = mmap.PAGESIZE
 _WALL = 0x4000_0000  # __WALL: also children whose end sends no signal
 _KILLED = 128 + signal.SIGKILL
@@ -45,7 +46,10 @@ _KILLED = 128 + signal.SIGKILL
 # PyDLL keeps the interpreter's lock, and raises here what the child raised: the two have one thread state.
 _python = ctypes.PyDLL(None, use_errno=True)
 _clone = _python.clone
+_mmap = _python.mmap
+_mmap.restype = ctypes.c_void_p
 _mprotect = _python.mprotect
+_munmap = _python.munmap
 _exhaust = ctypes.cast(_python.PySequence_List, ctypes.c_void_p)  # runs an iterator to its end
 _sleep = ctypes.cast(_python.sleep, ctypes.c_void_p)
 
@@ -177,15 +181,18 @@ def _clone_checked(function: ctypes.c_void_p, top: int, flags: int, argument: ob
 @contextlib.contextmanager
 def _stack(size: int) -> Iterator[int]:
     """The top of a stack, whose lowest page nobody can touch."""
+    whole = ctypes.c_size_t(size + _GUARD_SIZE)
     # Private: one that is shared would be used by the child and by what that forks.
-    with mmap.mmap(-1, size + _GUARD_SIZE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | mmap.MAP_STACK) as memory:
-        start = ctypes.c_char.from_buffer(memory)
-        try:
-            address = ctypes.addressof(start)
-            _mprotect(ctypes.c_void_p(address), ctypes.c_size_t(_GUARD_SIZE), 0)
-            yield address + _GUARD_SIZE + size
-        finally:
-            del start
+    kind = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | mmap.MAP_STACK
+    address = _mmap(None, whole, mmap.PROT_READ | mmap.PROT_WRITE, kind, -1, ctypes.c_long(0))
+    if address == _MAP_FAILED:
+        code = ctypes.get_errno()
+        raise OSError(code, f"no memory for a stack: {os.strerror(code)}")
+    try:
+        _mprotect(ctypes.c_void_p(address), ctypes.c_size_t(_GUARD_SIZE), 0)
+        yield address + _GUARD_SIZE + size
+    finally:
+        _munmap(ctypes.c_void_p(address), whole)
 
 
 def _reap(pid: ctypes.c_int) -> None:

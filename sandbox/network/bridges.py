@@ -2,8 +2,8 @@
 
 Called by `networks`. `ensure` is on the path of every container: one question each to rtnetlink and nfnetlink when all
 is there. What is missing (after a reboot, a flushed firewall, a deleted bridge) is made again under the lock that all
-engines of the host share. Bridges carry the engine's folder as their alias, by which those of a folder that is gone are
-found.
+engines of the host share. Bridges carry the engine's folder, and which root it is under, as their alias, by which those
+of a folder that is gone are found.
 """
 
 from __future__ import annotations
@@ -50,8 +50,12 @@ class Bridges:
         self._prefix = prefix
         self.table = prefix
         # Whose folder is not plain text cannot be told by the alias to be gone, and is never taken for it
-        plain = root.isascii() and root.isprintable() and len(root) < _LARGEST_ALIAS - 16
-        self._alias = f"hako {prefix} {root if plain else '-'}"
+        plain = root.isascii() and root.isprintable() and len(root) < _LARGEST_ALIAS - 48
+        # An engine in a chroot or in a container with the host's network sees the bridges, and not the folders
+        top = os.stat("/")  # noqa: PTH116
+        self._place = f"{top.st_dev:x}-{top.st_ino:x}"
+        self._owner = self._place + root if plain else "-"
+        self._alias = f"hako {prefix} {self._owner}"
         self.notices: tuple[str, ...] = ()
 
     def default_name(self) -> str:
@@ -144,7 +148,7 @@ class Bridges:
             except UnsupportedError:  # a dead container's are in the way
                 known = self._known()
                 others = [one for one in known.published if one.container != attachment.container]
-                rules.load(rules.render(self.table, known.networks, (*others, attachment), self.root))
+                rules.load(rules.render(self.table, known.networks, (*others, attachment), self._owner))
 
     def unpublish(self, attachment: Attachment) -> None:
         """Have them lead nowhere; one that leads to another container by now stays."""
@@ -158,7 +162,7 @@ class Bridges:
             try:
                 rules.load(rules.port_script("delete", self.table, gone))
             except UnsupportedError:  # one is gone already
-                rules.load(rules.render(self.table, known.networks, others, self.root))
+                rules.load(rules.render(self.table, known.networks, others, self._owner))
 
     def remove(self, network: Network) -> None:
         """Take the bridge and the network's rules away; what is gone already is fine. The caller holds the
@@ -188,17 +192,22 @@ class Bridges:
         with host_locked(), Netlink() as netlink:
             for link in netlink.links():
                 mark, _, rest = link.alias.partition(" ")
-                _, _, root = rest.partition(" ")
-                if mark != "hako" or link.kind != "bridge" or not root:
+                _, _, owner = rest.partition(" ")
+                if mark != "hako" or link.kind != "bridge":
                     continue
                 if link.alias == self._alias:
                     if link.name not in names:
                         _delete(netlink, link.name)
-                elif root.startswith("/") and not os.path.isdir(root):  # noqa: PTH112
+                elif self._is_gone(owner):
                     _delete(netlink, link.name)
-            for table, root in rules.tables().items():
-                if root.startswith("/") and not os.path.isdir(root):  # noqa: PTH112
+            for table, owner in rules.tables().items():
+                if self._is_gone(owner):
                     rules.load(f"delete table inet {table}\n")
+
+    def _is_gone(self, owner: str) -> bool:
+        """Whether an owner's folder would be seen from here, and is not there."""
+        place, slash, rest = owner.partition("/")
+        return bool(slash) and place == self._place and not os.path.isdir(f"/{rest}")  # noqa: PTH112
 
     def _make(self, netlink: Netlink, network: Network) -> Link:
         _check_right(netlink, network.bridge)
@@ -253,7 +262,7 @@ class Bridges:
                 return
         known = self._known()
         everyone = {one.name: one for one in known.networks} | {network.name: network}
-        rules.load(rules.render(self.table, everyone.values(), known.published, self.root))
+        rules.load(rules.render(self.table, everyone.values(), known.published, self._owner))
 
     def _check_overlap(self, netlink: Netlink, network: Network) -> None:
         """A subnet that was free once may have been taken since by somebody else's interface."""

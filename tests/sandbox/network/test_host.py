@@ -6,11 +6,13 @@ import contextlib
 import errno
 import os
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from sandbox.errors import SandboxError
+from sandbox.kernel import mounts
 from sandbox.kernel.namespaces import Flags, setns, unshare
 from sandbox.kernel.netlink import Netlink, index_of
 from sandbox.network import rules
@@ -19,8 +21,6 @@ from sandbox.network.networks import Networks
 from tests.sandbox.network.isolation import HOST, MISSING, OUTSIDE, Host, Place, bridges, nft
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.sandbox.network.isolation import Isolated
 
 pytestmark = pytest.mark.skipif(bool(MISSING), reason=MISSING or "nft is there")
@@ -219,6 +219,31 @@ def test_bridges_of_engines_that_are_gone_are_removed(tmp_path: Path, isolated: 
         assert "inet dead" not in tables
         assert "inet bare" not in tables
         assert living.get("bridge") == kept
+
+    isolated(body)
+
+
+def test_an_engine_that_sees_other_folders_removes_no_bridges(tmp_path: Path, isolated: Isolated) -> None:
+    """In a chroot with the host's network the folders of the host's engines are not there; they are not gone."""
+
+    def body() -> None:
+        Networks(tmp_path / "host/networks", prefix="host").ensure_default()
+        elsewhere = tmp_path / "root"
+        (elsewhere / "proc").mkdir(parents=True)
+        unshare(Flags.NEWNS)
+        mounts.mount("", "/", "", mounts.Mount.PRIVATE | mounts.Mount.REC)
+        mounts.mount("/proc", str(elsewhere / "proc"), "", mounts.Mount.BIND | mounts.Mount.REC)
+        for name in ("usr", "lib", "lib64", "bin", "sbin", "etc"):
+            if Path(f"/{name}").exists():
+                (elsewhere / name).mkdir()
+                mounts.mount(f"/{name}", str(elsewhere / name), "", mounts.Mount.BIND | mounts.Mount.REC)
+        os.chroot(elsewhere)
+        os.chdir("/")
+        nested = Networks(Path("/networks"), prefix="nested")
+        nested.ensure_default()
+        nested.reclaim(lambda _: False)
+        assert bridges() == ["host0", "nested0"]
+        assert "inet host" in nft("list", "tables")
 
     isolated(body)
 

@@ -7,7 +7,7 @@ may be running, paused or at its end. What the engine itself puts into every roo
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from sandbox.errors import NotFoundError, SandboxError
@@ -17,11 +17,12 @@ from sandbox.image.committing import commit as commit_tree
 from sandbox.image.lower import LowerLayers
 from sandbox.image.tree import Tree
 from sandbox.image.unpack import in_user_namespace
-from sandbox.runtime import events
+from sandbox.runtime import control, events
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
+    from socket import socket
 
     from sandbox.image.config import ImageConfig
     from sandbox.image.image import Image
@@ -55,7 +56,7 @@ def commit(
     made = folder.config()
     base = engine.images.get(made.image_id)
     config = apply_lines(_settings(base.config, made), changes)
-    with _paused(engine, folder) if pause else nullcontext():
+    with _frozen(folder) if pause else nullcontext():
         image = commit_tree(
             engine.images,
             base,
@@ -71,19 +72,28 @@ def commit(
 
 
 @contextmanager
-def _paused(engine: Engine, folder: ContainerFolder) -> Iterator[None]:
-    """Frozen in the block, unless it does not run, is frozen already, or cannot be: the layer is sound all the same."""
-    try:
-        engine.pause(folder.id)
-        frozen = True
-    except SandboxError:
-        frozen = False
-    try:
+def _frozen(folder: ContainerFolder) -> Iterator[None]:
+    """Frozen in the block, unless it does not run, is frozen already, or cannot be: the layer is sound all the same.
+
+    The supervisor lets it go when this process is gone.
+    """
+    with ExitStack() as stack:
+        connection: socket | None = None
+        with suppress(SandboxError, OSError):
+            connected = stack.enter_context(control.connect(folder.path))
+            _ask(connected, "hold")
+            connection = connected
         yield
-    finally:
-        if frozen:
-            with suppress(SandboxError):
-                engine.unpause(folder.id)
+        if connection is not None:
+            with suppress(SandboxError, OSError):
+                _ask(connection, "unpause")
+
+
+def _ask(connection: socket, what: str) -> None:
+    control.send(connection, {"do": what})
+    received = control.receive(connection)
+    if received is not None:
+        control.raise_error(received[0])
 
 
 def _settings(config: ImageConfig, made: ContainerConfig) -> ImageConfig:

@@ -81,6 +81,7 @@ class Supervisor:
         self._streams = StandardStreams(self._loop, self._config.spec, stdio, self._folder.path)
         self._server: socket.socket | None = None
         self._clients: list[socket.socket] = []  # all are told the end
+        self._holder: socket.socket | None = None  # who has it frozen for as long as it is there
         self._executions: dict[int, execution.Execution] = {}
         self._allocations: Allocations | None = None
         self._host: Host | None = None
@@ -222,6 +223,9 @@ class Supervisor:
         self._loop.remove(connection.fileno())
         if connection in self._clients:
             self._clients.remove(connection)
+        if connection is self._holder:
+            self._holder = None
+            requests.unpause(self, {"quietly": True})
         for run in self._executions.values():
             if run.connection is connection:
                 run.left(self._loop)
@@ -230,6 +234,7 @@ class Supervisor:
 
     def _requests(self) -> dict[str, Callable[[socket.socket, dict[str, Any], list[int]], dict[str, Any] | None]]:
         return {
+            "hold": self._request_hold,
             "wait": self._request_wait,
             "signal": self._request_signal,
             "resize": self._request_resize,
@@ -237,6 +242,12 @@ class Supervisor:
             "execute": self._request_execute,
             "statistics": self._request_statistics,
         }
+
+    def _request_hold(self, connection: socket.socket, message: dict[str, Any], __: list[int]) -> dict[str, Any]:
+        """Frozen until it is unpaused, or until the asker is gone: who is killed at its work leaves nothing frozen."""
+        reply = requests.pause(self, message)
+        self._holder = connection
+        return reply
 
     def _request_wait(self, _: socket.socket, __: dict[str, Any], ___: list[int]) -> None:
         """Nothing to do: the end is the answer."""

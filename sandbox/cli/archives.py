@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from sandbox.cli.options import Option, Syntax, UsageError, Verb
 from sandbox.cli.output import say, tell, write
-from sandbox.cli.session import open_engine
+from sandbox.cli.session import open_images
 from sandbox.errors import ConflictError, InvalidError, NotFoundError
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def _import(arguments: Arguments, home: str) -> int:
     name, *references = arguments.operands
     config = apply_lines(ImageConfig(), arguments.texts("change"))
     with opened(name, "import -") as fd:
-        image = open_engine(home).images.import_tar(
+        image = open_images(home).import_tar(
             Input(fd),
             reference=references[0] if references else "",
             config=config,
@@ -79,10 +79,10 @@ def _load(arguments: Arguments, home: str) -> int:
     name = arguments.text("input", "-")
     progress = tell if os.isatty(2) and not arguments.flag("quiet") else _silent
     if name != "-" and Path(name).is_dir():
-        loaded = load(open_engine(home).images, Path(name), progress=progress)
+        loaded = load(open_images(home), Path(name), progress=progress)
     else:
         with opened(name, "load") as fd:
-            loaded = load(open_engine(home).images, fd, progress=progress)
+            loaded = load(open_images(home), fd, progress=progress)
     for image, names in loaded:
         say("".join(f"Loaded image: {text}\n" for text in names) or f"Loaded image ID: {image.id}\n")
     return 0
@@ -99,7 +99,7 @@ def _save(arguments: Arguments, home: str) -> int:
     if form not in _FORMS:
         raise UsageError(f"--format {form!r} is unknown", hint=f"one of: {', '.join(_FORMS)}")
     output = arguments.text("output")
-    files = members(open_engine(home).images, arguments.operands, docker=form == "docker-archive")
+    files = members(open_images(home), arguments.operands, docker=form == "docker-archive")
     if form == "oci-dir":
         if not output:
             raise UsageError("--format oci-dir needs --output DIRECTORY")

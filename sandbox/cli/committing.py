@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 def _commit(arguments: Arguments, home: str) -> int:
     container, *names = arguments.operands
-    image = open_engine(home).commit(
+    engine = open_engine(home)
+    engine.images.reclaim_if_any()
+    image = engine.commit(
         container,
         name=names[0] if names else "",
         changes=arguments.texts("change"),

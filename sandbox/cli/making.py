@@ -57,7 +57,9 @@ def make_image(source: Source, home: Path, *, force: bool = False) -> Image:
         if not work.is_needed:
             _progress(f"{parse(source.reference).familiar} is here already; --force makes it anew")
         become_root()
-        return work.finish(ImageStore(home))
+        store = ImageStore(home)
+        store.reclaim_if_any()
+        return work.finish(store)
 
 
 def _progress(line: str) -> None:

@@ -15,6 +15,7 @@ from sandbox.errors import InvalidError, SandboxError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from sandbox.image.store import ImageStore
     from sandbox.runtime.engine import Engine
 
 
@@ -53,6 +54,14 @@ def reclaim(engine: Engine) -> None:
     """Give back what killed commands and supervisors have left; what cannot be given back now, is another time."""
     with suppress(SandboxError, OSError):
         engine.reclaim()
+
+
+def open_images(home: str) -> ImageStore:
+    """The images of the engine on `home`, for a verb that makes some: what killed ones have left goes first."""
+    images = open_engine(home).images
+    with suppress(SandboxError, OSError):
+        images.reclaim_if_any()
+    return images
 
 
 def reclaim_others(engine: Engine, identifier: str) -> None:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import io
 import json
+import subprocess
 import tarfile
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-if TYPE_CHECKING:
-    from pathlib import Path
+from tests.sandbox.cli.conftest import COMMAND
 
+if TYPE_CHECKING:
     from tests.sandbox.cli.conftest import Sandbox
 
 
@@ -109,6 +111,29 @@ def test_a_container_becomes_an_image(sandbox: Sandbox, name: str, tmp_path: Pat
         assert used.returncode == 125 and "in use" in used.stderr
     finally:
         sandbox("rmi", "-f", f"{name}:1")
+
+
+def test_what_a_killed_import_left_goes_with_the_next(empty: Sandbox, tmp_path: Path) -> None:
+    """Its half-made layer, its lease, and a layer of no image."""
+    home = Path(empty.environment["HAKO_HOME"])
+    archive = root_tar(tmp_path / "root.tar", a="1")
+    process = subprocess.Popen(
+        [*COMMAND, "import", "-"], env=empty.environment, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL
+    )
+    assert process.stdin is not None
+    process.stdin.write(archive.read_bytes()[:600])
+    process.stdin.flush()
+    deadline = time.monotonic() + 10
+    while not list((home / "tmp").glob("image-*/fs")):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    process.stdin.close()
+    assert list((home / "images" / "leases").iterdir()) != []
+    assert empty("import", str(archive), "app").returncode == 0
+    assert list((home / "tmp").iterdir()) == [] == list((home / "images" / "leases").iterdir())
+    assert len(list((home / "images" / "snapshots").iterdir())) == 1
 
 
 def test_a_directory_put_in_anothers_place(sandbox: Sandbox, name: str) -> None:

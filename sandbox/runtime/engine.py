@@ -294,15 +294,22 @@ class Engine(Overview):
 
         folder = self._containers.find(reference)
         state = self.state(folder)
-        if state.status is Status.RUNNING:
-            return inside.Files(inside.of_running(state.pid, state.start_time), lambda: None)
-        lock = self._lock_for_start(folder)
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         taken = contextlib.ExitStack()
-        taken.callback(os.close, lock)
         try:
-            ids = creation.take_ids(self.home, folder.id, taken)
-            return inside.Files(inside.of_ended(self.home, folder.config(), ids), taken.close)
+            if state.status is Status.RUNNING:
+                self._ask(folder, {"do": "files"}, [theirs.fileno()])
+            else:
+                taken.callback(os.close, self._lock_for_start(folder))
+                ids = creation.take_ids(self.home, folder.id, taken)
+                pidfd = inside.fork(theirs, inside.of_ended(self.home, folder.config(), ids))
+                taken.callback(os.close, pidfd)
+                taken.callback(os.waitid, os.P_PIDFD, pidfd, os.WEXITED)
+            theirs.close()
+            return inside.Files(ours, taken.close)
         except BaseException:
+            ours.close()
+            theirs.close()
             taken.close()
             raise
 

@@ -1,7 +1,8 @@
 """A process of the engine's inside a container's file system, for `cp`: what it does happens there and nowhere else.
 
-It is forked from the caller and enters the container's user and mount namespaces before it touches the first path, so
-the container's own root is the most it can be, and the container's tree all that it can reach (CVE-2018-15664). Nothing
+It enters the container's user and mount namespaces before it touches the first path, so the container's own root is
+the most it can be, and the container's tree all that it can reach (CVE-2018-15664). For a running container it is
+forked by the supervisor, which alone has the right to enter where an ordinary user runs the engine. Nothing
 of the image is loaded or run: this process imports nothing from then on (CVE-2019-14271). It has no descriptor but its
 end of a socket, which requests and the ends of pipes come over; it cannot be looked into, and the container's processes
 do not see it, since it stays out of their process namespace.
@@ -32,22 +33,17 @@ if TYPE_CHECKING:
 
     from sandbox.runtime.config import ContainerConfig
     from sandbox.runtime.packing import Found
+    from sandbox.runtime.streams import Loop
 
 
 class Files:
     """The caller's end. Use it in a `with`; each method waits for its answer."""
 
-    def __init__(self, enter: Callable[[], paths.Root], release: Callable[[], object]) -> None:
+    def __init__(self, connection: socket.socket, release: Callable[[], object]) -> None:
+        self._socket = connection
         self._release = release
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._socket = ours
-        self._pid, pidfd = namespaces.clone()
-        if self._pid == 0:
-            _child(theirs, enter)
-        os.close(pidfd)
-        theirs.close()
         try:
-            self._answer()
+            self.pid = int(self._answer()["pid"])
         except BaseException:
             self.close()
             raise
@@ -61,8 +57,6 @@ class Files:
     def close(self) -> None:
         """End the process and give back what it needed."""
         self._socket.close()
-        with contextlib.suppress(ChildProcessError):
-            os.waitpid(self._pid, 0)
         self._release()
 
     def look(self, path: str, *, follow: bool) -> Found:
@@ -101,13 +95,33 @@ class Files:
         return received[0]
 
 
-def of_running(pid: int, start_time: int) -> Callable[[], paths.Root]:
-    """Enters the namespaces of a container's first process."""
+def fork(channel: socket.socket, enter: Callable[[], paths.Root]) -> int:
+    """Fork the process, which answers on `channel`; its pidfd, for the caller to wait on."""
+    pid, pidfd = namespaces.clone()
+    if pid == 0:
+        _child(channel, enter)
+    return pidfd
+
+
+def serve(descriptor: int, pid: int, loop: Loop) -> None:
+    """In the supervisor: a process answers on a socket's `descriptor`, which is taken over, and is reaped on `loop`."""
+    with socket.socket(fileno=descriptor) as channel:
+        pidfd = fork(channel, of_running(pid))
+
+    def reap() -> None:
+        loop.remove(pidfd)
+        os.waitid(os.P_PIDFD, pidfd, os.WEXITED)
+        os.close(pidfd)
+
+    loop.add(pidfd, reap)
+
+
+def of_running(pid: int) -> Callable[[], paths.Root]:
+    """Enters the namespaces of a container's first process, whose parent calls this."""
 
     def enter() -> paths.Root:
         pidfd = os.pidfd_open(pid)
-        if process.start_time(pid) != start_time:
-            raise ProcessLookupError
+        process.set_dumpable(False)
         process.pidfd_setns(pidfd, Flags.NEWUSER | Flags.NEWNS)
         os.close(pidfd)
         _become_root()
@@ -143,6 +157,7 @@ def of_ended(home: Path, config: ContainerConfig, ids: idmap.IdMap) -> Callable[
                     place = root.mkdirs(bind.target) if bind.directory else root.create(bind.target)
                     mounts.move_mount(prepared[f"bind/{number}"], place)
                     os.close(place)
+        process.set_dumpable(False)  # not before: the id maps of a process without it are closed to ordinary users
         namespaces.setns(user, Flags.NEWUSER)
         _become_root()
         os.fchdir(root.fd)
@@ -170,13 +185,12 @@ def _child(channel: socket.socket, enter: Callable[[], paths.Root]) -> NoReturn:
         process.close_range(3, kept - 1)
         process.close_range(kept + 1)
         process.set_title("hako: copy")
-        process.set_dumpable(False)
         root = enter()
         process.set_dumpable(False)
         # From here on every path is the container's: what is not loaded by now must never be.
         sys.path.clear()
         sys.meta_path.clear()
-        control.send(channel, {"event": "done"})
+        control.send(channel, {"event": "done", "pid": os.getpid()})
         while (received := control.receive(channel)) is not None:
             _serve(channel, root, *received)
     except BaseException as error:

@@ -240,6 +240,7 @@ class Supervisor:
             "resize": self._request_resize,
             "attach": self._request_attach,
             "execute": self._request_execute,
+            "files": self._request_files,
             "statistics": self._request_statistics,
         }
 
@@ -290,6 +291,12 @@ class Supervisor:
         self._executions[run.pidfd] = run
         self._loop.add(run.channel.fileno(), run.report_start(self._loop))
         self._loop.add(run.pidfd, lambda: self._execution_ended(run))
+
+    def _request_files(self, _: socket.socket, __: dict[str, Any], descriptors: list[int]) -> dict[str, Any]:
+        from sandbox.runtime import inside  # noqa: PLC0415  (only `cp` needs it)
+
+        inside.serve(descriptors.pop(), self._state.pid, self._loop.loop)
+        return {"event": "done"}
 
     def _request_statistics(self, _: socket.socket, __: dict[str, Any], ___: list[int]) -> dict[str, Any]:
         cgroup = self._host.cgroup if self._host is not None else None

@@ -115,7 +115,7 @@ def test_no_library_of_the_image_is_loaded(engine: Engine) -> None:
         files.look("/", follow=False)
         files.unpack("/tmp", owners=True, give=lambda fd: os.write(fd, _archive("x")))
         files.pack("/etc", "etc", follow=False, take=functools.partial(_drain, bytearray()))
-        pid = files._pid
+        pid = files.pid
         proc = Path(f"/proc/{pid}")
         root = (proc / "root").stat().st_dev
         lines = [line.split() for line in (proc / "maps").read_text().splitlines()]

@@ -43,7 +43,8 @@ def _create(arguments: Arguments, home: str) -> int:
     options = values.labels(arguments.texts("opt"), "--opt")
     subnet, subnet6 = _by_family(arguments, "subnet")
     gateway, gateway6 = _by_family(arguments, "gateway")
-    made = open_engine(home).networks.create(
+    networks = open_engine(home).networks
+    made = networks.create(
         arguments.operands[0],
         subnet=subnet,
         gateway=gateway,
@@ -57,6 +58,8 @@ def _create(arguments: Arguments, home: str) -> int:
         bridge=options.get("com.docker.network.bridge.name"),
         options=options,
     )
+    for notice in networks.notices:
+        tell(f"sandbox: warning: {notice}")
     say(f"{made.id}\n")
     return 0
 

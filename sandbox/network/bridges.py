@@ -14,6 +14,7 @@ import os
 from typing import TYPE_CHECKING, NamedTuple
 
 from sandbox.errors import ConflictError, InvalidError, SandboxError, UnsupportedError
+from sandbox.kernel import xtables
 from sandbox.kernel.netlink import Netlink, add_address, index_of, set_link
 from sandbox.network import address, rules
 from sandbox.network.store import host_locked, read_text
@@ -289,12 +290,12 @@ class Bridges:
                 )
             except OSError as error:
                 notices.append(f"containers reach the host only: net.ipv4.ip_forward cannot be set ({error.strerror})")
-        if rules.forward_policy() == "drop":
-            bridge = network.bridge
+        if "drop" in (rules.forward_policy(), xtables.forward_policy()):
+            chain = "DOCKER-USER" if rules.has_chain("DOCKER-USER") else "FORWARD"
             notices.append(
-                f"the host's own firewall (iptables FORWARD) drops forwarded packets: containers on {bridge} do not "
-                f"reach other hosts until it lets them, e.g. iptables -I DOCKER-USER -i {bridge} -j ACCEPT and "
-                f"-o {bridge} -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"
+                f"the host's own firewall drops forwarded packets (iptables, policy of FORWARD), so containers do not "
+                f"reach other hosts, nor are their published ports reached from there, until it lets them: "
+                f"iptables -I {chain} -i {self._prefix}+ -j ACCEPT; iptables -I {chain} -o {self._prefix}+ -j ACCEPT"
             )
         self.notices = tuple(notices)
 

@@ -217,12 +217,21 @@ def forward_policy() -> str:
     """What the host's own `ip filter FORWARD` chain (iptables-nft's, which Docker sets to drop) does by default:
     "accept", "drop", or "" where there is none.
     """
-    names = attribute(_CHAIN_TABLE, b"filter\0") + attribute(_CHAIN_NAME, b"FORWARD\0")
-    answer = _ask(Request(_GET_CHAIN, 0, _generic(_FAMILY_IPV4) + names, "FORWARD"))
+    answer = _chain("FORWARD")
     policy = None if answer is None else attributes(answer, 4).get(_CHAIN_POLICY)
     if policy is None:
         return ""
     return "accept" if struct.unpack(">I", policy)[0] else "drop"
+
+
+def has_chain(name: str) -> bool:
+    """Whether the host's own `ip filter` table has a chain, such as Docker's for rules of other people."""
+    return _chain(name) is not None
+
+
+def _chain(name: str) -> bytes | None:
+    names = attribute(_CHAIN_TABLE, b"filter\0") + attribute(_CHAIN_NAME, name.encode() + b"\0")
+    return _ask(Request(_GET_CHAIN, 0, _generic(_FAMILY_IPV4) + names, name))
 
 
 def load(script: str, search: Sequence[str] | None = None) -> None:

@@ -322,6 +322,7 @@ class Host:
 
     def _connect_network(self, operation: op.ConnectNetwork) -> None:
         self.networks.connect(operation.attachment, self._namespaces[Flags.NEWNET])
+        self.warnings.extend(notice for notice in self.networks.notices if notice not in self.warnings)
 
     def _unshare_mounts(self, operation: op.UnshareMounts) -> None:
         self._former_mounts = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)

@@ -123,23 +123,6 @@ def test_other_tables_and_links_are_left_alone(tmp_path: Path, isolated: Isolate
     isolated(body)
 
 
-def test_a_firewall_that_drops_forwarded_packets_is_named(tmp_path: Path, isolated: Isolated) -> None:
-    """With iptables' FORWARD policy at drop, as Docker sets it, a notice says why containers reach nobody."""
-
-    def body() -> None:
-        host = Host(tmp_path)
-        nft("add table ip filter; add chain ip filter FORWARD { type filter hook forward priority 0; policy drop; }")
-        one, _ = host.container("one", "bridge")
-        assert any("FORWARD" in notice and "t0" in notice for notice in host.networks.notices)
-        with host.outside.serving():
-            assert one.asks(OUTSIDE) == "no"
-            nft("add rule ip filter FORWARD iifname t0 accept")
-            nft("add rule ip filter FORWARD oifname t0 ct state established accept")
-            assert one.asks(OUTSIDE) == HOST
-
-    isolated(body)
-
-
 def test_connecting_when_somebody_took_the_subnet(tmp_path: Path, isolated: Isolated) -> None:
     """A route that came later over the network's addresses is a conflict that names both, not a broken host."""
 

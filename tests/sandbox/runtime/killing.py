@@ -13,6 +13,7 @@ import contextlib
 import mmap
 import os
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -198,6 +199,11 @@ def _remains(home: Path, ids: Collection[str]) -> list[str]:
     found = [f"container file {path.name}" for path in (home / "containers").glob("*") if path.name != "names"]
     found += [f"name {path.name}" for path in (home / "containers/names").glob("*")]
     found += [f"id range {path.name}" for path in (home / "ids").glob("*")]
+    if os.geteuid() == 0 and (home / "networks").exists():
+        table = Networks(home / "networks")._bridges.table
+        for ports in ("ports", "ports_at"):
+            shown = subprocess.run(["nft", "list", "map", "inet", table, ports], capture_output=True, check=False)
+            found += [f"published {ports}"] if b"elements" in shown.stdout else []
     for network in Networks(home / "networks").list():
         folder = home / "networks" / network.name
         found += [f"address {path.name}" for path in folder.glob("addresses/*")]

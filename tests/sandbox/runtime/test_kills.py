@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
 from sandbox.kernel.idmap import in_initial_namespace
+from sandbox.network.records import PortRequest
 from sandbox.runtime.engine import Engine
 from tests.sandbox.kernel.children import in_child
 from tests.sandbox.runtime.killing import HOST, INIT, Killer, Outcome, remains
@@ -27,11 +28,14 @@ class _Result(NamedTuple):
 def _kill(home: Path, victim: str, side: int, network: str) -> _Result:
     """Kill at each place in turn, reclaim once."""
     killer = Killer(home)
+    fields: dict[str, Any] = {"network": network, "auto_remove": True}
+    if network == "made":  # with a resolver and a published port
+        Engine(home).networks.create("made")
+        fields["ports"] = (PortRequest(80), PortRequest(53, "udp"))
     command = ("sleep", "600") if victim == "supervisor" else ("true",)
-    count = killer.count(side, network=network, auto_remove=True)
+    count = killer.count(side, **fields)
     outcomes = [
-        killer.run(side, place, victim, command=command, name=f"place-{place}", network=network, auto_remove=True)
-        for place in range(count)
+        killer.run(side, place, victim, command=command, name=f"place-{place}", **fields) for place in range(count)
     ]
     engine = Engine(home)
     engine.reclaim()
@@ -59,7 +63,7 @@ def test_the_engine_is_killed(own_home: Path, side: int) -> None:
     assert _all_seen(in_child(partial(_kill, own_home, "engine", side, "bridge"))) == {None}
 
 
-@pytest.mark.parametrize("network", ["none", "bridge"])
+@pytest.mark.parametrize("network", ["none", "bridge", "made"])
 @pytest.mark.parametrize("side", [HOST, INIT], ids=["host", "init"])
 def test_the_supervisor_is_killed(own_home: Path, side: int, network: str) -> None:
     """Init ends by itself, wherever it is, and the engine hears of it."""

@@ -86,7 +86,16 @@ def _add(engine: Engine, spec: ContainerSpec, arguments: Arguments) -> str:
     return identifier
 
 
+def _notice_labels(arguments: Arguments) -> None:
+    """Profiles of Linux security modules that a line brings along from docker are not put in force here."""
+    for option in arguments.texts("security-opt"):
+        name, _, value = option.partition("=" if "=" in option else ":")
+        if name in ("apparmor", "label") and value not in ("unconfined", "disable"):
+            warn([f"--security-opt {option} has no effect: containers here are confined without that module"])
+
+
 def _engine(arguments: Arguments, spec: ContainerSpec, home: str) -> Engine:
+    _notice_labels(arguments)
     ensure(spec.image, state_directory(home), make=pull(arguments))
     return open_engine(home)
 

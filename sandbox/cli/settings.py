@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from sandbox.cli.options import Option, UsageError
-from sandbox.runtime.spec import Device
+from sandbox.runtime.spec import Device, Shared
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,6 +21,11 @@ OPTIONS = (
     Option(("--group-add",), "a further group, by name or number", "GROUP", many=True),
     Option(("--oom-score-adj",), "how soon it is killed when memory runs out (-1000 to 1000)", "NUMBER"),
     Option(("--init",), "a first process of the engine's, which passes signals on and buries orphans"),
+    Option(("--pid",), "host: see and signal the host's processes", "NAMESPACE"),
+    Option(("--ipc",), "host: its shared memory and queues", "NAMESPACE"),
+    Option(("--uts",), "host: its host name", "NAMESPACE"),
+    Option(("--cgroupns",), "host: see where its control group is", "NAMESPACE"),
+    Option(("--userns",), "private; the host's cannot be had", "NAMESPACE"),
     Option(("--domainname",), "domain name in the container", "NAME"),
 )
 _OWN = ("kernel.msgmax", "kernel.msgmnb", "kernel.msgmni", "kernel.sem", "kernel.shmall", "kernel.shmmax",
@@ -41,7 +46,33 @@ def settings(arguments: Arguments, resolve: Callable[[str], str]) -> dict[str, A
         "oom_score": adjustment,
         "init": arguments.flag("init"),
         "domainname": arguments.text("domainname"),
+        "shared": shared(arguments),
     }
+
+
+def shared(arguments: Arguments) -> Shared:
+    """Which namespaces of the host's it has. Raises UsageError."""
+    if arguments.text("userns") not in ("", "private"):
+        raise UsageError(
+            f"--userns {arguments.text('userns')!r} is not supported",
+            hint="containers always have ids of their own: leave it out",
+        )
+    hosts = {key: _is_host(arguments, key) for key in ("pid", "ipc", "uts", "cgroupns")}
+    if hosts["uts"] and (arguments.given("hostname") or arguments.given("domainname")):
+        raise UsageError("--uts host has the host's own name", hint="leave out --hostname and --domainname")
+    if hosts["pid"] and arguments.flag("init"):
+        raise UsageError("--init and --pid host contradict each other", hint="leave out --init")
+    for text in arguments.texts("sysctl"):
+        if hosts["ipc"] and not text.startswith("net"):
+            raise UsageError(f"--sysctl {text} would be the host's", hint="leave out --ipc host")
+    return Shared(pid=hosts["pid"], ipc=hosts["ipc"], uts=hosts["uts"], cgroup=hosts["cgroupns"])
+
+
+def _is_host(arguments: Arguments, key: str) -> bool:
+    text = arguments.text(key)
+    if text not in ("", "private", "shareable", "host") or (text == "shareable" and key != "ipc"):
+        raise UsageError(f"--{key} {text!r} is not supported", hint="host or private")
+    return text == "host"
 
 
 def _ulimits(texts: tuple[str, ...]) -> tuple[str, ...]:

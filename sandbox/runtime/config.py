@@ -22,6 +22,7 @@ from sandbox.runtime.spec import (
     MountKind,
     Resources,
     Security,
+    Shared,
 )
 
 if TYPE_CHECKING:
@@ -170,6 +171,7 @@ def _spec_to_json(spec: ContainerSpec) -> dict[str, Any]:
     return spec._asdict() | {
         **{name: dict(getattr(spec, name)) for name in _MAPPINGS},
         "mounts": [mount._asdict() for mount in spec.mounts],
+        "shared": spec.shared._asdict(),
         "devices": [device._asdict() for device in spec.devices],
         "healthcheck": None if spec.healthcheck is None else spec.healthcheck._asdict(),
         "resources": spec.resources._asdict(),
@@ -201,6 +203,7 @@ def _spec_from_json(data: dict[str, Any]) -> ContainerSpec:
                 "dns": Dns(*map(tuple, data.get("dns", ()))),
                 "extra_hosts": tuple((name, address) for name, address in data["extra_hosts"]),
                 "mounts": tuple(map(_mount_from_json, data["mounts"])),
+                "shared": Shared(**data.get("shared", {})),
                 "devices": tuple(Device(**device) for device in data.get("devices", ())),
                 "healthcheck": _healthcheck_from_json(data.get("healthcheck")),
                 "resources": _resources_from_json(data["resources"]),

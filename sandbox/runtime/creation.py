@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 def create(home: Path, images: ImageStore, containers: Containers, spec: ContainerSpec) -> str:
     """The new container's id. Raises NotFoundError (image), ConflictError (name), InvalidError."""
+    if spec.shared.uts and not spec.hostname:
+        spec = spec._replace(hostname=os.uname().nodename)
     with images.hold():
         image = images.get(spec.image)
         random = os.urandom(40)

@@ -117,7 +117,8 @@ def start(
     connection: socket.socket,
 ) -> Execution:
     """Start the process; `descriptors` are its standard input, output and error, none with a terminal."""
-    joined = Flags.NEWNS | Flags.NEWPID
+    shared = config.spec.shared
+    joined = Flags.NEWNS if shared.pid else Flags.NEWNS | Flags.NEWPID
     for operation in plan.host:
         if isinstance(operation, op.CreateNamespaces):
             joined |= operation.namespaces
@@ -140,7 +141,8 @@ def start(
         cgroups.enter(init.entrances)
         # Not before it is in the group: whoever is outside cannot put anybody into what such a namespace shows (ENOENT
         # where cgroup2 is mounted with nsdelegate).
-        process.pidfd_setns(host.pidfd, Flags.NEWCGROUP)
+        if not shared.cgroup:
+            process.pidfd_setns(host.pidfd, Flags.NEWCGROUP)
         return _prepare(init, config, spec, plan, descriptors or _nulls())
 
     def between() -> None:

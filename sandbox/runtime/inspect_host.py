@@ -111,10 +111,10 @@ def _resources(spec: ContainerSpec) -> dict[str, Any]:
 
 def _namespaces(spec: ContainerSpec) -> dict[str, Any]:
     return {
-        "CgroupnsMode": "private",
-        "IpcMode": "private",
-        "PidMode": "",
-        "UTSMode": "",
+        "CgroupnsMode": "host" if spec.shared.cgroup else "private",
+        "IpcMode": "host" if spec.shared.ipc else "private",
+        "PidMode": "host" if spec.shared.pid else "",
+        "UTSMode": "host" if spec.shared.uts else "",
         "UsernsMode": "",
         "Sysctls": dict(spec.sysctls) or None,
     }

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from sandbox.network.records import Attachment, Published
     from sandbox.runtime.config import ContainerConfig
     from sandbox.runtime.sharing import Owner
-    from sandbox.runtime.spec import Device, Mount, Security
+    from sandbox.runtime.spec import ContainerSpec, Mount, Security
 
 DEVICES = {"null": (1, 3), "zero": (1, 5), "full": (1, 7), "random": (1, 8), "urandom": (1, 9), "tty": (5, 0)}
 LINKS = (
@@ -129,9 +129,14 @@ def capability_set(security: Security) -> frozenset[Capability]:
 
 
 def _host(config: ContainerConfig, facts: Facts) -> Iterator[op.HostOperation]:
-    namespaces = Flags.NEWUSER | Flags.NEWUTS | Flags.NEWIPC
-    if facts.own_network:
-        namespaces |= Flags.NEWNET
+    shared = config.spec.shared
+    namespaces = Flags.NEWUSER
+    for flag, own in (
+        (Flags.NEWUTS, not shared.uts),
+        (Flags.NEWIPC, not shared.ipc),
+        (Flags.NEWNET, facts.own_network),
+    ):
+        namespaces |= flag if own else Flags(0)
     passing_on = any(bind.propagation == "slave" for bind in facts.binds)
     yield op.UnshareMounts(slave=passing_on)
     if facts.cgroup:
@@ -150,6 +155,10 @@ def _host(config: ContainerConfig, facts: Facts) -> Iterator[op.HostOperation]:
     for index, device in enumerate(config.spec.devices):
         yield op.MakeDevice(f"device/{index}", device.source, made=facts.idmapped)
     yield op.MountOverlay(names, facts.userxattr, volatile=config.spec.auto_remove)
+    if shared.pid:
+        yield op.PrepareMount("/proc", "/proc", False, False, True, None)
+    if shared.ipc:
+        yield op.PrepareMount("/dev/shm", "/dev/shm", False, False, False, None)  # noqa: S108
     yield from _prepared(facts, passing_on=passing_on, privileged=config.spec.security.privileged)
     for attachment in facts.attachments:
         yield op.ConnectNetwork(attachment)
@@ -157,7 +166,7 @@ def _host(config: ContainerConfig, facts: Facts) -> Iterator[op.HostOperation]:
         yield op.StartUplink(facts.folder, facts.ports)
     if facts.resolver:
         yield op.OpenResolver()
-    yield op.StartInit(Flags.NEWNS | Flags.NEWPID)
+    yield op.StartInit(Flags.NEWNS if shared.pid else Flags.NEWNS | Flags.NEWPID)
 
 
 def _process_settings(config: ContainerConfig) -> Iterator[op.HostOperation]:
@@ -194,16 +203,17 @@ def _init(config: ContainerConfig, facts: Facts) -> Iterator[op.InitOperation]:
         yield op.EnterCgroup(facts.cgroup)
     yield op.HoldPlace(facts.scratch)
     yield op.BecomeRoot(facts.set_groups)
-    if facts.cgroup:
+    if facts.cgroup and not config.spec.shared.cgroup:
         yield op.UnshareCgroups()
-    yield op.SetHostname(config.hostname, config.spec.domainname)
+    if not config.spec.shared.uts:
+        yield op.SetHostname(config.hostname, config.spec.domainname)
     for target, filesystem in filesystems:
         yield op.PrepareFilesystem(target, *filesystem)
     yield op.AttachRoot()
     if facts.own_network:
         yield op.ConfigureNetwork(facts.attachments)
     placed = {target for target, _ in filesystems}
-    yield from _system_mounts(facts, placed, config.spec.devices)
+    yield from _system_mounts(facts, placed, config.spec)
     yield from _user_mounts(config.spec.mounts, facts.binds)
     yield from _files(config.spec.mounts)
     yield op.PivotRoot()
@@ -245,12 +255,13 @@ def _filesystems(config: ContainerConfig, facts: Facts) -> Iterator[tuple[str, _
     """(target, file system): the container's own ones, which can be made before its root is there."""
     safe = ("NOSUID", "NODEV", "NOEXEC")
     system = safe if config.spec.security.privileged else (*safe, "RDONLY")
-    yield "/proc", ("proc", (), safe)
+    if not config.spec.shared.pid:
+        yield "/proc", ("proc", (), safe)
     yield "/dev", ("tmpfs", (("mode", "755"), ("size", "65536k")), ("NOSUID",))
     pts: tuple[tuple[str, str | None], ...] = (("newinstance", None), ("ptmxmode", "0666"), ("mode", "0620"))
     yield "/dev/pts", ("devpts", pts if facts.single_id else (*pts, ("gid", "5")), ("NOSUID", "NOEXEC"))
-    yield "/dev/shm", ("tmpfs", (("mode", "1777"), ("size", str(config.spec.shm_size))), safe)  # noqa: S108
-    yield "/dev/mqueue", ("mqueue", (), safe)
+    if not config.spec.shared.ipc:
+        yield from _own_memory(config)
     if facts.system == "own":
         yield "/sys", ("sysfs", (), system)
     if facts.system != "host":
@@ -261,6 +272,12 @@ def _filesystems(config: ContainerConfig, facts: Facts) -> Iterator[tuple[str, _
     for mount in config.spec.mounts:
         if mount.kind is MountKind.TMPFS:
             yield mount.target, _tmpfs(mount)
+
+
+def _own_memory(config: ContainerConfig) -> Iterator[tuple[str, _Filesystem]]:
+    safe = ("NOSUID", "NODEV", "NOEXEC")
+    yield "/dev/shm", ("tmpfs", (("mode", "1777"), ("size", str(config.spec.shm_size))), safe)  # noqa: S108
+    yield "/dev/mqueue", ("mqueue", (), safe)
 
 
 def _tmpfs(mount: Mount) -> _Filesystem:
@@ -275,13 +292,14 @@ def _tmpfs(mount: Mount) -> _Filesystem:
     return "tmpfs", tuple(options.items()), (*attributes, "RDONLY") if mount.read_only else attributes
 
 
-def _system_mounts(facts: Facts, filesystems: set[str], devices: tuple[Device, ...]) -> Iterator[op.InitOperation]:
+def _system_mounts(facts: Facts, filesystems: set[str], spec: ContainerSpec) -> Iterator[op.InitOperation]:
     """What every container has, outer targets first."""
-    for target in ("/proc", "/dev", "/dev/pts", "/dev/shm", "/dev/mqueue"):  # noqa: S108
+    queues = () if spec.shared.ipc else ("/dev/mqueue",)  # only who owns their namespace may mount them
+    for target in ("/proc", "/dev", "/dev/pts", "/dev/shm", *queues):  # noqa: S108
         yield op.PlaceMount(target, target, directory=True)
     for name in DEVICES:
         yield op.PlaceMount(f"dev/{name}", f"/dev/{name}", directory=False)
-    for index, device in enumerate(devices):
+    for index, device in enumerate(spec.devices):
         yield op.PlaceMount(f"device/{index}", device.target, directory=False)
     yield op.LinkDevices(LINKS)
     yield op.PlaceMount("/sys" if facts.system == "own" else "sys", "/sys", directory=True)

@@ -109,6 +109,15 @@ class Endpoint(NamedTuple):
     address6: str = ""
 
 
+class Shared(NamedTuple):
+    """Which of the host's namespaces the container has in place of its own, but for the network's."""
+
+    pid: bool = False
+    ipc: bool = False
+    uts: bool = False
+    cgroup: bool = False
+
+
 class Device(NamedTuple):
     """A device node of the host at `source`, found at `target` in the container."""
 
@@ -155,6 +164,7 @@ class ContainerSpec(NamedTuple):
     oom_score: int | None = None  # oom_score_adj of proc(5)
     init: bool = False  # pid 1 is the engine's own, the command its child
     domainname: str = ""
+    shared: Shared = Shared()
     healthcheck: Healthcheck | None = None  # None: the image's
     restart: str = "no"  # no | on-failure[:times] | always | unless-stopped
     log_driver: LogDriver = LogDriver.LOCAL

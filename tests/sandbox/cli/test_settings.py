@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,8 +13,6 @@ from sandbox.cli.options import UsageError
 from sandbox.runtime.spec import Device
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.sandbox.cli.conftest import Sandbox
 
 RUN = ("run", "--rm", "--network", "none")
@@ -171,3 +170,55 @@ def test_mounts_of_the_host_are_passed_on(sandbox: Sandbox, name: str, tmp_path:
         for place in (tmp_path / "inner", tmp_path):
             if os.path.ismount(place):
                 umount(place)
+
+
+@pytest.mark.root
+def test_namespaces_of_the_host(sandbox: Sandbox, name: str) -> None:
+    """Its processes, shared memory, host name and control groups, where asked for; never its user ids."""
+    mark = Path("/dev/shm") / name
+    mark.touch()
+    try:
+        assert sandbox(*RUN, "busybox", "ls", "/dev/shm").stdout == ""
+        assert name in sandbox(*RUN, "--ipc", "host", "busybox", "ls", "/dev/shm").stdout.split()
+    finally:
+        mark.unlink()
+    assert sandbox(*RUN, "--uts", "host", "busybox", "hostname").stdout == f"{os.uname().nodename}\n"
+    seen = sandbox(*RUN, "--pid", "host", "busybox", "sh", "-c", "ls -d /proc/$PPID; cat /proc/1/environ; kill -0 1")
+    assert seen.stdout.startswith("/proc/")
+    assert "Permission denied" in seen.stderr  # seen, not touched
+    own = sandbox(*RUN, "busybox", "readlink", "/proc/self/ns/cgroup").stdout
+    host = sandbox(*RUN, "--cgroupns", "host", "busybox", "readlink", "/proc/self/ns/cgroup").stdout
+    assert host.strip() == str(Path("/proc/self/ns/cgroup").readlink()) != own.strip()
+    refused = sandbox(*RUN, "--userns", "host", "busybox", "true")
+    assert (refused.returncode, refused.stderr.split(" (")[0]) == (125, "sandbox: --userns 'host' is not supported")
+
+
+def _lives(pid: str) -> bool:
+    """Whether it is there, and not only waits to be reaped by whoever is the host's init."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.mark.root
+def test_processes_among_the_host_s_end_with_their_container(sandbox: Sandbox, name: str) -> None:
+    """With --pid host exec works, and nobody is left when the first process has ended."""
+    sandbox("run", "-d", "--network", "none", "--pid", "host", "--name", name, "busybox", "sh", "-c",
+            "sleep 1003 & exec sleep 1004")  # fmt: skip
+    assert sandbox("exec", name, "true").returncode == 0
+    lines = sandbox("top", name, "-o", "pid,args").stdout.splitlines()[1:]
+    pids = [line.split()[0] for line in lines]
+    assert len(pids) == 2
+    sandbox("kill", name)
+    sandbox("wait", name)
+    assert not [pid for pid in pids if _lives(pid)]
+
+
+@pytest.mark.root
+def test_profiles_of_security_modules(sandbox: Sandbox) -> None:
+    """One that is not put in force is said; that there is to be none is taken as it is."""
+    done = sandbox(*RUN, "--security-opt", "apparmor=mine", "--security-opt", "label=disable", "busybox", "true")
+    assert done.returncode == 0
+    assert done.stderr.count("\n") == 1
+    assert done.stderr.startswith("sandbox: warning: --security-opt apparmor=mine has no effect")

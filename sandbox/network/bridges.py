@@ -150,6 +150,7 @@ class Bridges:
                 known = self._known()
                 others = [one for one in known.published if one.container != attachment.container]
                 rules.load(rules.render(self.table, known.networks, (*others, attachment), self._owner))
+        _forget(attachment)
 
     def unpublish(self, attachment: Attachment) -> None:
         """Have them lead nowhere; one that leads to another container by now stays."""
@@ -164,6 +165,7 @@ class Bridges:
                 rules.load(rules.port_script("delete", self.table, gone))
             except UnsupportedError:  # one is gone already
                 rules.load(rules.render(self.table, known.networks, others, self._owner))
+        _forget(attachment)
 
     def remove(self, network: Network) -> None:
         """Take the bridge and the network's rules away; what is gone already is fine. The caller holds the
@@ -298,6 +300,16 @@ class Bridges:
                 f"iptables -I {chain} -i {self._prefix}+ -j ACCEPT; iptables -I {chain} -o {self._prefix}+ -j ACCEPT"
             )
         self.notices = tuple(notices)
+
+
+def _forget(attachment: Attachment) -> None:
+    """Have clients of UDP ports that began before meet who is there now."""
+    ports = {port.port for port in attachment.ports if port.protocol == "udp"}
+    if ports:
+        from sandbox.kernel import conntrack  # noqa: PLC0415  (few containers publish any)
+
+        for port in ports:
+            conntrack.forget_udp(port)
 
 
 def _forward6() -> list[str]:

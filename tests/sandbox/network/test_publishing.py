@@ -142,6 +142,37 @@ def test_ports_go_with_their_container(tmp_path: Path, isolated: Isolated) -> No
     isolated(body)
 
 
+def test_a_client_by_udp_meets_who_is_there_now(tmp_path: Path, isolated: Isolated) -> None:
+    """Also one that has sent from the same port before, to nobody or to the container's predecessor."""
+
+    def body() -> None:
+        host = Host(tmp_path)
+        host.networks.ensure_default()
+        port = Published("udp", "", 8080, PORT)
+
+        def ask(seconds: float) -> str:
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                client.bind(("", 5555))
+                client.settimeout(seconds)
+                client.sendto(b"?", (HOST, 8080))
+                try:
+                    return client.recv(100).decode()
+                except OSError:
+                    return "no"
+
+        host.container("other", "bridge")  # so that connections are tracked
+        assert host.outside.run(lambda: ask(0.1)) == "no"
+        for name in ("first", "second"):
+            place, _ = host.container(name, "bridge", ports=(port,))
+            with place.answering():
+                assert host.outside.run(lambda: ask(0.5)) == OUTSIDE
+            host.networks.release(name)
+        assert host.outside.run(lambda: ask(0.1)) == "no"
+
+    isolated(body)
+
+
 def test_an_internal_network_publishes_nothing(tmp_path: Path, isolated: Isolated) -> None:
     """Neither does it lead in, nor do its containers get out by the ports of others."""
 

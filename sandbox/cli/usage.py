@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from sandbox.cli import images as image_verbs
 from sandbox.cli import values
-from sandbox.cli.listing import FORMAT
+from sandbox.cli.listing import FORMAT, listing
 from sandbox.cli.options import Option, Syntax, UsageError, Verb
 from sandbox.cli.output import say
 from sandbox.cli.session import open_engine, reclaim
@@ -23,8 +22,14 @@ if TYPE_CHECKING:
     from sandbox.image.image import Image
     from sandbox.runtime.engine import Engine
 
-_COLUMNS = ("TYPE", "TOTAL", "ACTIVE", "SIZE", "RECLAIMABLE")
-_FIELDS = ("Type", "TotalCount", "Active", "Size", "Reclaimable")
+_HEADINGS = {
+    "Type": "TYPE",
+    "TotalCount": "TOTAL",
+    "Active": "ACTIVE",
+    "Size": "SIZE",
+    "Reclaimable": "RECLAIMABLE",
+}
+_FIELDS = tuple(_HEADINGS)
 
 
 class Usage(NamedTuple):
@@ -46,18 +51,10 @@ class Usage(NamedTuple):
 def _df(arguments: Arguments, home: str) -> int:
     engine = open_engine(home)
     rows = [usage.row() for usage in (_images(engine), _containers(engine), _volumes(engine))]
-    form = arguments.text("format", "table")
     if arguments.flag("verbose"):
         say(_verbose(engine))
-    elif form == "json":
-        say("".join(json.dumps(row) + "\n" for row in rows))
-    elif form == "table":
-        say(table(_COLUMNS, [[row[name] for name in _FIELDS] for row in rows]))
     else:
-        from sandbox.cli.template import Template  # noqa: PLC0415  (brings regular expressions)
-
-        template = Template(form)
-        say("".join(f"{template.render(row)}\n" for row in rows))
+        say(listing(rows, _HEADINGS, _FIELDS, arguments))
     return 0
 
 

@@ -168,6 +168,8 @@ def _load_layer(
         raise InvalidError(
             f"the layer {name} has the digest {checked.digest()}, not {digest}", reference="digest-mismatch"
         )
+    if not store.snapshots.is_replayable(chain_id):
+        store.snapshots.keep_archive(chain_id, open_stream(bundle.open(name)))
     return record.layer
 
 

@@ -182,6 +182,22 @@ class Snapshots:
                 reference="damaged-layer",
             )
 
+    def keep_archive(self, chain_id: ChainID, stream: Readable) -> None:
+        """Keep a layer's archive whole, deflated: for one that cannot be written out of its files, because it has a
+        file twice. `stream` is the archive again, uncompressed; the caller has a lease of the layer.
+        """
+        from sandbox.image.parts import ARCHIVE, CHUNK, Recorder  # noqa: PLC0415
+        from sandbox.image.scratch import Scratch  # noqa: PLC0415
+
+        with Scratch(self.home) as scratch:
+            made = scratch.path / ARCHIVE
+            with made.open("wb") as file:
+                recorder = Recorder(file.write)
+                while piece := stream.read(CHUNK):
+                    recorder.raw(piece)
+                recorder.close()
+            made.rename(self.root / chain_id.hex / ARCHIVE)
+
     def is_replayable(self, chain_id: ChainID) -> bool:
         """Whether the layer's archive can be written again byte for byte."""
         return (self.root / chain_id.hex / "archive").exists()

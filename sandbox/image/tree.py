@@ -54,6 +54,7 @@ class Tree:
         self._whiteouts = whiteouts
         self._leave_out = leave_out
         self._links: dict[tuple[int, int], bytes] = {}
+        self.warnings: tuple[str, ...] = ()  # what cannot be said in a layer, one sentence each
 
     def __iter__(self) -> Iterator[tuple[TarEntry, Data]]:
         roots: list[Root] = []
@@ -95,7 +96,7 @@ class Tree:
                 place, status = found[name]
                 base = os.fsencode(name)
                 path = prefix + base
-                if path in self._leave_out:
+                if path in self._leave_out or (self._whiteouts and self._is_unsayable(base)):
                     continue
                 if name in below:
                     inner.append(_Folder(path, tuple(below[name])))
@@ -105,6 +106,13 @@ class Tree:
         finally:
             for fd in opened:
                 os.close(fd)
+
+    def _is_unsayable(self, base: bytes) -> bool:
+        """A file that a container has called `.wh.x` would delete `x` in everybody's eyes."""
+        if not base.startswith(whiteout.PREFIX):
+            return False
+        self.warnings = ("files whose names begin with .wh. are left out: in a layer they would delete others",)
+        return True
 
     def _merge(
         self,

@@ -111,7 +111,7 @@ def pack(snapshots: Snapshots, tree: Tree, parent: ChainID | None, *, lease: Lea
                 extractor.finish()
         except OSError as error:
             raise _disk_error(error, snapshots.home) from error
-        return _commit(snapshots, scratch.path, archive.record(parent, extractor.warnings), lease)
+        return _commit(snapshots, scratch.path, archive.record(parent, (*extractor.warnings, *tree.warnings)), lease)
 
 
 def adopt(
@@ -129,14 +129,15 @@ def adopt(
                     root.remove_tree(path)
         try:
             with _Described(scratch.path) as archive:
-                for entry, data in Tree([files], opaque, whiteouts=True):
+                tree = Tree([files], opaque, whiteouts=True)
+                for entry, data in tree:
                     archive.writer.begin(entry)
                     for _ in archive.writer.through(data()):
                         pass
                     archive.end(entry)
         except OSError as error:
             raise _disk_error(error, snapshots.home) from error
-        return _commit(snapshots, scratch.path, archive.record(parent, ()), lease)
+        return _commit(snapshots, scratch.path, archive.record(parent, tree.warnings), lease)
 
 
 class _Described:

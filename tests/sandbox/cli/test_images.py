@@ -79,6 +79,10 @@ def test_pruning(empty: Sandbox, tmp_path: Path) -> None:
     assert table[0].split() == ["TYPE", "TOTAL", "ACTIVE", "SIZE", "RECLAIMABLE"]
     assert table[1].split() == ["Images", "1", "0", "1B", "1B", "(100%)"]
     assert "keep:1" in empty("system", "df", "-v").stdout
+    assert empty("system", "df", "--format", "table {{.Type}}\\t{{.Size}}").stdout.splitlines()[1].split() == [
+        "Images",
+        "1B",
+    ]
     assert "Untagged: keep:1" in empty("system", "prune", "-a", "-f").stdout
 
 

@@ -142,6 +142,16 @@ def test_dockers_old_form(store: ImageStore) -> None:
     assert load(store, docker_archive(layers, None, author="me"))[0].image.id == loaded.image.id
 
 
+def test_a_layer_with_a_file_twice(store: ImageStore) -> None:
+    """Its files do not hold all of it: the archive is kept, and comes out as it was."""
+    layer = archive(member("a", data=b"1"), member("b"), member("a", data=b"2"))
+    (loaded,) = load(store, gzip.compress(docker_archive([layer], ["one"])))
+    chain_id = loaded.image.layers[0].chain_id
+    assert (store.snapshots.path(chain_id) / "a").read_bytes() == b"2"
+    assert b"".join(store.snapshots.archive(chain_id)) == layer
+    assert load(store, saved(store, "one"))[0].image.id == loaded.image.id
+
+
 def test_a_layer_that_is_there_is_not_read(store: ImageStore) -> None:
     """Not even needed in the archive."""
     layer = archive(member("a", data=b"1"))

@@ -191,6 +191,19 @@ def test_whiteouts_and_opaque_directories(store: ImageStore, tmp_path: Path) -> 
         assert names(packed(merged)) == ["d", "d/new"]
 
 
+def test_a_file_that_looks_like_a_whiteout(store: ImageStore, tmp_path: Path) -> None:
+    """A container cannot delete files of its image in others' eyes by a name; said as a warning."""
+    upper = tmp_path / "upper"
+    upper.mkdir()
+    for name in (".wh.bin", ".wh.", ".wh..wh..opq", "kept"):
+        (upper / name).touch()
+    (upper / ".wh.folder").mkdir()
+    assert names(packed(Tree([upper], OPAQUE))) == [".wh.", ".wh..wh..opq", ".wh.bin", "kept", ".wh.folder"]
+    with store.lease() as lease:
+        record = store.snapshots.pack(Tree([upper], OPAQUE, whiteouts=True), lease=lease)
+    assert record.entries == 1 and "begin with .wh." in record.warnings[0]
+
+
 def test_several_layers_as_one(tmp_path: Path) -> None:
     """As overlay shows them: the upper one's file, directories of all, nothing below what is no directory."""
     for name in ("1", "2", "3"):

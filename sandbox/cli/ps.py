@@ -87,7 +87,7 @@ def row(config: ContainerConfig, state: State, now: float, *, whole: bool) -> di
         "State": ps_filters.word(state),
         "Ports": _ports(config, state),
         "Names": config.name,
-        "Networks": config.spec.network,
+        "Networks": ",".join(ps_filters.networks(config, state)),
         "Labels": ",".join(f"{name}={value}" for name, value in config.spec.labels.items()),
         "Mounts": ",".join(mount.source or mount.target for mount in config.spec.mounts),
     }

@@ -64,6 +64,12 @@ def _named(listed: Sequence[Listed], name: str) -> ContainerConfig:
     raise NotFoundError(f"no such container: {name}", hint="`sandbox ps -a` lists them", reference="no-such-container")
 
 
+def networks(config: ContainerConfig, state: State) -> list[str]:
+    """The networks that it is in; the ones that it will be in, where it does not run."""
+    found = [one.network for one in state.attachments]
+    return found or [config.spec.network, *(one.network for one in config.spec.endpoints)]
+
+
 def word(state: State) -> str:
     """Docker's word for a state."""
     if state.status is Status.RUNNING and (state.paused or state.restarting):
@@ -83,5 +89,5 @@ _FILTERS: Mapping[str, Callable[[Listed, str], bool]] = {
     ),
     "health": lambda one, value: (one[1].health["Status"] if one[1].health else "none") == value,
     "volume": lambda one, value: any(value in (mount.source, mount.target) for mount in one[0].spec.mounts),
-    "network": lambda one, value: one[0].spec.network == value,
+    "network": lambda one, value: value in networks(*one),
 }

@@ -251,6 +251,20 @@ class Networks:
             except NotFoundError:  # removed meanwhile
                 continue
 
+    def rename(self, network: str, container_id: str, old: str, new: str) -> Attachment | None:
+        """Have the container be found by the name `new` instead of `old`, and tell its peers; its place now, if it has
+        one.
+        """
+        record = self.get(network)
+        with open_reservations(self._store.folder(record.name), record.name) as reservations:
+            place = reservations.of(container_id)
+            if place is None:
+                return None
+            place = place._replace(names=tuple(dict.fromkeys(new if name == old else name for name in place.names)))
+            reservations.replace(place)
+            tell(record, reservations.all())
+        return place
+
     def leave(self, network: str, container_id: str) -> None:
         """Give back the container's place in one network, and tell its peers and itself; its interface is the caller's
         to remove.

@@ -133,6 +133,12 @@ class Reservations:
                 os.unlink(path)  # noqa: PTH108
         write_text(path, attachment.to_json())
 
+    def replace(self, attachment: Attachment) -> None:
+        """Keep a changed attachment in place of the one at its address."""
+        half = f"{os.path.dirname(self._addresses)}/.new-{os.urandom(8).hex()}"  # noqa: PTH120
+        write_text(half, attachment.to_json())
+        os.rename(half, f"{self._addresses}/{_key(attachment)}")  # noqa: PTH104
+
     def free(self, container: str) -> bool:
         """Give the place of `container` back; whether it had one."""
         try:

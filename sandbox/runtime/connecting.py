@@ -147,6 +147,17 @@ def leave(supervisor: Supervised, message: Message) -> Message:
     return {"event": "done"}
 
 
+def rename(supervisor: Supervised, old: str) -> None:
+    """Be found by another name from now on."""
+    allocations = _allocations(supervisor)
+    config = supervisor.config
+    changed = [
+        allocations.networks.rename(one.network, config.id, old, config.name) or one
+        for one in allocations.joined.attachments
+    ]
+    _keep(supervisor, tuple(changed))
+
+
 def _allocations(supervisor: Supervised) -> Allocations:
     if supervisor.allocations is None:
         raise ConflictError(f"container {supervisor.config.name} is only starting", hint="try again")

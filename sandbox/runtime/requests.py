@@ -112,10 +112,15 @@ def _in_namespace(pid: int) -> list[int]:
 
 
 def update(supervisor: Supervised, _: Message) -> Message:
-    """Take over limits and policies that were written to the configuration."""
+    """Take over limits, policies and a name that were written to the configuration."""
     from sandbox.runtime.facts import limits  # noqa: PLC0415  (loaded: the start needed it)
 
+    name = supervisor.config.name
     supervisor.reload()
+    if supervisor.config.name != name and supervisor.state.attachments:
+        from sandbox.runtime import connecting  # noqa: PLC0415  (seldom)
+
+        connecting.rename(supervisor, name)
     warnings: tuple[str, ...] = ()
     if supervisor.cgroup is not None:
         before = supervisor.cgroup.warnings

@@ -102,6 +102,8 @@ def test_networks_are_joined_and_left(sandbox: Sandbox, network: str, name: str)
     assert list(before) == ["eth0", "eth1"]
     assert sandbox("run", "--rm", "--network", other, "busybox", "ping", "-c", "1", "-W", "5", "nick").returncode == 0
     assert list(inspected(sandbox, "inspect", name)["NetworkSettings"]["Networks"]) == [network, other]
+    assert sandbox("ps", "-q", "--filter", f"network={other}").stdout.count("\n") == 1
+    assert f"{network},{other}" in sandbox("ps", "--format", "{{.Networks}}").stdout
     assert "is in network" in sandbox("network", "connect", other, name).stderr
     assert f"is in use by {inspected(sandbox, 'inspect', name)['Id'][:12]}" in sandbox("network", "rm", other).stderr
 
@@ -177,6 +179,21 @@ def test_names_are_resolved_inside(sandbox: Sandbox, network: str, name: str) ->
     assert done.stdout.endswith("options timeout:1 ndots:0\n")
     inside = sandbox("exec", name, "nslookup", f"{name}.{network}")
     assert f"Name:\t{name}.{network}" in inside.stdout
+
+
+def test_a_renamed_container_is_found_by_its_new_name(sandbox: Sandbox, network: str, name: str) -> None:
+    """And not by its old one, in hosts files and by the resolver; aliases stay."""
+    sandbox("network", "create", network)
+    old = f"{name}-old"
+    sandbox("run", "-d", "--name", old, "--network", network, "--network-alias", "db", "busybox", "sleep", "1000")
+    assert sandbox("rename", old, name).returncode == 0
+    script = f"nslookup {name}; nslookup db; nslookup {old}.{network}; cat /etc/hosts"
+    done = sandbox("run", "--rm", "--network", network, "busybox", "sh", "-c", script)
+    assert done.stdout.count(f"Name:\t{name}\n") == done.stdout.count("Name:\tdb\n") == 1, done.stdout
+    assert f"{name} db\n" in done.stdout
+    assert f"Name:\t{old}" not in done.stdout
+    assert f"{old} " not in done.stdout
+    assert name in sandbox("network", "inspect", network).stdout
 
 
 def test_what_resolv_conf_and_hosts_are_given(sandbox: Sandbox) -> None:

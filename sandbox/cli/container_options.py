@@ -7,7 +7,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sandbox.cli import health_options, limits, log_options, mount_values, network_options, settings, values
+from sandbox.cli import health_options, limits, log_options, network_options, settings, values
 from sandbox.cli.options import Option, UsageError
 from sandbox.runtime.spec import ContainerSpec, LogDriver, Resources, Security
 
@@ -152,6 +152,10 @@ def _read(path: str, option: str) -> str:
 
 
 def _mounts(arguments: Arguments, resolve: Callable[[str], str]) -> tuple[Mount, ...]:
+    if not any(map(arguments.given, ("volume", "mount", "tmpfs"))):
+        return ()
+    from sandbox.cli import mount_values  # noqa: PLC0415  (a millisecond that lines without mounts do not need)
+
     mounts = (
         *(mount_values.volume(text, "--volume", resolve) for text in arguments.texts("volume")),
         *(mount_values.mount(text, "--mount", resolve) for text in arguments.texts("mount")),

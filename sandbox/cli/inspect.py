@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from sandbox.cli.options import Arguments
     from sandbox.runtime.engine import Engine
 
-_TYPES = ("container", "image", "network")
+_TYPES = ("container", "image", "network", "volume")
 
 
 def _inspect_image(arguments: Arguments, home: str) -> int:
@@ -55,6 +55,10 @@ def _describe(engine: Engine, name: str, kinds: tuple[str, ...]) -> dict[str, An
                 from sandbox.image.description import describe as describe_image  # noqa: PLC0415  (only for images)
 
                 return describe_image(engine.images, engine.images.get(name))
+            if kind == "volume":
+                from sandbox.cli.volume import describe as describe_volume  # noqa: PLC0415  (seldom)
+
+                return describe_volume(engine.volumes.get(name))
             from sandbox.cli.network import describe  # noqa: PLC0415  (seldom)
 
             return describe(engine.networks.look_up(name), engine.containers())
@@ -62,19 +66,19 @@ def _describe(engine: Engine, name: str, kinds: tuple[str, ...]) -> dict[str, An
             if len(kinds) == 1:
                 raise
     raise NotFoundError(
-        f"no container, image or network {name!r}",
-        hint="`sandbox ps -a`, `sandbox images` and `sandbox network ls` list them",
+        f"no container, image, network or volume {name!r}",
+        hint="`sandbox ps -a`, `sandbox images`, `sandbox network ls` and `sandbox volume ls` list them",
     )
 
 
 VERBS = {
     "inspect": Verb(
         Syntax(
-            "print everything about containers, images or networks, as JSON",
+            "print everything about containers, images, networks or volumes, as JSON",
             "NAME...",
             (
                 Option(("-f", "--format"), "a template such as '{{.State.Status}}' or '{{json .Config}}'", "FORMAT"),
-                Option(("--type",), "container, image or network (the first that has the name)", "TYPE"),
+                Option(("--type",), "container, image, network or volume (the first that has the name)", "TYPE"),
             ),
         ),
         _inspect,

@@ -12,7 +12,6 @@ from sandbox.runtime.spec import MountKind
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sandbox.cli.options import Arguments
     from sandbox.runtime.engine import Engine
     from sandbox.runtime.spec import ContainerSpec
 
@@ -31,9 +30,8 @@ def borrow(engine: Engine, spec: ContainerSpec, others: Sequence[str]) -> Contai
     return spec._replace(mounts=tuple(mounts))
 
 
-def check_identifier_file(arguments: Arguments) -> None:
+def check_identifier_file(path: str) -> None:
     """Refuse a file that is there already, before anything is made."""
-    path = arguments.text("cidfile")
     if path and os.path.lexists(path):
         raise _exists(path)
 

@@ -10,7 +10,6 @@ from sandbox.cli.attached import check_terminal, hold_signals, run_container
 from sandbox.cli.container_options import OPTIONS, container_spec, pull
 from sandbox.cli.keys import DETACH, detach_keys
 from sandbox.cli.making import ensure
-from sandbox.cli.neighbours import borrow, check_identifier_file, write_identifier
 from sandbox.cli.options import Option, Syntax, Verb
 from sandbox.cli.output import say
 from sandbox.cli.session import open_engine, reclaim, reclaim_others, state_directory, warn
@@ -31,7 +30,7 @@ _RUN_OPTIONS = (
 
 def _run(arguments: Arguments, home: str) -> int:
     spec = container_spec(arguments, os.environ, os.path.abspath)
-    check_identifier_file(arguments)
+    _check_identifier_file(arguments)
     if arguments.flag("plan"):
         engine = _engine(arguments, spec, home)
         say("".join(f"{line}\n" for line in engine.plan(spec).lines()))
@@ -67,7 +66,7 @@ def _run(arguments: Arguments, home: str) -> int:
 
 def _create(arguments: Arguments, home: str) -> int:
     spec = container_spec(arguments, os.environ, os.path.abspath)
-    check_identifier_file(arguments)
+    _check_identifier_file(arguments)
     say(f"{_add(_engine(arguments, spec, home), spec, arguments)}\n")
     return 0
 
@@ -75,6 +74,8 @@ def _create(arguments: Arguments, home: str) -> int:
 def _add(engine: Engine, spec: ContainerSpec, arguments: Arguments) -> str:
     """Create the container; a name whose container was killed is free again."""
     if arguments.given("volumes-from"):
+        from sandbox.cli.neighbours import borrow  # noqa: PLC0415  (few lines have any)
+
         spec = borrow(engine, spec, arguments.texts("volumes-from"))
     try:
         identifier = engine.create(spec)
@@ -82,8 +83,17 @@ def _add(engine: Engine, spec: ContainerSpec, arguments: Arguments) -> str:
         reclaim(engine)
         identifier = engine.create(spec)
     if arguments.given("cidfile"):
+        from sandbox.cli.neighbours import write_identifier  # noqa: PLC0415  (few lines have any)
+
         write_identifier(arguments.text("cidfile"), identifier)
     return identifier
+
+
+def _check_identifier_file(arguments: Arguments) -> None:
+    if arguments.given("cidfile"):
+        from sandbox.cli.neighbours import check_identifier_file  # noqa: PLC0415  (few lines have any)
+
+        check_identifier_file(arguments.text("cidfile"))
 
 
 def _notice_labels(arguments: Arguments) -> None:

@@ -63,7 +63,7 @@ CONTAINER_HINT = "`sandbox ps -a` lists them"
         ("bootstrap busybox --include vim", 2, "--include: busybox has no packages (it is for debian:<suite>)"),
         ("bootstrap debian:bookworm --include vim", 2, "--include makes another image (name it with --tag)"),
         ("ps --format {{range}}", 2, "--format: {{range}} is not understood (see `sandbox ps --help`)"),
-        ("inspect --type magic x", 2, "--type 'magic' is unknown (one of: container, image, network)"),
+        ("inspect --type magic x", 2, "--type 'magic' is unknown (one of: container, image, network, volume)"),
         ("network rm nosuch-net", 125, None),
         ("network create bridge", 125, "network bridge is predefined (choose another name)"),
         ("run --network nosuch-net busybox true", 125, None),

@@ -198,7 +198,7 @@ def test_inspect(sandbox: Sandbox, name: str) -> None:
     partly = sandbox("inspect", "nosuch", "busybox")
     assert partly.returncode == 125
     assert [found["RepoTags"] for found in json.loads(partly.stdout)] == [["busybox:latest"]]
-    assert partly.stderr.startswith("sandbox: no container, image or network 'nosuch'")
+    assert partly.stderr.startswith("sandbox: no container, image, network or volume 'nosuch'")
 
 
 def test_images_are_listed_tagged_and_removed(empty: Sandbox) -> None:
@@ -276,6 +276,7 @@ def test_volume_verbs(sandbox: Sandbox, name: str) -> None:
         assert sandbox("volume", "ls", "-q", "--filter", f"name={name}", "--filter", "label=a=2").stdout == ""
         found = json.loads(sandbox("volume", "inspect", name).stdout)[0]
         assert (found["Name"], found["Labels"], found["Driver"]) == (name, {"a": "1"}, "local")
+        assert json.loads(sandbox("inspect", name).stdout)[0] == found
         sandbox("create", *QUIET, "--name", name, "-v", f"{name}:/data", "-v", "/cache", "busybox", "true")
         refused = sandbox("volume", "rm", name)
         assert refused.returncode == 125

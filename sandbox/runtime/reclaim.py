@@ -70,7 +70,9 @@ def reclaim(home: Path) -> list[str]:
             if _began(folder) or (folder.id in holding and folder.id in ranges.owners()):  # it may just have ended
                 done.append(reclaim_container(home, folder))
         except NotFoundError:
-            continue
+            if not _is_readable(folder):  # and nobody is at it: see `state`
+                containers.remove(folder, "")
+                done.append(f"container {folder.id[:12]}: lost with its machine; removed")
         finally:
             os.close(lock)
     done += [f"half-made container {identifier[:12]}: removed" for identifier in containers.remove_unfinished()]
@@ -79,6 +81,14 @@ def reclaim(home: Path) -> list[str]:
     done += [f"id range of {owner[:12]}: given back" for owner in ranges.reclaim(alive)]
     Networks(home / "networks").reclaim(alive)
     return done
+
+
+def _is_readable(folder: ContainerFolder) -> bool:
+    try:
+        folder.config()
+    except NotFoundError:
+        return False
+    return True
 
 
 def _began(folder: ContainerFolder) -> bool:

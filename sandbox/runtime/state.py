@@ -6,7 +6,9 @@ never believed from a file alone, and no pid is ever trusted without its lock. `
 `state.json` by the supervisor (or by whoever holds the lock) with an atomic rename. A name is a symbolic link in
 `containers/names/` whose text is the container's id: it appears whole or not at all. The folder of all containers is
 locked too, for moments: shared by who makes or removes one, alone by who looks for what the killed have left. There
-are few files, because each costs a start and an end some hundredths of a millisecond.
+are few files, because each costs a start and an end some hundredths of a millisecond. None is synchronised with the
+disk, which would cost tens of them: of the last half minute before a power loss a file may be empty, and is then taken
+for what it says nothing of.
 """
 
 from __future__ import annotations
@@ -95,10 +97,10 @@ class ContainerFolder:
         self.id = path.name
 
     def config(self) -> ContainerConfig:
-        """What it was created as; NotFoundError once it is removed."""
+        """What it was created as; NotFoundError once it is removed, or where a power loss has left an empty file."""
         try:
             return ContainerConfig.from_json(json.loads((self.path / "config.json").read_bytes()))
-        except FileNotFoundError:
+        except (FileNotFoundError, ValueError):
             raise self._missing() from None
 
     def state(self) -> State:
@@ -107,6 +109,8 @@ class ContainerFolder:
             return State.from_json(json.loads((self.path / "state.json").read_bytes()))
         except FileNotFoundError:
             return State()
+        except ValueError:  # written just before the machine lost its power
+            return State(status=Status.RUNNING)
 
     def replace_config(self, config: ContainerConfig) -> None:
         """Replace `config.json` as a whole; the caller holds `Containers.alone`."""

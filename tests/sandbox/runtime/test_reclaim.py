@@ -243,6 +243,41 @@ def _live(home: Path) -> None:
 
 
 @pytest.mark.slow
+def test_a_power_loss(own_home: Path) -> None:
+    """Files that were written just before it are empty: a container whose configuration is lost is taken away with all
+    it had, one whose state is lost has ended. Nobody who lists containers before that stumbles.
+    """
+    engine = Engine(own_home)
+    lost = {}
+    for name, files in (
+        ("config", ["config.json"]),
+        ("state", ["state.json"]),
+        ("both", ["config.json", "state.json"]),
+    ):
+        identifier = engine.create(_spec(name))
+        if name != "config":
+            engine.start(identifier).wait()
+        for file in files:
+            (own_home / "containers" / identifier / file).write_bytes(b"")
+        lost[name] = identifier
+    (own_home / "ids/4000").symlink_to(lost["both"])
+    assert [(config.name, state.status, state.lost) for config, state in engine.containers(all=True)] == [
+        ("state", Status.EXITED, True)
+    ]
+    done = engine.reclaim()
+    assert sorted(line.partition(":")[0] for line in done if line.startswith("container ")) == sorted(
+        f"container {name}" for name in (lost["config"][:12], lost["both"][:12], "state")
+    )
+    assert {path.name for path in (own_home / "containers").iterdir()} == {"names", lost["state"]}
+    assert not list((own_home / "ids").iterdir())
+    again = engine.create(_spec("both"))
+    for identifier in (again, lost["state"]):
+        engine.start(identifier).wait()
+        engine.remove(identifier)
+    assert engine.reclaim() == []
+    engine.close()
+
+
 def test_several_reclaim_at_once(own_home: Path) -> None:
     """Three engines that meet at the same remains do not stumble, and two that run containers do not notice."""
     assert in_child(partial(_reclaim_together, own_home)) == _Result(0, [], [], [], [])

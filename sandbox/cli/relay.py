@@ -30,7 +30,11 @@ DETACH_KEYS = b"\x10\x11"  # ctrl-p ctrl-q, docker's
 
 
 class Detached(Exception):
-    """The person at the terminal asked to leave the container alone."""
+    """The person at the terminal asked to leave the container alone, after `typed` had come in the same breath."""
+
+    def __init__(self, typed: bytes = b"") -> None:
+        super().__init__()
+        self.typed = typed
 
 
 class Output:
@@ -79,7 +83,13 @@ class Input:
         """Take in some bytes; False at the end. Raises Detached."""
         data = _read(self.source)
         if data:
-            self.rest = self._detach.filter(data) if self._detach else data
+            try:
+                self.rest = self._detach.filter(data) if self._detach else data
+            except Detached as left:
+                self.rest = left.typed
+                if self.rest:
+                    self.write()
+                raise
         return data != b""
 
     def write(self) -> bool:
@@ -111,7 +121,7 @@ class _Detaching:
             if byte == self._keys[self._seen]:
                 self._seen += 1
                 if self._seen == len(self._keys):
-                    raise Detached
+                    raise Detached(bytes(passed))
                 continue
             passed += self._keys[: self._seen]
             self._seen = int(byte == self._keys[0])

@@ -51,6 +51,20 @@ def typed(keys: bytes, *, at_once: bool) -> bytes:
             os.close(descriptor)
 
 
+def test_what_was_typed_before_the_detach_keys() -> None:
+    """It reaches the container, also when both arrive in one piece."""
+    (read, write), (out_read, out_write) = os.pipe(), os.pipe()
+    source = Input(read, out_write, detach=DETACH_KEYS)
+    os.write(write, b"A=1\r" + DETACH_KEYS)
+    with pytest.raises(Detached):
+        source.read()
+    source.close()
+    with os.fdopen(out_read, "rb") as file:
+        assert file.read() == b"A=1\r"
+    os.close(read)
+    os.close(write)
+
+
 @pytest.mark.parametrize("at_once", [True, False])
 def test_the_detach_keys(at_once: bool) -> None:
     """ctrl-p ctrl-q, also key by key and after a ctrl-p too many, and nothing else."""

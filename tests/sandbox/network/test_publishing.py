@@ -134,8 +134,9 @@ def test_ports_go_with_their_container(tmp_path: Path, isolated: Isolated) -> No
         with new.serving():
             assert host.place.asks("127.0.0.1", 8080) != "no"
         found = nft("list", "map", "inet", "t", "ports")
-        assert "tcp . 8080" in found
+        assert ". 8080" in found
         assert "udp" not in found
+        assert "17 . " not in found  # nft's way to write it where /etc/protocols is not installed
         host.networks.release("new")
         assert "8080" not in nft("list", "ruleset")
 

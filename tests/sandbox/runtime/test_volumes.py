@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sandbox.errors import ConflictError, InvalidError, NotFoundError
+from sandbox.runtime.engine import Engine
 from sandbox.runtime.spec import ContainerSpec, Mount, MountKind
 from sandbox.runtime.volumes import Volumes, named
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from sandbox.runtime.engine import Engine
     from tests.sandbox.runtime.conftest import Run
 
 ETC = Mount(kind=MountKind.VOLUME, target="/etc")
@@ -83,12 +83,12 @@ def test_a_new_volume_has_what_the_image_has(engine: Engine, run: Run) -> None:
 
 
 @pytest.mark.root
-def test_a_volume_without_a_name_goes_with_its_container(engine: Engine) -> None:
+def test_a_volume_without_a_name_goes_with_its_container(own_home: Path) -> None:
     """By --rm, and by rm -v; not by rm alone, nor while another container mounts it."""
-    before = {volume.name for volume in engine.volumes.list()}
+    engine = Engine(own_home)
 
     def mine() -> set[str]:
-        return {volume.name for volume in engine.volumes.list()} - before
+        return {volume.name for volume in engine.volumes.list()}
 
     spec = ContainerSpec(image="busybox", command=("true",), network="none", mounts=(ETC,))
     removing = engine.create(spec._replace(auto_remove=True))
@@ -106,6 +106,7 @@ def test_a_volume_without_a_name_goes_with_its_container(engine: Engine) -> None
     engine.volumes.remove(volume, engine.uses_of_volume)
     engine.remove(engine.create(spec), volumes=True)
     assert mine() == set()
+    engine.close()
 
 
 @pytest.mark.root

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from sandbox.errors import SandboxError, UnsupportedError
-from sandbox.kernel import mounts, namespaces, process
+from sandbox.kernel import mounts, namespaces, vfork
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -112,35 +112,10 @@ def write(pid: int, idmap: IdMap, *, setgroups: bool = True) -> None:
 
 
 def namespace_fd(idmap: IdMap) -> int:
-    """A user namespace with this map, held by nothing but the descriptor (close-on-exec); for id-mapped mounts.
-
-    A child is born into it, and killed as soon as the namespace has its map and is open: 1–2 ms.
-    """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _ALL_SIGNALS)  # a handler must not run, or raise, in the child
-    try:
-        pid, pidfd = namespaces.clone(namespaces.Flags.NEWUSER, exit_signal=0)
-        if pid == 0:
-            _wait_to_be_killed()
-        try:
-            write(pid, idmap)
-            return os.open(f"/proc/{pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
-        finally:
-            signal.pidfd_send_signal(pidfd, signal.SIGKILL)
-            os.waitid(os.P_PIDFD, pidfd, os.WEXITED | _WAIT_ALL)
-            os.close(pidfd)
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _wait_to_be_killed() -> None:
-    try:
-        process.set_parent_death_signal(signal.SIGKILL)
-        # a parent that died before the line above sends nothing: look again now and then
-        parent = os.getppid()
-        while os.getppid() == parent != 1:
-            signal.sigtimedwait((), 1)
-    finally:
-        os._exit(0)
+    """A user namespace with this map, held by nothing but the descriptor (close-on-exec); for id-mapped mounts."""
+    with vfork.sleeper(namespaces.Flags.NEWUSER) as pid:
+        write(pid, idmap)
+        return os.open(f"/proc/{pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
 
 
 def subordinate_ranges(user: str, uid: int, text: str) -> tuple[tuple[int, int], ...]:

@@ -59,7 +59,7 @@ class Engine(Overview):
             self._make_launcher()
 
     def close(self) -> None:
-        """End the launcher, if one was needed; containers go on."""
+        """Give the launcher no more work, if one was needed; containers go on, and it ends after the last."""
         if self._launcher is not None:
             self._drop_launcher(self._launcher)
         self._reap()

@@ -1,4 +1,4 @@
-"""What a process that starts many containers works out once, for all the supervisors it forks."""
+"""What a process that starts many containers works out once, before the first of them."""
 
 from __future__ import annotations
 

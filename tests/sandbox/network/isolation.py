@@ -67,19 +67,14 @@ class Place:
         return value
 
     @contextlib.contextmanager
-    def answering(self, port: int = PORT) -> Iterator[None]:
-        """A UDP server inside that tells every client its address."""
+    def _running(self, serve: Callable[[Callable[[], object]], object]) -> Iterator[None]:
+        """A process inside that runs `serve`, from when that calls what it is given to the end of the block."""
         reading, writing = os.pipe()
         pid = os.fork()
         if pid == 0:
             with contextlib.suppress(BaseException):
                 setns(self.descriptor, Flags.NEWNET)
-                with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
-                    server.bind(("0.0.0.0", port))  # noqa: S104
-                    os.write(writing, b"x")
-                    while True:
-                        _, peer = server.recvfrom(100)
-                        server.sendto(peer[0].encode(), peer)
+                serve(lambda: os.write(writing, b"x"))
             os._exit(0)
         os.read(reading, 1)
         try:
@@ -89,6 +84,19 @@ class Place:
             os.waitpid(pid, 0)
             os.close(reading)
             os.close(writing)
+
+    def answering(self, port: int = PORT) -> contextlib.AbstractContextManager[None]:
+        """A UDP server inside that tells every client its address."""
+
+        def serve(ready: Callable[[], object]) -> None:
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+                server.bind(("0.0.0.0", port))  # noqa: S104
+                ready()
+                while True:
+                    _, peer = server.recvfrom(100)
+                    server.sendto(peer[0].encode(), peer)
+
+        return self._running(serve)
 
     def asks_by_udp(self, address: str, port: int = PORT) -> object:
         """The same as `asks`, by a datagram."""
@@ -104,30 +112,19 @@ class Place:
 
         return self.run(ask)
 
-    @contextlib.contextmanager
-    def serving(self) -> Iterator[None]:
+    def serving(self) -> contextlib.AbstractContextManager[None]:
         """A server inside that tells every client its address."""
-        reading, writing = os.pipe()
-        pid = os.fork()
-        if pid == 0:
-            with contextlib.suppress(BaseException):
-                setns(self.descriptor, Flags.NEWNET)
-                both = {"family": socket.AF_INET6, "dualstack_ipv6": True} if socket.has_dualstack_ipv6() else {}
-                with socket.create_server(("", PORT), **both) as server:  # type: ignore[arg-type]
-                    os.write(writing, b"x")
-                    while True:
-                        connection, (address, *_) = server.accept()
-                        connection.sendall(address.removeprefix("::ffff:").encode())
-                        connection.close()
-            os._exit(0)
-        os.read(reading, 1)
-        try:
-            yield
-        finally:
-            os.kill(pid, signal.SIGKILL)
-            os.waitpid(pid, 0)
-            os.close(reading)
-            os.close(writing)
+
+        def serve(ready: Callable[[], object]) -> None:
+            both = {"family": socket.AF_INET6, "dualstack_ipv6": True} if socket.has_dualstack_ipv6() else {}
+            with socket.create_server(("", PORT), **both) as server:  # type: ignore[arg-type]
+                ready()
+                while True:
+                    connection, (address, *_) = server.accept()
+                    connection.sendall(address.removeprefix("::ffff:").encode())
+                    connection.close()
+
+        return self._running(serve)
 
     def asks(self, address: str, port: int = PORT) -> object:
         """Under which address the server at `address` sees who asks from inside; "no" when it is not reached."""

@@ -22,7 +22,17 @@ from sandbox.errors import NotFoundError, SandboxError
 from sandbox.kernel.idmap import in_initial_namespace
 from sandbox.kernel.paths import remove_tree
 from sandbox.runtime.signals import signal_number
-from sandbox.runtime.spec import ContainerSpec, LogDriver, Mount, MountKind, Resources, Security, Stdio
+from sandbox.runtime.spec import (
+    ContainerSpec,
+    Device,
+    Dns,
+    LogDriver,
+    Mount,
+    MountKind,
+    Resources,
+    Security,
+    Stdio,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -167,6 +177,7 @@ class EngineStage:
 
     def _spec(self, container: Container) -> ContainerSpec:
         step = container.step
+        named = self._backend.has_networks and not step.network_mode
         mounts = [
             Mount(kind=MountKind.BIND, source=str(self._workspace), target=self._stage.workspace),
             *(
@@ -174,6 +185,7 @@ class EngineStage:
                 for mount in self._mounts
             ),
             *(self._volume(volume) for volume in step.volumes),
+            *(Mount(kind=MountKind.TMPFS, target=one.target, options=one.options) for one in step.tmpfs),
         ]
         entrypoint = step.entrypoint or None
         command: tuple[str, ...] | None = None
@@ -183,8 +195,8 @@ class EngineStage:
             path.chmod(0o444)
             mounts.append(Mount(kind=MountKind.BIND, source=str(path), target=SCRIPT, read_only=True))
             entrypoint, command = script_arguments(step.shell, SCRIPT), ()
-        elif step.entrypoint:
-            command = ()
+        elif step.entrypoint or step.arguments:
+            command = step.arguments
         return ContainerSpec(
             image=step.image,
             name=self._container_name(step.name),
@@ -193,18 +205,21 @@ class EngineStage:
             environment=container.environment,
             working_dir=step.working_dir or self._stage.workspace,
             user=step.user,
-            hostname=_host_name(step.name) if self._backend.has_networks else "",
+            hostname=_host_name(step.name) if named else "",
             auto_remove=True,
-            network=self._network,
-            aliases=(_host_name(step.name),) if self._backend.has_networks else (),
-            extra_hosts=() if self._backend.has_networks else self._names_of_this_host(),
+            network=step.network_mode or self._network,
+            aliases=(_host_name(step.name),) if named else (),
+            extra_hosts=(*step.extra_hosts, *(() if self._backend.has_networks else self._names_of_this_host())),
+            dns=Dns(servers=step.dns, search=step.dns_search),
             mounts=tuple(mounts),
             labels={
                 RUN_LABEL: self._backend.folder.name,
                 STAGE_LABEL: self._stage.name,
                 STEP_LABEL: step.name,
             },
-            resources=Resources(memory=step.memory, cpus=step.cpus),
+            resources=Resources(memory=step.memory, cpus=step.cpus, memory_swap=step.memory_swap),
+            shm_size=step.shm_size or ContainerSpec(image="").shm_size,
+            devices=tuple(Device(source=device.source, target=device.target) for device in step.devices),
             security=Security(privileged=step.privileged),
             log_driver=LogDriver.NONE,
         )

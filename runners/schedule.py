@@ -3,7 +3,8 @@ far.
 
 `runners.stage` asks `decide` after every event and does what it says. Semantics are drone's and Woodpecker's: a step
 runs when all that it depends on is over and its half of `when.status` (success, failure) fits the Stage's state at
-that moment; exit code 78 ends the Stage early, as a success; a service is no step, it lives until the steps are over.
+that moment; exit code 78 ends the Stage early, as a success; a service is no step, it lives until the steps are over,
+and so does a detached step once it has begun.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING
 from ci.pipeline.spec import OnFailure
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from ci.pipeline.spec import StageSpec, StepSpec
 
@@ -84,6 +85,8 @@ def decide(stage: StageSpec, progress: Progress) -> Decision:
     """Decide from the state alone; the same state always gives the same decision."""
     results = dict(progress.results)
     services = {service.name: service for service in stage.services}
+    # Detached steps that have begun: nobody waits for them any more.
+    background = {step.name for step in stage.steps if step.detach and step.name in progress.running}
     waiting = [
         step
         for step in (*stage.services, *stage.steps)
@@ -95,7 +98,7 @@ def decide(stage: StageSpec, progress: Progress) -> Decision:
     while moved:  # a skipped step may be what the next one waits for
         moved = False
         for step in tuple(waiting):
-            if _waits(step, services, results, progress):
+            if _waits(step, services, background, results, progress):
                 continue
             moved = True
             waiting.remove(step)
@@ -105,7 +108,7 @@ def decide(stage: StageSpec, progress: Progress) -> Decision:
                 skip.append(results[step.name])
             else:
                 start.append(step)
-    over = all(step.name in results for step in stage.steps)
+    over = all(step.name in results or step.name in background for step in stage.steps)
     return Decision(start=() if over else tuple(start), skip=tuple(skip), steps_over=over)
 
 
@@ -132,7 +135,11 @@ def outcome(stage: StageSpec, progress: Progress, *, interrupted: bool = False) 
 
 
 def _waits(
-    step: StepSpec, services: Mapping[str, StepSpec], results: Mapping[str, StepResult], progress: Progress
+    step: StepSpec,
+    services: Mapping[str, StepSpec],
+    background: Collection[str],
+    results: Mapping[str, StepResult],
+    progress: Progress,
 ) -> bool:
     if progress.cancelled:
         return False
@@ -142,7 +149,7 @@ def _waits(
         needed = list(services.values())
     if not all(_usable(service, results, progress) for service in needed):
         return True
-    return any(name not in results for name in step.depends_on if name not in services)
+    return any(name not in results and name not in services and name not in background for name in step.depends_on)
 
 
 def _usable(service: StepSpec, results: Mapping[str, StepResult], progress: Progress) -> bool:

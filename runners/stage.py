@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from ci.errors import CiError
 from ci.pipeline.script import script
+from ci.pipeline.spec import OnFailure
 from runners import schedule
 from runners.backend import BackendError, Container
 from runners.masking import Masker, mask_patterns
@@ -148,7 +149,7 @@ class StageRun:
             watcher=self,
             log=log,
             masker=Masker(self._patterns),
-            service=step in self.stage.services,
+            service=step.detach or step in self.stage.services,
         )
         started = self._loop.now()
         try:
@@ -219,7 +220,10 @@ class StageRun:
         result = self._result_of_service(running, ended) if service else self._result_of_step(running, ended)
         self._record(result)
         if service and not self._stopping and result.state is State.IGNORED:
-            self._reporter.notice(self.stage, f"service {result.name} {result.reason}, before the steps were over")
+            word = "step" if running.step.detach else "service"
+            self._reporter.notice(self.stage, f"{word} {result.name} {result.reason}, before the steps were over")
+        if result.state is State.FAILED and running.step.failure is OnFailure.FAST:
+            self.cancel(f"{result.name} failed")
         self._advance()
 
     def _record(self, result: StepResult) -> None:

@@ -10,3 +10,4 @@ class OnFailure(StrEnum):
 
     FAIL = "fail"
     IGNORE = "ignore"
+    FAST = "fast"  # ends the Stage at once; drone's word, "cancel" in Woodpecker

@@ -14,7 +14,7 @@ from ci.pipeline.failure import OnFailure
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["OnFailure", "StageSpec", "StepSpec", "VolumeMount"]
+__all__ = ["Clone", "Device", "OnFailure", "StageSpec", "StepSpec", "Tmpfs", "VolumeMount"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,21 +28,51 @@ class VolumeMount:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Device:
+    """A device node of the host, and where the container has it; both absolute."""
+
+    source: str
+    target: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tmpfs:
+    """A file system in memory at `target`; `options` are those of tmpfs(5) after the path of docker's `--tmpfs`."""
+
+    target: str
+    options: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clone:
+    """How the project gets into the workspace. `None`: as the runner does it by itself.
+
+    `settings` are further ones by name, as the pipeline gives them to the clone plugin.
+    """
+
+    disable: bool = False
+    depth: int | None = None
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StepSpec:
     """One container of a Stage: a step, or a service (detached, named in the network, ended with the Stage).
 
-    `commands` empty: the image's own entrypoint and command run, or `entrypoint` instead of both; never commands and
-    entrypoint. `shell` is a path, or a name to be found in the container's PATH. `environment` is complete but for
-    CI_MACHINE, which only a runner knows; where a variable is in `secrets` it is not in `environment`. `depends_on`
-    names steps of the same Stage, already complete (serial pipelines are compiled to a chain), so a scheduler needs
-    nothing else. `run_on_success`/`run_on_failure` are the two halves of `when.status`. `secrets` maps an environment
-    variable to the secret's name.
+    `commands` empty: the image's own entrypoint and command run, or `entrypoint` instead of both, or `arguments`
+    instead of the command; never commands and entrypoint. A `detach`ed step begins in its turn and is then as a
+    service: nobody waits for it, and how it ends means nothing. `shell` is a path, or a name to be found in the
+    container's PATH. `environment` is complete but for CI_MACHINE, which only a runner knows; where a variable is in
+    `secrets` it is not in `environment`. `depends_on` names steps of the same Stage, already complete (serial pipelines
+    are compiled to a chain), so a scheduler needs nothing else. `run_on_success`/`run_on_failure` are the two halves of
+    `when.status`. `secrets` maps an environment variable to the secret's name.
     """
 
     name: str
     image: str
     commands: tuple[str, ...] = ()
     entrypoint: tuple[str, ...] = ()
+    arguments: tuple[str, ...] = ()
     shell: str = "/bin/sh"
     environment: Mapping[str, str] = field(default_factory=dict)
     secrets: Mapping[str, str] = field(default_factory=dict)
@@ -58,6 +88,16 @@ class StepSpec:
     memory: int | None = None  # bytes
     cpus: float | None = None
     ports: tuple[int, ...] = ()  # services: waited for until they accept
+    detach: bool = False
+    pull: str = ""  # always | if-not-exists | never; empty: as the runner likes
+    network_mode: str = ""  # empty: the Stage's network; else host, none or bridge
+    extra_hosts: tuple[tuple[str, str], ...] = ()  # (name, address)
+    dns: tuple[str, ...] = ()
+    dns_search: tuple[str, ...] = ()
+    devices: tuple[Device, ...] = ()
+    tmpfs: tuple[Tmpfs, ...] = ()
+    shm_size: int | None = None  # bytes
+    memory_swap: int | None = None  # bytes, memory and swap together
     line: int = 0  # of the step in the pipeline file, from 1
 
 
@@ -82,4 +122,7 @@ class StageSpec:
     depends_on: tuple[str, ...] = ()  # names of other Stages of the build
     run_on_success: bool = True
     run_on_failure: bool = False
+    clone: Clone = Clone()
+    concurrency: int | None = None  # Stages of this name that run at once, over all builds
+    image_pull_secrets: tuple[str, ...] = ()  # secrets that hold registries' credentials
     labels: Mapping[str, str] = field(default_factory=dict)  # what a runner must have

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ci.pipeline.spec import StageSpec, StepSpec, VolumeMount
+from ci.pipeline.spec import Device, StageSpec, StepSpec, Tmpfs, VolumeMount
 from runners import runfolder
 from runners.backend import BackendError, HostMount
 from runners.engine import RUN_LABEL, EngineBackend
@@ -288,3 +288,30 @@ def test_descriptors_are_given_back(play: Any) -> None:
     before = len(list(Path("/proc/self/fd").iterdir()))
     play(stage(*(step(f"s{number}", "true") for number in range(5))))
     assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+def test_what_a_step_asks_of_its_container(play: Any) -> None:
+    """Hosts, resolver, devices, memory file systems and arguments of the image's entrypoint reach the container."""
+    look = step(
+        "look",
+        "grep 192.0.2.7 /etc/hosts",
+        "cat /etc/resolv.conf",
+        "df -k /dev/shm /scratch",
+        "ls /dev/again",
+        extra_hosts=(("registry.test", "192.0.2.7"),),
+        dns=("192.0.2.53",),
+        dns_search=("example.test",),
+        tmpfs=(Tmpfs(target="/scratch", options=("size=1m",)),),
+        shm_size=2 << 20,
+        devices=(Device(source="/dev/null", target="/dev/again"),),
+    )
+    alone = step("alone", "ls /sys/class/net", network_mode="none", depends_on=("look",))
+    said = StepSpec(name="said", image="busybox", entrypoint=("/bin/echo", "a"), arguments=("b",))
+    result, output = play(stage(look, alone, said))
+    assert result.state is State.PASSED, output
+    assert "registry.test" in output["look"]
+    assert "search example.test" in output["look"]
+    assert " 2048 " in output["look"]
+    assert " 1024 " in output["look"]
+    assert output["alone"].split()[-1] == "lo"
+    assert output["said"] == "a b\n"

@@ -248,3 +248,29 @@ def test_a_long_output_is_read_to_the_end(run: Any, backend: Any, act: Any, repo
     backend.acts = {"a": act(lasts=0, prints=text)}
     run(stage(step("a")))
     assert reporter.output["a"] == text
+
+
+def test_nobody_waits_for_a_detached_step(run: Any, backend: Any, act: Any, reporter: Any) -> None:
+    """It begins in its turn, those that depend on it begin with it, and it is ended after the last step."""
+    backend.acts = {"a": act(lasts=1), "watch": act(lasts=100), "b": act(lasts=2)}
+    result = run(stage(step("a"), step("watch", "a", detach=True), step("b", "watch")))
+    assert result.state is State.PASSED
+    assert states(result) == {"a": "passed", "watch": "passed", "b": "passed"}
+    assert "1 b started" in reporter.events
+
+
+def test_how_a_detached_step_ends_means_nothing(run: Any, backend: Any, act: Any) -> None:
+    """Its exit code is told, and the Stage passes."""
+    backend.acts = {"watch": act(lasts=1, code=3), "b": act(lasts=2)}
+    result = run(stage(step("watch", detach=True), step("b", "watch")))
+    assert result.state is State.PASSED
+    assert states(result)["watch"] == "ignored"
+
+
+def test_a_failure_that_ends_the_stage_at_once(run: Any, backend: Any, act: Any) -> None:
+    """With `failure: fast` the steps beside the failed one are killed, and none starts after it."""
+    backend.acts = {"a": act(lasts=1, code=1), "b": act(lasts=50)}
+    result = run(stage(step("a", failure=OnFailure.FAST), step("b"), step("c", "b", run_on_failure=True)))
+    assert result.state is State.FAILED
+    assert result.finished == 1
+    assert states(result) == {"a": "failed", "b": "cancelled", "c": "skipped"}

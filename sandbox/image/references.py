@@ -37,7 +37,7 @@ class ReferenceStore:
 
     def _path(self, reference: Reference) -> Path:
         last = f"@{reference.digest}" if reference.digest else f":{reference.tag}"
-        return self._root / reference.domain / reference.path / last
+        return self._root / f"{reference.domain}/{reference.path}/{last}"
 
     def get(self, reference: Reference) -> Target | None:
         """What the reference stands for; by digest, any name of that repository for that manifest will do."""

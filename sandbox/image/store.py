@@ -75,25 +75,26 @@ class ImageStore:
     # -- reading
     # ---------------------------------------------------------------------------------------------------------
 
-    def get(self, name: str) -> Image:
-        """The image of a reference, `name@digest`, id or beginning of an id.
+    def get(self, name: str, *, named: bool = True) -> Image:
+        """The image of a reference, `name@digest`, id or beginning of an id; unless `named` without its references,
+        which are found by reading all there are.
 
         Raises NotFoundError; ConflictError when several ids begin so; InvalidError when it can be none of these.
         """
-        image = self.find(name)
+        image = self.find(name, named=named)
         if image is None:
             raise NotFoundError(
                 f"no image {name!r}", hint="`sandbox images` lists what there is, `sandbox bootstrap` makes one"
             )
         return image
 
-    def find(self, name: str) -> Image | None:
+    def find(self, name: str, *, named: bool = True) -> Image | None:
         """Like `get`, but `None` when there is none."""
         for _ in range(_ATTEMPTS):
             image_id, manifest_digest = self._resolve(name)
             if image_id is None:
                 return None
-            image = self._load(image_id, manifest_digest, self._names_of(image_id))
+            image = self._load(image_id, manifest_digest, self._names_of(image_id) if named else ())
             if image is not None:
                 return image
         return None

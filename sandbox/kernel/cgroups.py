@@ -20,6 +20,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
+from sandbox.kernel import files
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 
@@ -194,7 +196,7 @@ class Cgroup:
         """
         for controller, directory in self._directories.items():
             if not (born and controller == "unified"):
-                write(f"{directory}/cgroup.procs", str(pid))
+                files.write(f"{directory}/cgroup.procs", str(pid))
 
     def entrances(self) -> tuple[int, ...]:
         """New descriptors through which a process puts itself in (`enter`), whatever rights it has by then.
@@ -314,30 +316,9 @@ def reclaim(hierarchy: Hierarchy, parent: str, alive: Callable[[str], bool]) -> 
 def read(path: str) -> str | None:
     """The text of a small kernel file; `None` when it is not there (any more)."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
+        return files.read(path).decode("utf-8", "replace")
+    except OSError:  # ENODEV where the group was removed meanwhile
         return None
-    try:
-        parts = []
-        while part := os.read(descriptor, 65536):
-            parts.append(part)
-    except OSError:  # ENODEV: the group was removed meanwhile
-        return None
-    finally:
-        os.close(descriptor)
-    return b"".join(parts).decode("utf-8", "replace")
-
-
-def write(path: str, text: str) -> None:
-    """Write a kernel file in one go. Raises `OSError` with the path."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
-    try:
-        os.write(descriptor, text.encode())
-    except OSError as error:
-        error.filename = path
-        raise
-    finally:
-        os.close(descriptor)
 
 
 def number(path: str) -> int | None:
@@ -397,7 +378,7 @@ def _host_uid() -> int:
 
 def _try_write(path: str, text: str) -> bool:
     try:
-        write(path, text)
+        files.write(path, text)
     except OSError:
         return False
     return True

@@ -14,8 +14,8 @@ import os
 from typing import TYPE_CHECKING
 
 from sandbox.errors import InvalidError
-from sandbox.kernel import cgroups
-from sandbox.kernel.cgroups import Cgroup, Hierarchy, Limits, keyed, lacking, number, read, write
+from sandbox.kernel import cgroups, files
+from sandbox.kernel.cgroups import Cgroup, Hierarchy, Limits, keyed, lacking, number, read
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,7 +38,7 @@ class GroupV1(Cgroup):
             if name == "blkio.weight" and not os.path.exists(f"{directory}/{name}"):
                 name = "blkio.bfq.weight"  # since Linux 5.0, where a disk has that scheduler  # noqa: PLW2901
             try:
-                write(f"{directory}/{name}", value)
+                files.write(f"{directory}/{name}", value)
             except FileNotFoundError:
                 if not os.path.isdir(directory):
                     raise
@@ -47,8 +47,8 @@ class GroupV1(Cgroup):
                 if name == "memory.limit_in_bytes" and error.errno == errno.EINVAL and limits.swap is not None:
                     # Memory must never exceed memory plus swap: a raise goes the other way round
                     with contextlib.suppress(OSError):
-                        write(f"{directory}/memory.memsw.limit_in_bytes", str(limits.swap))
-                        write(f"{directory}/{name}", value)
+                        files.write(f"{directory}/memory.memsw.limit_in_bytes", str(limits.swap))
+                        files.write(f"{directory}/{name}", value)
                         continue
                 raise InvalidError(f"the kernel refuses {value!r} for {name}: {error.strerror}") from None
         self.warnings += cgroups.unenforced(missing, cgroups.NOT_BUILT_IN)
@@ -188,5 +188,5 @@ def _inherit_cpuset(place: str, name: str) -> None:
         below = f"{above}/{part}"
         for file in ("cpuset.cpus", "cpuset.mems"):
             if not (read(f"{below}/{file}") or "").strip():
-                write(f"{below}/{file}", (read(f"{above}/{file}") or "").strip())
+                files.write(f"{below}/{file}", (read(f"{above}/{file}") or "").strip())
         above = below

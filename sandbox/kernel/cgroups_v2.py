@@ -12,8 +12,8 @@ import os
 from typing import TYPE_CHECKING
 
 from sandbox.errors import InvalidError
-from sandbox.kernel import cgroups
-from sandbox.kernel.cgroups import Cgroup, Hierarchy, Limits, keyed, lacking, number, read, write
+from sandbox.kernel import cgroups, files
+from sandbox.kernel.cgroups import Cgroup, Hierarchy, Limits, keyed, lacking, number, read
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,7 +31,7 @@ class GroupV2(Cgroup):
             if name == "io.weight" and not os.path.exists(f"{directory}/{name}"):
                 name, value = "io.bfq.weight", str(limits.blkio_weight)  # noqa: PLW2901 - another scheduler's
             try:
-                write(f"{directory}/{name}", value)
+                files.write(f"{directory}/{name}", value)
             except FileNotFoundError:
                 # Where the controller is not enabled `lacking` has said so; of an enabled one this part is optional
                 if name.partition(".")[0] in enabled:
@@ -140,7 +140,7 @@ def enable(top: str, name: str, wanted: frozenset[str]) -> tuple[frozenset[str],
         # One write each: of several in one write all fail when one does
         for controller in sorted((wanted & offered) - enabled):
             try:
-                write(f"{parent}/cgroup.subtree_control", f"+{controller}")
+                files.write(f"{parent}/cgroup.subtree_control", f"+{controller}")
             except OSError as error:
                 busy = error.errno == errno.EBUSY
                 reason = f"{parent} {'has processes of its own' if busy else f'cannot be changed ({error.strerror})'}"

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from sandbox.errors import SandboxError, UnsupportedError
-from sandbox.kernel import mounts, namespaces, vfork
+from sandbox.kernel import files, mounts, namespaces, vfork
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -106,9 +106,9 @@ def write(pid: int, idmap: IdMap, *, setgroups: bool = True) -> None:
     """
     uids, gids = idmap.lines()
     if not setgroups:
-        _write(f"/proc/{pid}/setgroups", "deny")
-    _write(f"/proc/{pid}/gid_map", gids)
-    _write(f"/proc/{pid}/uid_map", uids)
+        files.write(f"/proc/{pid}/setgroups", "deny")
+    files.write(f"/proc/{pid}/gid_map", gids)
+    files.write(f"/proc/{pid}/uid_map", uids)
 
 
 def namespace_fd(idmap: IdMap) -> int:
@@ -170,10 +170,10 @@ def become_root() -> IdMap | None:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
     try:
         if failed & _UID_FAILED:
-            _write("/proc/self/uid_map", f"0 {uid} 1\n")
+            files.write("/proc/self/uid_map", f"0 {uid} 1\n")
         if failed & _GID_FAILED:
-            _write("/proc/self/setgroups", "deny")
-            _write("/proc/self/gid_map", f"0 {gid} 1\n")
+            files.write("/proc/self/setgroups", "deny")
+            files.write("/proc/self/gid_map", f"0 {gid} 1\n")
         mounts.mount(None, "/", None, mounts.Mount.REC | mounts.Mount.PRIVATE)
     except OSError as error:
         raise _forbidden(error) from error
@@ -385,16 +385,4 @@ def _owner(folder: int, number: int) -> str | None:
 
 
 def _read(path: str) -> str:
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    with os.fdopen(descriptor, encoding="utf-8", errors="replace") as file:
-        return file.read()
-
-
-def _write(path: str, text: str) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
-    try:
-        os.write(descriptor, text.encode())
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, path) from None
-    finally:
-        os.close(descriptor)
+    return files.read(path).decode("utf-8", "replace")

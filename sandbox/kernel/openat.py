@@ -5,9 +5,9 @@ Called by `paths`, `removal` and `pty`; others resolve paths with `paths.Root`. 
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
+import struct
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,6 @@ from sandbox.kernel.syscalls import encode, syscall
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import ClassVar
 
     from sandbox.kernel.syscalls import StrPath
 
@@ -30,19 +29,15 @@ DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 RETRIES = 1024  # EAGAIN: a rename anywhere on the system while ".." was resolved
 
 
-class _How(ctypes.Structure):
-    """`struct open_how` of linux/openat2.h."""
-
-    _fields_: ClassVar = [("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64)]
+_HOW = struct.Struct("=QQQ")  # `struct open_how` of linux/openat2.h: flags, mode, resolve
 
 
 def openat2(dirfd: int, path: StrPath, flags: int, mode: int = 0, *, resolve: int) -> int:
     """openat2(2), close-on-exec, made again on EAGAIN (a bounded number of times). Raises `OSError` at path."""
-    how = _How(flags=flags | os.O_CLOEXEC, mode=mode, resolve=resolve)
-    name, size = encode(path), ctypes.sizeof(how)
+    how, name = _HOW.pack(flags | os.O_CLOEXEC, mode, resolve), encode(path)
     for _ in range(RETRIES):
         try:
-            return syscall("openat2", dirfd, name, ctypes.byref(how), size, path=path)
+            return syscall("openat2", dirfd, name, how, _HOW.size, path=path)
         except BlockingIOError:
             continue
     raise OSError(errno.EAGAIN, "the tree keeps changing", path)

@@ -14,6 +14,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from sandbox.errors import InvalidError, LimitError
@@ -92,6 +93,17 @@ class Root:
         to mount on, since opening it to write would copy it up in an overlay. Raises `InvalidError` for anything else
         that is there already, without opening it.
         """
+        with suppress(FileNotFoundError):
+            found = self.open(path, os.O_PATH)
+            try:
+                _require_regular(found, path)
+                if flags == os.O_PATH:
+                    found, taken = -1, found
+                    return taken
+                return reopen(found, flags)
+            finally:
+                if found >= 0:
+                    os.close(found)
         for _ in range(RETRIES):
             with _Walk(self, path) as walk:
                 while walk.step():

@@ -31,7 +31,7 @@ def create(home: Path, images: ImageStore, containers: Containers, spec: Contain
     if spec.shared.uts and not spec.hostname:
         spec = spec._replace(hostname=os.uname().nodename)
     with images.hold():
-        image = images.get(spec.image)
+        image = images.get(spec.image, named=False)
         random = os.urandom(40)
         identifier, name = naming.identifier(random[:32]), spec.name or naming.name(random[32:])
         if not _has_volumes(spec, image):
@@ -45,7 +45,7 @@ def create(home: Path, images: ImageStore, containers: Containers, spec: Contain
 
 def preview(images: ImageStore, spec: ContainerSpec) -> ContainerConfig:
     """What `create` would make, for a plan; nothing is made."""
-    image = images.get(spec.image)
+    image = images.get(spec.image, named=False)
     if _has_volumes(spec, image):
         from sandbox.runtime.volumes import named  # noqa: PLC0415  (few containers have any)
 

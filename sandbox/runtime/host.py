@@ -20,7 +20,7 @@ import stat
 from typing import TYPE_CHECKING
 
 from sandbox.errors import ConflictError, InvalidError, NotFoundError, SandboxError, UnsupportedError
-from sandbox.kernel import cgroups, credentials, idmap, mounts, namespaces, process, vfork
+from sandbox.kernel import credentials, files, idmap, mounts, namespaces, process, vfork
 from sandbox.kernel.cgroups import Cgroup
 from sandbox.kernel.mounts import Attr
 from sandbox.kernel.namespaces import Flags
@@ -313,7 +313,7 @@ class Host:
     def _set_oom_score(self, operation: op.SetOomScore) -> None:
         def set_it() -> None:
             try:
-                cgroups.write(f"/proc/{self.pid}/oom_score_adj", str(operation.adjustment))
+                files.write(f"/proc/{self.pid}/oom_score_adj", str(operation.adjustment))
             except OSError as error:
                 reason = (error.strerror or "").lower()
                 self.warnings.append(f"oom_score_adj {operation.adjustment} is not set: {reason}")
@@ -356,11 +356,7 @@ class Host:
 
 
 def _write_file(_: Host, operation: op.WriteFile) -> None:
-    descriptor = os.open(operation.path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
-    try:
-        os.write(descriptor, operation.text.encode())
-    finally:
-        os.close(descriptor)
+    files.create(operation.path, operation.text)
 
 
 def _mount_scratch(_: Host, operation: op.MountScratch) -> None:

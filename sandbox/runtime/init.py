@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from typing import Any, NoReturn
 
+_EMPTY = "empty"  # the key of what masks directories
 _ACCOUNT_FILE_LIMIT = 4 << 20  # bytes of /etc/passwd or /etc/group
 
 
@@ -129,6 +130,16 @@ def _prepare_filesystem(init: Init, operation: op.PrepareFilesystem) -> None:
     init.mounts[operation.key] = mounts.fs_mount(operation.fstype, dict(operation.options), attributes=attributes)
 
 
+def _furnish_filesystem(init: Init, operation: op.FurnishFilesystem) -> None:
+    inside = init.mounts[operation.key]
+    for name in operation.directories:
+        os.mkdir(name, 0o755, dir_fd=inside)
+    for name in operation.files:
+        os.mknod(name, stat.S_IFREG | 0o644, dir_fd=inside)
+    for source, name in operation.links:
+        os.symlink(source, name, dir_fd=inside)
+
+
 def _attach_root(init: Init, _: op.AttachRoot) -> None:
     mounts.move_mount(init.mounts["root"], init.place)
     init.root = paths.Root(init.mounts["root"])
@@ -171,13 +182,6 @@ def _fill_volume(init: Init, operation: op.FillVolume) -> None:
     filling.fill(init.beneath(), operation.target, init.mounts[operation.key])
 
 
-def _link_devices(init: Init, operation: op.LinkDevices) -> None:
-    device_directory = init.beneath().open("/dev", os.O_PATH | os.O_DIRECTORY)
-    for source, target in operation.links:
-        os.symlink(source, target.removeprefix("/dev/"), dir_fd=device_directory)
-    os.close(device_directory)
-
-
 def _open_terminal(init: Init, _: op.OpenTerminal) -> None:
     slave = open_terminal(init)
     # The slave by its descriptor, not by its name: a process that shares the devpts could swap the name
@@ -215,14 +219,15 @@ def _mask_path(init: Init, operation: op.MaskPath) -> None:
         target = root.open(operation.path, os.O_PATH | os.O_NOFOLLOW)
     except OSError:
         return  # this kernel does not have it
-    if stat.S_ISDIR(os.fstat(target).st_mode):
-        cover = mounts.fs_mount(
-            "tmpfs", {"size": "0", "mode": "755"}, attributes=Attr.RDONLY | Attr.NOSUID | Attr.NODEV | Attr.NOEXEC
-        )
-    else:
-        cover = mounts.open_tree("", dirfd=init.mounts["dev/null"], clone=True)
-    mounts.move_mount(cover, target)
-    os.close(cover)
+    key = _EMPTY if stat.S_ISDIR(os.fstat(target).st_mode) else "dev/null"
+    if key in init.mounts:
+        cover = mounts.open_tree("", dirfd=init.mounts[key], clone=True)
+        mounts.move_mount(cover, target)
+        os.close(cover)
+    else:  # once attached it can be copied
+        safe = Attr.RDONLY | Attr.NOSUID | Attr.NODEV | Attr.NOEXEC
+        init.mounts[key] = mounts.fs_mount("tmpfs", {"size": "0", "mode": "755"}, attributes=safe)
+        mounts.move_mount(init.mounts[key], target)
     os.close(target)
 
 
@@ -385,15 +390,11 @@ def command(argv: Sequence[str], environment: dict[str, str]) -> Command:
     candidates = [name] if "/" in name else [f"{directory or '.'}/{name}" for directory in directories]
     denied = False
     for candidate in candidates:
-        try:
-            mode = os.stat(candidate).st_mode
-        except OSError as error:
-            denied = denied or error.errno == errno.EACCES
-            continue
-        if stat.S_ISREG(mode) and os.access(candidate, os.X_OK, effective_ids=True):
+        # Asked without an exception for each directory that does not have it.
+        if os.access(candidate, os.X_OK, effective_ids=True) and os.path.isfile(candidate):
             process.set_signal_mask(process.NO_SIGNALS)
             return Command(candidate, list(argv), environment)
-        denied = True
+        denied = denied or _is_denied(candidate)
     if denied:
         raise execution_error(name, PermissionError(errno.EACCES, os.strerror(errno.EACCES)))
     raise SandboxError(
@@ -402,6 +403,15 @@ def command(argv: Sequence[str], environment: dict[str, str]) -> Command:
         reference="command-not-found",
         exit_code=127,
     )
+
+
+def _is_denied(path: str) -> bool:
+    """Of a path that cannot be executed: whether there is something."""
+    try:
+        os.stat(path)
+    except OSError as error:
+        return error.errno == errno.EACCES
+    return True
 
 
 def execution_error(name: str, error: OSError) -> SandboxError:
@@ -432,10 +442,10 @@ _ACTIONS: dict[type, Callable[[Init, Any], Command | None]] = {
     op.SetHostname: _set_hostname,
     op.HoldPlace: _hold_place,
     op.PrepareFilesystem: _prepare_filesystem,
+    op.FurnishFilesystem: _furnish_filesystem,
     op.AttachRoot: _attach_root,
     op.PlaceMount: _place_mount,
     op.FillVolume: _fill_volume,
-    op.LinkDevices: _link_devices,
     op.OpenTerminal: _open_terminal,
     op.ConfigureNetwork: _configure_network,
     op.PivotRoot: _pivot_root,

@@ -196,6 +196,17 @@ class PrepareFilesystem(NamedTuple):
     attributes: tuple[str, ...]  # names of mounts.Attr
 
 
+class FurnishFilesystem(NamedTuple):
+    """Directories and empty files to mount on, and `links` (what is in them, name), in a file system that nobody else
+    has seen yet.
+    """
+
+    key: str
+    directories: tuple[str, ...]
+    files: tuple[str, ...]
+    links: tuple[tuple[str, str], ...]
+
+
 class AttachRoot(NamedTuple):
     """The overlay at the place that is held for it."""
 
@@ -215,12 +226,6 @@ class FillVolume(NamedTuple):
 
     key: str
     target: str
-
-
-class LinkDevices(NamedTuple):
-    """/dev/fd, /dev/stdin, /dev/stdout, /dev/stderr and /dev/ptmx."""
-
-    links: tuple[tuple[str, str], ...]
 
 
 class OpenTerminal(NamedTuple):
@@ -324,10 +329,10 @@ InitOperation = (
     | SetHostname
     | HoldPlace
     | PrepareFilesystem
+    | FurnishFilesystem
     | AttachRoot
     | PlaceMount
     | FillVolume
-    | LinkDevices
     | OpenTerminal
     | ConfigureNetwork
     | PivotRoot

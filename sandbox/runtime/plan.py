@@ -28,11 +28,11 @@ if TYPE_CHECKING:
 
 DEVICES = {"null": (1, 3), "zero": (1, 5), "full": (1, 7), "random": (1, 8), "urandom": (1, 9), "tty": (5, 0)}
 LINKS = (
-    ("/proc/self/fd", "/dev/fd"),
-    ("/proc/self/fd/0", "/dev/stdin"),
-    ("/proc/self/fd/1", "/dev/stdout"),
-    ("/proc/self/fd/2", "/dev/stderr"),
-    ("pts/ptmx", "/dev/ptmx"),
+    ("/proc/self/fd", "fd"),
+    ("/proc/self/fd/0", "stdin"),
+    ("/proc/self/fd/1", "stdout"),
+    ("/proc/self/fd/2", "stderr"),
+    ("pts/ptmx", "ptmx"),
 )
 MASKED_PATHS = (
     "/proc/acpi",
@@ -209,6 +209,7 @@ def _init(config: ContainerConfig, facts: Facts) -> Iterator[op.InitOperation]:
         yield op.SetHostname(config.hostname, config.spec.domainname)
     for target, filesystem in filesystems:
         yield op.PrepareFilesystem(target, *filesystem)
+    yield op.FurnishFilesystem("/dev", ("pts", "shm", "mqueue"), tuple(DEVICES), LINKS)
     yield op.AttachRoot()
     if facts.own_network:
         yield op.ConfigureNetwork(facts.attachments)
@@ -301,7 +302,6 @@ def _system_mounts(facts: Facts, filesystems: set[str], spec: ContainerSpec) -> 
         yield op.PlaceMount(f"dev/{name}", f"/dev/{name}", directory=False)
     for index, device in enumerate(spec.devices):
         yield op.PlaceMount(f"device/{index}", device.target, directory=False)
-    yield op.LinkDevices(LINKS)
     yield op.PlaceMount("/sys" if facts.system == "own" else "sys", "/sys", directory=True)
     if "/sys/fs/cgroup" in filesystems:
         yield op.PlaceMount("/sys/fs/cgroup", "/sys/fs/cgroup", directory=True)

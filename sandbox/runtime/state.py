@@ -21,7 +21,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sandbox.errors import ConflictError, InvalidError, NotFoundError
-from sandbox.kernel import paths
+from sandbox.kernel import files, paths
 from sandbox.runtime.config import ContainerConfig
 
 if TYPE_CHECKING:
@@ -95,18 +95,19 @@ class ContainerFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.id = path.name
+        self._place = str(path)
 
     def config(self) -> ContainerConfig:
         """What it was created as; NotFoundError once it is removed, or where a power loss has left an empty file."""
         try:
-            return ContainerConfig.from_json(json.loads((self.path / "config.json").read_bytes()))
+            return ContainerConfig.from_json(json.loads(files.read(f"{self._place}/config.json")))
         except (FileNotFoundError, ValueError):
             raise self._missing() from None
 
     def state(self) -> State:
         """What the last writer knew; `Containers.state` corrects it where that writer is dead."""
         try:
-            return State.from_json(json.loads((self.path / "state.json").read_bytes()))
+            return State.from_json(json.loads(files.read(f"{self._place}/state.json")))
         except FileNotFoundError:
             return State()
         except ValueError:  # written just before the machine lost its power
@@ -114,19 +115,15 @@ class ContainerFolder:
 
     def replace_config(self, config: ContainerConfig) -> None:
         """Replace `config.json` as a whole; the caller holds `Containers.alone`."""
-        part = self.path / "config.json.part"
-        part.write_text(json.dumps(config.to_json()))
-        part.rename(self.path / "config.json")
+        files.replace(f"{self._place}/config.json", json.dumps(config.to_json()))
 
     def write_config(self, config: ContainerConfig) -> None:
         """Write `config.json`, before the folder has its name."""
-        (self.path / "config.json").write_text(json.dumps(config.to_json()))
+        files.create(f"{self._place}/config.json", json.dumps(config.to_json()))
 
     def write_state(self, state: State) -> None:
         """Replace `state.json`; the caller holds the lock."""
-        part = self.path / "state.json.part"
-        part.write_text(json.dumps(state.to_json()))
-        part.rename(self.path / "state.json")
+        files.replace(f"{self._place}/state.json", json.dumps(state.to_json()))
 
     def is_pristine(self) -> bool:
         """Whether nothing was added to what `Containers.add` made."""

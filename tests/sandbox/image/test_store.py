@@ -150,6 +150,16 @@ def test_get_by_everything(store: ImageStore) -> None:
         store.get("No Such")
 
 
+def test_get_without_names_reads_no_others(store: ImageStore) -> None:
+    """A start needs the image alone: a damaged name elsewhere does not hold it up."""
+    image = make(store, "app:1")
+    (store.images / "references" / "docker.io" / "library" / "other").mkdir()
+    (store.images / "references" / "docker.io" / "library" / "other" / ":1").symlink_to("damaged")
+    assert store.get("app:1", named=False) == image._replace(references=())
+    with pytest.raises(SandboxError, match="damaged reference"):
+        store.get("app:1")
+
+
 def test_ambiguous_ids(store: ImageStore) -> None:
     """Two images of one beginning: an error that names them; a longer beginning decides."""
     by_start: dict[str, list[Image]] = {}

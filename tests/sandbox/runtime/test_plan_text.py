@@ -40,7 +40,10 @@ TWO = (IdRange(0, 1000, 1), IdRange(1, 100000, 65536))
             op.PrepareFilesystem("/t", "tmpfs", (("mode", "755"), ("ro", None)), ("NOSUID", "NODEV")),
             "prepare-filesystem key=/t fstype=tmpfs options=mode=755,ro attributes=NOSUID,NODEV",
         ),
-        (op.LinkDevices((("pts/ptmx", "/dev/ptmx"),)), "link-devices links=/dev/ptmx->pts/ptmx"),
+        (
+            op.FurnishFilesystem("/dev", ("pts",), ("null",), (("pts/ptmx", "ptmx"),)),
+            "furnish-filesystem key=/dev directories=pts files=null links=ptmx->pts/ptmx",
+        ),
         (op.InstallSeccomp('{"a": 1}', frozenset()), "install-seccomp profile=own:8-bytes capabilities=none"),
         (op.Execute(("sh", "-c", "a b"), ("A=1", "B=x y")), "execute argv=\"sh -c 'a b'\" environment=\"A=1 'B=x y'\""),
         (

@@ -41,6 +41,7 @@ def event(
     directory: Path,
     *,
     kind: EventKind = EventKind.PUSH,
+    tag: str = "",
     user: str = "",
     created: int = 0,
     platform: str = "linux/amd64",
@@ -48,20 +49,22 @@ def event(
     """The event that a build of `directory`, as it is now, answers to.
 
     `user` is the author where git knows none. For a pull request, HEAD's branch is the source and the remote's default
-    branch the target. Raises CiError for a repository that libgit2 cannot read, and for `tag` where no tag is at HEAD.
+    branch the target. `tag` is that of a tag or release, by default one at HEAD. Raises CiError for a repository that
+    libgit2 cannot read, and where a tag is wanted and none is at HEAD.
     """
     with _no_owner_check() as pygit2:
         found = pygit2.discover_repository(str(directory))
         if not found:
             return Event(
                 kind=kind,
+                tag=tag,
                 author=user,
                 repository=f"{LOCAL_OWNER}/{directory.resolve().name or 'root'}",
                 created=created,
                 platform=platform,
             )
         try:
-            return _Facts(pygit2, pygit2.Repository(found)).event(kind, user, created, platform)
+            return _Facts(pygit2, pygit2.Repository(found)).event(kind, tag, user, created, platform)
         except (pygit2.GitError, KeyError, OSError, ValueError) as error:
             hint = "is it damaged, or of a format that libgit2 does not know?"
             raise CiError(
@@ -102,11 +105,12 @@ class _Facts:
         self.repository = repository
         self.commit = None if repository.head_is_unborn else repository.head.peel(pygit2.Commit)
 
-    def event(self, kind: EventKind, user: str, created: int, platform: str) -> Event:
+    def event(self, kind: EventKind, tag: str, user: str, created: int, platform: str) -> Event:
         branch, default_branch = self._branch(), self._default_branch()
-        tag = self._tag() if kind is EventKind.TAG else ""
-        if kind is EventKind.TAG and not tag:
-            raise CiError("no tag is at HEAD", hint="make one, or choose another event", reference="no-tag")
+        of_a_tag = kind in {EventKind.TAG, EventKind.RELEASE}
+        tag = (tag or self._tag()) if of_a_tag else ""
+        if of_a_tag and not tag:
+            raise CiError("no tag is at HEAD", hint="name one (--tag), or choose another event", reference="no-tag")
         pull_request = kind is EventKind.PULL_REQUEST
         uncommitted = self._uncommitted()
         author, email = self._author(user)

@@ -54,7 +54,10 @@ _PIPE_SIZE = 1 << 20  # a step that prints a lot runs ahead instead of waiting f
 
 
 class EngineBackend:
-    """Makes containers in `engine` for the run that `folder` belongs to. `progress` gets lines about image work."""
+    """Makes containers in `engine` for the run that `folder` belongs to. `progress` gets lines about image work.
+
+    `network` is used by all Stages in place of one of their own: none, host, or the name of one that is there.
+    """
 
     def __init__(
         self,
@@ -63,8 +66,10 @@ class EngineBackend:
         *,
         sources: Callable[[], Sources],
         progress: Callable[[str], None] = lambda _: None,
+        network: str = "",
     ) -> None:
         self.engine = engine
+        self.network = network
         self.folder = folder
         self._sources = sources
         self._progress = progress
@@ -79,7 +84,7 @@ class EngineBackend:
     @property
     def has_networks(self) -> bool:
         """Whether Stages get a network of their own."""
-        return self._rootful
+        return self._rootful and self.network not in {"host", "none"}
 
     def warn(self, text: str) -> None:
         """Remember a sentence."""
@@ -127,14 +132,16 @@ class EngineStage:
         self._names: set[str] = set()
         self.name = NETWORK_PREFIX + os.urandom(4).hex()
         self._path = backend.folder.path / self.name
-        self._network = "host"
+        self._network = backend.network or "host"
+        self._is_ours = False
         try:
             self._path.mkdir(mode=0o700)
             for volume in stage.volumes:
                 (self._path / "volumes" / volume).mkdir(mode=0o755, parents=True)
-            if backend.has_networks:
+            if backend.has_networks and not backend.network:
                 backend.engine.networks.create(self.name, labels={RUN_LABEL: backend.folder.name})
                 self._network = self.name
+                self._is_ours = True
         except (SandboxError, OSError) as error:
             self.finish()
             raise _converted(error) from error
@@ -170,9 +177,9 @@ class EngineStage:
         """Containers, network, volumes; what fails stays for `reclaim`."""
         for handle in self._handles:
             handle.close()
-        if self._network != "host":
+        if self._is_ours:
             _remove_network(self._backend.engine, self.name)
-            self._network = "host"
+            self._is_ours = False
         _remove_folder(self._path)
 
     def _spec(self, container: Container) -> ContainerSpec:

@@ -48,13 +48,14 @@ def build(order: Order, interrupts: Interrupts, *, started: float) -> int:
         project=order.project,
         filename=order.filename,
         environment=os.environ,
+        pull=order.pull,
         progress=_say,
     )
     engine, loop = Engine(home), Loop()
     try:
         with RunFolder(home) as folder:
             sources = lambda: images.sources(home, order.project, os.environ)  # noqa: E731
-            backend = EngineBackend(engine, folder, sources=sources, progress=_say)
+            backend = EngineBackend(engine, folder, sources=sources, progress=_say, network=order.network)
             backend.reclaim()
             if not backend.has_networks:
                 order = _on_the_hosts_network(order)
@@ -111,10 +112,10 @@ class _Run:
         return StageInput(
             workspace=lambda: self._workspaces.make(stage),
             release=lambda: self._workspaces.release(stage),
-            mounts=self._workspaces.mounts,
+            mounts=(*self._workspaces.mounts, *order.mounts),
             environment=order.environment,
             secrets=order.secrets,
-            excluded=order.selection.excluded,
+            excluded=order.selection.left_out(stage),
         )
 
     def _interrupted(self) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from contextlib import ExitStack
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from ci.errors import CiError
@@ -25,6 +26,14 @@ if TYPE_CHECKING:
 IMAGES_FILE = "images.toml"
 
 
+class Pull(StrEnum):
+    """When an image is made."""
+
+    MISSING = "missing"  # where it is not here, or was made here and is described differently now
+    ALWAYS = "always"  # also where it is here, if somebody says how
+    NEVER = "never"
+
+
 def prepare(
     wanted: Mapping[str, StepSpec],
     *,
@@ -32,6 +41,7 @@ def prepare(
     project: Path,
     filename: str,
     environment: Mapping[str, str],
+    pull: Pull,
     progress: Callable[[str], None],
 ) -> None:
     """Make what is missing of `wanted` (images by name, with a step that wants each), and what was made here but is
@@ -41,23 +51,23 @@ def prepare(
     here can make, SandboxError where making fails.
     """
     missing = [name for name in wanted if ImageStore(home).find(name) is None]
-    if not missing and not any(path.exists() for path in paths(home, project, environment)):
+    if pull is Pull.NEVER and missing:
+        raise _unknown(missing, wanted, filename, "and --pull never makes none")
+    if pull is Pull.NEVER or (
+        pull is Pull.MISSING and not missing and not any(path.exists() for path in paths(home, project, environment))
+    ):
         become_root()
         return
     found = sources(home, project, environment)
-    missing += [name for name in wanted if name not in missing and _is_stale(name, found, home)]
+    outdated = _has_source if pull is Pull.ALWAYS else _is_stale
+    missing += [name for name in wanted if name not in missing and outdated(name, found, home)]
     if not missing:
         become_root()
         return
     makers = {name: found.find(name) for name in missing}
     unknown = [name for name, source in makers.items() if source is None]
     if unknown:
-        places = "; ".join(f"{filename}:{wanted[name].line}: no image {name!r}" for name in unknown)
-        raise CiError(
-            f"{places}, and nothing here makes it",
-            hint=f"describe it in {IMAGES_FILE}, or use busybox or debian:<suite>",
-            reference="no-such-image",
-        )
+        raise _unknown(unknown, wanted, filename, "and nothing here makes it")
     _make([source for source in makers.values() if source is not None], home, progress)
 
 
@@ -73,6 +83,16 @@ def paths(home: Path, project: Path, environment: Mapping[str, str]) -> tuple[Pa
     from sandbox.image.sources import search_paths  # noqa: PLC0415
 
     return (project / IMAGES_FILE, *search_paths(environment, home))
+
+
+def _unknown(names: list[str], wanted: Mapping[str, StepSpec], filename: str, why: str) -> CiError:
+    places = "; ".join(f"{filename}:{wanted[name].line}: no image {name!r}" for name in names)
+    hint = f"describe it in {IMAGES_FILE}, or use busybox or debian:<suite>"
+    return CiError(f"{places}, {why}", hint=hint, reference="no-such-image")
+
+
+def _has_source(name: str, found: Sources, home: Path) -> bool:  # noqa: ARG001  (asked as `_is_stale` is)
+    return found.find(name) is not None
 
 
 def _is_stale(name: str, found: Sources, home: Path) -> bool:

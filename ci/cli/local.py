@@ -10,20 +10,22 @@ from __future__ import annotations
 import os
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ci.cli import playing
 from ci.cli.interrupts import Interrupts
 from ci.cli.order import Order, Style
-from ci.cli.selection import assignments, require_secrets, require_trust, secrets, select
+from ci.cli.selection import require_secrets, require_trust, select
+from ci.cli.values import assignments, secrets, variables
 from ci.errors import CiError
-from ci.pipeline.event import EventKind
+from ci.pipeline.event import platform
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
     from ci.pipeline.event import Event
+    from runners.backend import HostMount
 
 HELP = "build a project in containers on this machine"
 DEFAULT_FILE = ".ci.yml"
@@ -35,19 +37,27 @@ def configure(parser: ArgumentParser) -> None:
     add = parser.add_argument
     add("file", nargs="?", metavar="FILE", help=f"the pipeline ({DEFAULT_FILE}, here or in a folder above)")
     add("--jobs", "-j", type=int, metavar="N", help="stages that run at once (default: twice the processors)")
-    add("--env", "-e", action="append", default=[], metavar="NAME=VALUE", help="a variable for every step")
+    add("--env", "-e", action="append", default=[], metavar="NAME[=VALUE]", help="a variable for every step")
     add("--secret", action="append", default=[], metavar="NAME[=VALUE]", help="a secret; without VALUE that of $NAME")
     add("--secret-file", action="append", default=[], metavar="FILE", help="secrets as lines NAME=VALUE")
-    add("--only", action="append", default=[], metavar="STEP", help="run this step alone (may be repeated)")
-    add("--skip", action="append", default=[], metavar="STEP", help="leave this step or service out")
+    add("--only", action="append", default=[], metavar="STEP", help="run this step or stage alone; a pattern")
+    add("--from", dest="begin", action="append", default=[], metavar="STEP", help="begin here; a pattern")
+    add("--skip", action="append", default=[], metavar="STEP", help="leave this step, service or stage out; a pattern")
     add("--matrix", action="append", default=[], metavar="AXIS=VALUE", help="run the cells with this value only")
-    add("--event", choices=[kind.value for kind in EventKind], default=EventKind.PUSH.value, help="what to play")
-    add("--branch", metavar="NAME", help="the branch to play (default: git's)")
-    add("--trusted", action="store_true", help="allow what reaches out of the containers: privileged, host folders")
+    add(
+        "--trusted",
+        "--privileged-ok",
+        action="store_true",
+        help="allow what reaches out of the containers: privileged, host folders",
+    )
+    add("--volume", "-v", action="append", default=[], metavar="PATH:TARGET[:ro]", help="a path that all steps see")
+    add("--network", default="", metavar="NAME", help="none, host or a network that is there, in place of a new one")
+    add("--pull", choices=("missing", "always", "never"), default="missing", help="when images are made")
     add("--keep", action="store_true", help="keep the workspaces and say where they are")
     add("--quiet", "-q", action="store_true", help="print the output of failed steps only, and the summary")
     add("--no-color", "--no-colour", dest="no_color", action="store_true", help="no colours (also: NO_COLOR=1)")
     add("--json", action="store_true", help="print the summary as JSON; everything else goes to standard error")
+    playing.configure(parser)
 
 
 def run(arguments: Namespace) -> int:
@@ -56,7 +66,6 @@ def run(arguments: Namespace) -> int:
     with Interrupts() as interrupts:
         order = _order(arguments)
         if not order.selection.stages:
-            sys.stderr.write(f"ci-run: nothing to do: the conditions of no stage hold for this {arguments.event}\n")
             return 0
         from ci.cli.building import build  # noqa: PLC0415  (a file with mistakes needs no engine)
 
@@ -80,6 +89,7 @@ def find_file(given: str | None, folder: Path) -> str:
 
 def _order(arguments: Namespace) -> Order:
     """What to build. Everything that can be wrong with the file and the options is found here."""
+    from ci.cli.images import Pull  # noqa: PLC0415
     from ci.cli.lint import read_file  # noqa: PLC0415
     from ci.pipeline.compile import compile_all  # noqa: PLC0415
     from ci.pipeline.diagnostics import Severity, render  # noqa: PLC0415
@@ -88,7 +98,7 @@ def _order(arguments: Namespace) -> Order:
     if arguments.jobs is not None and arguments.jobs < 1:
         raise CiError(f"--jobs: {arguments.jobs} is not a number from 1 on", reference="usage")
     colour = not arguments.no_color and not os.environ.get("NO_COLOR")
-    environment = assignments("--env", arguments.env)
+    environment = variables(arguments.env, os.environ)
     matrix = assignments("--matrix", arguments.matrix)
     given = secrets(arguments.secret, arguments.secret_file, environment=os.environ, read=_read_secrets)
     filename = find_file(arguments.file, Path.cwd())
@@ -100,8 +110,11 @@ def _order(arguments: Namespace) -> Order:
     if not loaded.ok:
         raise CiError(f"{filename} cannot be run", hint="correct the mistakes above", reference="bad-pipeline")
     project = Path(filename).resolve().parent
-    stages = compile_all(loaded.documents, _event(arguments, project), number=1, machine=os.uname().nodename)
-    selection = select(stages, only=arguments.only, skip=arguments.skip, matrix=matrix)
+    event = _event(arguments, project)
+    stages = compile_all(loaded.documents, event, number=1, machine=os.uname().nodename)
+    if not stages:
+        sys.stderr.write(f"ci-run: nothing to do: the conditions of no stage hold for this {event.kind}\n")
+    selection = select(stages, only=arguments.only, begin=arguments.begin, skip=arguments.skip, matrix=matrix)
     require_secrets(selection, given)
     if not arguments.trusted:
         require_trust(selection)
@@ -112,6 +125,9 @@ def _order(arguments: Namespace) -> Order:
         selection=selection,
         environment=environment,
         secrets=given,
+        mounts=volumes(arguments.volume, Path.cwd()),
+        pull=Pull(arguments.pull),
+        network=arguments.network,
         jobs=arguments.jobs or 2 * (os.cpu_count() or 1),
         keep=arguments.keep,
         json=arguments.json,
@@ -121,17 +137,30 @@ def _order(arguments: Namespace) -> Order:
 
 
 def _event(arguments: Namespace, project: Path) -> Event:
-    from ci.git import event  # noqa: PLC0415
-
-    machine = os.uname().machine
-    played = event(
-        project,
-        kind=EventKind(arguments.event),
+    system = os.uname()
+    around = playing.Surroundings(
         user=os.environ.get("USER", ""),
         created=int(time.time()),
-        platform=f"linux/{ {'x86_64': 'amd64', 'aarch64': 'arm64'}.get(machine, machine) }",
+        platform=platform(system.sysname, system.machine),
     )
-    return played if arguments.branch is None else replace(played, branch=arguments.branch, ref="")
+    return playing.play(arguments, project, around)
+
+
+def volumes(given: list[str], folder: Path) -> tuple[HostMount, ...]:
+    """PATH:TARGET[:ro] arguments; a path is relative to `folder`. Raises CiError."""
+    from runners.backend import HostMount  # noqa: PLC0415
+
+    found = []
+    for text in given:
+        source, _, rest = text.partition(":")
+        target, _, option = rest.partition(":")
+        if not source or not target.startswith("/") or option not in ("", "ro", "rw"):
+            raise CiError(f"--volume: {text!r} is not PATH:TARGET or PATH:TARGET:ro", reference="usage")
+        path = (folder / Path(source).expanduser()).resolve()
+        if not path.exists():
+            raise CiError(f"--volume: there is no {path}", reference="usage")
+        found.append(HostMount(source=str(path), target=target, read_only=option == "ro"))
+    return tuple(found)
 
 
 def _read_secrets(filename: str) -> str:

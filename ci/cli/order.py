@@ -9,7 +9,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from ci.cli.images import Pull
     from ci.cli.selection import Selection
+    from runners.backend import HostMount
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,13 +25,19 @@ class Style:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """One local run. `project` is the folder to build, `output` the descriptor for live output, `jobs` at least 1."""
+    """One local run. `project` is the folder to build, `output` the descriptor for live output, `jobs` at least 1.
+
+    `mounts` are seen by every container, `network` is the one they share in place of their Stages' own, or empty.
+    """
 
     filename: str
     project: Path
     selection: Selection
     environment: Mapping[str, str]
     secrets: Mapping[str, str]
+    mounts: tuple[HostMount, ...]
+    pull: Pull
+    network: str
     jobs: int
     keep: bool
     json: bool

@@ -1,39 +1,39 @@
-"""What the options of `ci-run local` choose: Stages and steps, variables, secrets. Pure.
+"""What the options of `ci-run local` choose of a pipeline: Stages and steps. Pure.
 
-Everything that does not fit the pipeline is said before anything runs: a step, a matrix value or a secret that is not
-there is most often a misspelling.
+A pattern (`*`, `?`, `[a-z]`, `{a,b}`) fits a step's name, a Stage's name, which means all of its steps, or both as
+`stage/step`. One that fits nothing is said before anything runs: it is most often a misspelling.
 """
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from ci.errors import CiError
+from ci.pipeline.glob import Glob, GlobError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from ci.pipeline.spec import StageSpec, StepSpec
 
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_SECRET = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
-_ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "\\": "\\", '"': '"', "$": "$", "\n": ""}
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
-    """The Stages to run, and the names of steps and services that are left out of them."""
+    """The Stages to run, and by their numbers the names of steps and services that are left out of them."""
 
     stages: tuple[StageSpec, ...]
-    excluded: frozenset[str] = frozenset()
+    excluded: Mapping[int, frozenset[str]] = field(default_factory=dict)
+
+    def left_out(self, stage: StageSpec) -> frozenset[str]:
+        """The names of what does not run in a Stage."""
+        return self.excluded.get(stage.number, frozenset())
 
     def containers(self) -> Iterator[tuple[StageSpec, StepSpec]]:
         """Every step and service that may run, with its Stage."""
         for stage in self.stages:
             for step in (*stage.services, *stage.steps):
-                if step.name not in self.excluded:
+                if step.name not in self.left_out(stage):
                     yield stage, step
 
     def images(self) -> dict[str, StepSpec]:
@@ -48,25 +48,37 @@ def select(
     stages: Sequence[StageSpec],
     *,
     only: Sequence[str] = (),
+    begin: Sequence[str] = (),
     skip: Sequence[str] = (),
     matrix: Mapping[str, str] | None = None,
 ) -> Selection:
-    """Choose. Stages that nothing is left of are dropped. Raises CiError for names and values that are not there."""
+    """Choose: of the matrix's cells, the steps of `only`, those of `begin` and what comes after them, and not `skip`.
+
+    Stages that nothing is left of are dropped. Raises CiError for patterns and values that fit nothing.
+    """
     chosen = _cells(stages, matrix or {})
-    names = {step.name for stage in chosen for step in stage.steps}
-    services = {service.name for stage in chosen for service in stage.services}
-    for option, given, known in (("--only", only, names), ("--skip", skip, names | services)):
-        for name in given:
-            if name not in known:
-                raise CiError(
-                    f"{option}: no step is called {name!r}", hint=_near(name, known), reference="no-such-step"
-                )
-    excluded = frozenset(skip) | (names - set(only) if only else frozenset())
-    left = tuple(stage for stage in chosen if any(step.name not in excluded for step in stage.steps))
+    wanted = {stage.number: {step.name for step in stage.steps} for stage in chosen}
+    if only:
+        _keep(wanted, _fitting("--only", only, chosen, services=False))
+    if begin:
+        _keep(wanted, _after(_fitting("--from", begin, chosen, services=False), chosen))
+    services: dict[int, set[str]] = {}
+    if skip:
+        found = _fitting("--skip", skip, chosen, services=True)
+        wanted = {number: names - found[number] for number, names in wanted.items()}
+        services = found
+    left = tuple(stage for stage in chosen if wanted[stage.number])
     present = {stage.name for stage in left}
     kept = tuple(
         replace(stage, depends_on=tuple(name for name in stage.depends_on if name in present)) for stage in left
     )
+    excluded = {
+        stage.number: frozenset(
+            {step.name for step in stage.steps if step.name not in wanted[stage.number]}
+            | {service.name for service in stage.services if service.name in services.get(stage.number, ())}
+        )
+        for stage in kept
+    }
     return Selection(stages=kept, excluded=excluded)
 
 
@@ -100,83 +112,61 @@ def require_trust(selection: Selection) -> None:
             )
 
 
-def assignments(option: str, given: Iterable[str], pattern: re.Pattern[str] = _NAME) -> dict[str, str]:
-    """NAME=VALUE arguments, the last of a name counting. Raises CiError."""
-    found = {}
-    for text in given:
-        name, equals, value = text.partition("=")
-        if not equals or not pattern.fullmatch(name):
-            raise CiError(f"{option}: {text!r} is not NAME=VALUE", reference="usage")
-        found[name] = value
+def _keep(wanted: dict[int, set[str]], found: Mapping[int, set[str]]) -> None:
+    for number in wanted:
+        wanted[number] &= found[number]
+
+
+def _fitting(
+    option: str, patterns: Sequence[str], stages: Sequence[StageSpec], *, services: bool
+) -> dict[int, set[str]]:
+    """The steps, and services where asked for, that a pattern at least fits, by the numbers of their Stages."""
+    found: dict[int, set[str]] = {stage.number: set() for stage in stages}
+    for pattern in patterns:
+        fits = _glob(option, pattern)
+        any_fits = False
+        for stage in stages:
+            for step in (*stage.steps, *(stage.services if services else ())):
+                if any(fits(name) for name in (step.name, stage.name, f"{stage.name}/{step.name}")):
+                    found[stage.number].add(step.name)
+                    any_fits = True
+        if not any_fits:
+            known = {step.name for stage in stages for step in (*stage.steps, *(stage.services if services else ()))}
+            titles = {stage.name for stage in stages}
+            known |= titles if len(titles) > 1 else set()
+            raise CiError(
+                f"{option}: no step or stage is called {pattern!r}",
+                hint=_near(pattern, known),
+                reference="no-such-step",
+            )
     return found
 
 
-def secrets(
-    given: Iterable[str], files: Iterable[str], *, environment: Mapping[str, str], read: Callable[[str], str]
-) -> dict[str, str]:
-    """The secrets' values by name: from files, then from NAME=VALUE or NAME (then $NAME), which count more.
-
-    `read` gives a file's text. Raises CiError, which never holds a value.
-    """
-    found: dict[str, str] = {}
-    for file in files:
-        found |= dotenv(read(file), file)
-    for text in given:
-        name, equals, value = text.partition("=")
-        if not _SECRET.fullmatch(name):
-            raise CiError("--secret: the name before the = is malformed", hint="NAME=VALUE, or NAME", reference="usage")
-        if not equals and name not in environment:
-            raise CiError(f"--secret {name}: there is no ${name} in the environment", reference="usage")
-        found[name] = value if equals else environment[name]
-    return found
+def _glob(option: str, pattern: str) -> Callable[[str], bool]:
+    try:
+        return Glob(pattern).matches
+    except GlobError as error:
+        raise CiError(f"{option}: {pattern!r}: {error}", reference="usage") from None
 
 
-def dotenv(text: str, filename: str) -> dict[str, str]:
-    """NAME=VALUE lines, as common .env files have them.
-
-    `export` before the name, comments, empty lines; values bare (a comment after a blank ends them), in single quotes
-    (as they are) or in double quotes (with backslash escapes); quoted ones may go over several lines. Nothing is
-    substituted: a secret with a `$` in it is left alone. Raises CiError with file and line, never with the value.
-    """
-    found: dict[str, str] = {}
-    at = 0
-    text = text.removeprefix("\ufeff").replace("\r\n", "\n")
-    while at < len(text):
-        end = text.find("\n", at)
-        end = len(text) if end < 0 else end
-        line = text[at:end].strip()
-        if line and not line.startswith("#"):
-            number = text.count("\n", 0, at) + 1
-            name, equals, _ = text[at:end].partition("=")
-            name = name.strip().removeprefix("export ").strip()
-            if not equals or not _SECRET.fullmatch(name):
-                raise CiError(f"{filename}:{number}: not a line NAME=VALUE", reference="bad-secret-file")
-            found[name], end = _value(text, text.index("=", at) + 1, end, f"{filename}:{number}")
-        at = end + 1
-    return found
-
-
-def _value(text: str, at: int, end: int, where: str) -> tuple[str, int]:
-    """The value that begins at `at`, and where its (last) line ends."""
-    while text[at:end].startswith((" ", "\t")):
-        at += 1
-    quote = text[at : at + 1]
-    if quote not in ("'", '"'):
-        value = text[at:end]
-        comment = re.search(r"(^|\s)#", value)
-        return (value[: comment.start()] if comment else value).strip(), end
-    characters, position = [], at + 1
-    while position < len(text) and text[position] != quote:
-        character = text[position]
-        if quote == '"' and character == "\\" and position + 1 < len(text):
-            position += 1
-            character = _ESCAPES.get(text[position], "\\" + text[position])
-        characters.append(character)
-        position += 1
-    if position >= len(text):
-        raise CiError(f"{where}: the quote {quote} is not closed", reference="bad-secret-file")
-    end = text.find("\n", position)
-    return "".join(characters), len(text) if end < 0 else end
+def _after(found: Mapping[int, set[str]], stages: Sequence[StageSpec]) -> dict[int, set[str]]:
+    """What was found, with all that waits for it: steps of the same Stage, and whole Stages."""
+    reached = {number: set(names) for number, names in found.items()}
+    touched = {stage.name for stage in stages if found[stage.number]}
+    moved = True
+    while moved:  # documents and steps may be in any order
+        moved = False
+        for stage in stages:
+            names = reached[stage.number]
+            if any(name in touched for name in stage.depends_on) and not found[stage.number]:
+                more = {step.name for step in stage.steps} - names
+            else:
+                more = {step.name for step in stage.steps if names & set(step.depends_on)} - names
+            if more:
+                names |= more
+                touched.add(stage.name)
+                moved = True
+    return reached
 
 
 def _cells(stages: Sequence[StageSpec], matrix: Mapping[str, str]) -> tuple[StageSpec, ...]:

@@ -21,6 +21,7 @@ class EventKind(StrEnum):
     PULL_REQUEST = "pull_request"
     MANUAL = "manual"
     CRON = "cron"
+    RELEASE = "release"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -100,7 +100,7 @@ steps:
     assert "| 1\n" not in done.stdout
     assert "b - skipped: left out\n" in done.stdout
     done = ci_run(pipeline, "--only", "c")
-    assert (done.returncode, done.stderr) == (2, "ci-run: --only: no step is called 'c' (there are: a, b)\n")
+    assert (done.returncode, done.stderr) == (2, "ci-run: --only: no step or stage is called 'c' (there are: a, b)\n")
 
 
 def test_variables_and_secrets_reach_the_steps(

@@ -5,10 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from ci.cli.selection import assignments, dotenv, require_secrets, require_trust, secrets, select
+from ci.cli.selection import require_secrets, require_trust, select
 from ci.errors import CiError
 from ci.pipeline.spec import StageSpec, StepSpec, VolumeMount
 
@@ -43,6 +41,37 @@ def test_skip_leaves_steps_and_services_out() -> None:
     assert [one.name for _, one in chosen.containers()] == ["a"]
 
 
+def test_patterns_fit_steps_and_stages() -> None:
+    """A pattern fits a step, a Stage with all of its steps, or one step of one Stage."""
+    stages = (
+        stage(1, step("unit-a"), step("unit-b"), step("style")),
+        stage(2, step("style"), step("build"), name="pack", services=(step("db"),)),
+    )
+
+    def run(**options: Any) -> list[tuple[int, str]]:
+        return [(one.number, each.name) for one, each in select(stages, **options).containers()]
+
+    assert run(only=["unit-*"]) == [(1, "unit-a"), (1, "unit-b")]
+    assert run(only=["pack"]) == [(2, "db"), (2, "style"), (2, "build")]
+    assert run(only=["*/style"], skip=["pack"]) == [(1, "style")]
+    assert run(skip=["test/style", "{unit-*,db}"]) == [(2, "style"), (2, "build")]
+    with pytest.raises(CiError, match="--only"):
+        select(stages, only=["[a"])
+
+
+def test_a_run_can_begin_in_the_middle() -> None:
+    """--from leaves out what the step waits for, and what it has nothing to do with; later Stages run whole."""
+    stages = (
+        stage(1, step("a"), step("b", depends_on=("a",)), step("x"), step("c", depends_on=("b", "x"))),
+        stage(2, step("d"), name="deploy", depends_on=("test",)),
+        stage(3, step("e"), name="docs"),
+    )
+    chosen = select(stages, begin=["b"])
+    assert [each.name for _, each in chosen.containers()] == ["b", "c", "d"]
+    assert [each.name for _, each in select(stages, begin=["deploy"]).containers()] == ["d"]
+    assert [each.name for _, each in select(stages, begin=["b"], skip=["deploy"]).containers()] == ["b", "c"]
+
+
 def test_a_matrix_value_chooses_cells() -> None:
     """Stages without that axis stay."""
     stages = (
@@ -56,8 +85,8 @@ def test_a_matrix_value_chooses_cells() -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"only": ["buidl"]}, "no step is called 'buidl' (did you mean 'build'?)"),
-        ({"skip": ["zzz"]}, "no step is called 'zzz' (there are: build)"),
+        ({"only": ["buidl"]}, "no step or stage is called 'buidl' (did you mean 'build'?)"),
+        ({"skip": ["zzz"]}, "no step or stage is called 'zzz' (there are: build)"),
         ({"matrix": {"pyhton": "3"}}, "no axis is called 'pyhton' (did you mean 'python'?)"),
         ({"matrix": {"python": "3.1"}}, "python is never '3.1' (did you mean '3.11'?)"),
     ],
@@ -85,67 +114,3 @@ def test_what_reaches_out_has_to_be_allowed(fields: Any) -> None:
     with pytest.raises(CiError, match=r"line 7: a wants .*--trusted"):
         require_trust(select((stage(1, step("a", **fields)),)))
     require_trust(select((stage(1, step("a", volumes=(VolumeMount(name="cache", target="/x"),))),)))
-
-
-def test_assignments_are_read() -> None:
-    """The value may hold anything, and be empty."""
-    assert assignments("--env", ["A=1", "B=x=y z", "C=", "A=2"]) == {"A": "2", "B": "x=y z", "C": ""}
-    for bad in ("A", "=x", "a b=c", "1=2"):
-        with pytest.raises(CiError, match="--env"):
-            assignments("--env", [bad])
-
-
-def test_secrets_come_from_files_arguments_and_the_environment() -> None:
-    """Arguments count more than files; a name alone takes the value of the environment."""
-    found = secrets(
-        ["b=2", "HOME_TOKEN"],
-        ["x.env"],
-        environment={"HOME_TOKEN": "t"},
-        read=lambda _: "a=1\nb=1\n",
-    )
-    assert found == {"a": "1", "b": "2", "HOME_TOKEN": "t"}
-    with pytest.raises(CiError, match=r"there is no \$NONE"):
-        secrets(["NONE"], [], environment={}, read=str)
-
-
-def test_a_malformed_secret_is_not_repeated() -> None:
-    """The message must not hold what may be a secret."""
-    with pytest.raises(CiError) as caught:
-        secrets(["pass word=hunter22"], [], environment={}, read=str)
-    assert "hunter22" not in str(caught.value)
-    with pytest.raises(CiError) as caught:
-        dotenv("A=1\nhunter22\n", ".env")
-    assert str(caught.value) == ".env:2: not a line NAME=VALUE"
-
-
-@pytest.mark.parametrize(
-    ("text", "values"),
-    [
-        ("A=1\n\n# comment\nexport B = two words \r\n", {"A": "1", "B": "two words"}),
-        ("A=x#y # comment\nB=# nothing", {"A": "x#y", "B": ""}),
-        ("A='a\\n$b \"c\" # d' # comment\nB=2", {"A": 'a\\n$b "c" # d', "B": "2"}),
-        ('A="line\\nbreak \\"q\\" \\$x \\z"', {"A": 'line\nbreak "q" $x \\z'}),
-        ("KEY='-----BEGIN-----\nabc\n-----END-----'\nB=2", {"KEY": "-----BEGIN-----\nabc\n-----END-----", "B": "2"}),
-        ("\ufeffA=1", {"A": "1"}),
-        ("A=$B`id`", {"A": "$B`id`"}),
-        ("", {}),
-    ],
-)
-def test_secret_files_are_read(text: str, values: dict[str, str]) -> None:
-    """The common forms of .env files; nothing is substituted or run."""
-    assert dotenv(text, ".env") == values
-
-
-def test_an_open_quote_is_said() -> None:
-    """With the line it begins on, without the value."""
-    with pytest.raises(CiError, match=r"^\.env:2: the quote ' is not closed$"):
-        dotenv("A=1\nB='hunter22\n\n", ".env")
-
-
-@given(st.text())
-def test_any_text_is_read_or_refused(text: str) -> None:
-    """No text makes it fail in another way."""
-    try:
-        dotenv(text, ".env")
-    except CiError:
-        return

@@ -1,0 +1,67 @@
+"""The event that is played: what the options say, over git or a saved webhook."""
+
+from __future__ import annotations
+
+import json
+from argparse import ArgumentParser
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ci.cli import playing
+from ci.errors import CiError
+from ci.pipeline.event import Event, EventKind
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+AROUND = playing.Surroundings(user="me", created=5, platform="linux/arm64")
+
+
+def play(project: Path, *words: str) -> Event:
+    """Play in a folder."""
+    parser = ArgumentParser()
+    playing.configure(parser)
+    return playing.play(parser.parse_args(words), project, AROUND)
+
+
+def test_a_push_is_the_default(tmp_path: Path) -> None:
+    """Of what is there; --branch plays another."""
+    assert play(tmp_path).kind is EventKind.PUSH
+    played = play(tmp_path, "--branch", "release/1")
+    assert (played.full_ref, played.author, played.created) == ("refs/heads/release/1", "me", 5)
+
+
+def test_a_tag_and_a_number_imply_their_event(tmp_path: Path) -> None:
+    """--tag a tag, which need not exist, --pr a pull request."""
+    tagged = play(tmp_path, "--tag", "v9")
+    assert (tagged.kind, tagged.tag, tagged.full_ref) == (EventKind.TAG, "v9", "refs/tags/v9")
+    asked = play(tmp_path, "--pr", "7", "--branch", "main")
+    assert (asked.kind, asked.branch, asked.full_ref) == (EventKind.PULL_REQUEST, "main", "refs/pull/7/head")
+    assert play(tmp_path, "--event", "release", "--tag", "v9").kind is EventKind.RELEASE
+
+
+def test_a_saved_webhook_is_played(tmp_path: Path) -> None:
+    """With the machine's platform; options count more."""
+    file = tmp_path / "hook.json"
+    file.write_text(json.dumps({"ref": "refs/heads/x", "after": "1" * 40}))
+    played = play(tmp_path, "--payload", str(file), "--branch", "y")
+    assert (played.full_ref, played.commit, played.platform) == ("refs/heads/y", "1" * 40, "linux/arm64")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("--tag v1 --pr 1", "--tag and --pr are of different events"),
+        ("--event push --tag v1", "--tag does not go with the event push"),
+        ("--event tag --pr 1", "--pr does not go with the event tag"),
+        ("--pr 0", "--pr: 0 is not a number from 1 on"),
+        ("--event tag --payload {file}", "is of the event push, not tag"),
+    ],
+)
+def test_what_does_not_fit_is_said(tmp_path: Path, words: str, message: str) -> None:
+    """Before anything runs."""
+    file = tmp_path / "hook.json"
+    file.write_text(json.dumps({"ref": "refs/heads/x", "after": "1" * 40}))
+    with pytest.raises(CiError, match=message):
+        play(tmp_path, *words.format(file=file).split())

@@ -21,6 +21,7 @@ from sandbox.errors import ConflictError, SandboxError
 from sandbox.kernel import process, pty
 from sandbox.runtime import control, events, execution, requests, restarting
 from sandbox.runtime import operations as op
+from sandbox.runtime.callers import Callers
 from sandbox.runtime.facts import Allocations, collect
 from sandbox.runtime.host import Host
 from sandbox.runtime.plan import plan as make_plan
@@ -32,10 +33,11 @@ from sandbox.runtime.streams import Part
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from sandbox.kernel.cgroups import Cgroup
+    from sandbox.runtime.callers import Answer
     from sandbox.runtime.config import ContainerConfig
     from sandbox.runtime.health import Monitor
     from sandbox.runtime.spec import Stdio
@@ -79,8 +81,7 @@ class Supervisor:
         self._loop = Part(loop, self._break)
         self._release = release
         self._streams = StandardStreams(self._loop, self._config.spec, stdio, self._folder.path)
-        self._server: socket.socket | None = None
-        self._clients: list[socket.socket] = []  # all are told the end
+        self._callers = Callers(self._loop, self._answer, self._left)
         self._holder: socket.socket | None = None  # who has it frozen for as long as it is there
         self._executions: dict[int, execution.Execution] = {}
         self._allocations: Allocations | None = None
@@ -166,17 +167,17 @@ class Supervisor:
             warnings=(*facts.warnings, *self._host.warnings),
             **self._allocations.address(),
         )
-        first = self._server is None
-        server = self._server = self._server or control.listen(self._folder.path)  # who sees it running can connect
+        first = not self._callers.listening
+        if first:
+            self._callers.listen(self._folder.path)  # who sees it running can connect
         self._begin_checks()
         self._folder.write_state(self._state)
         events.of_container(self.home, self._config, "start")
         self._streams.open(self._host.terminal)
         self._loop.add(self._host.pidfd, self._init_ended)
         if first:
-            self._loop.add(server.fileno(), lambda: self._accept(server))
-            control.send(self._starter, {"event": "started", "pid": self._host.pid, "warnings": self._state.warnings})
-            self._clients.append(self._starter)
+            started = {"event": "started", "pid": self._host.pid, "warnings": self._state.warnings}
+            self._callers.greet(self._starter, started)
 
     def _begin_checks(self) -> None:
         self._health = None
@@ -190,49 +191,24 @@ class Supervisor:
 
     # --- while it runs ---------------------------------------------------------------------------------------------
 
-    def _accept(self, server: socket.socket) -> None:
-        try:
-            connection, _ = server.accept()
-        except OSError:
-            return
-        self._clients.append(connection)
-        self._loop.add(connection.fileno(), lambda: self._serve(connection))
+    def _answer(self, caller: socket.socket, message: dict[str, Any], descriptors: list[int]) -> Answer:
+        handler = requests.HANDLERS.get(message["do"])
+        if handler is not None:
+            return handler(self, message)
+        return self._requests()[message["do"]](caller, message, descriptors)
 
-    def _serve(self, connection: socket.socket) -> None:
-        descriptors: list[int] = []
-        try:
-            received = control.receive(connection)
-            if received is None:
-                self._forget(connection)
-                return
-            message, descriptors = received
-            handler = requests.HANDLERS.get(message["do"])
-            if handler is not None:
-                reply: dict[str, Any] | None = handler(self, message)
-            else:
-                reply = self._requests()[message["do"]](connection, message, descriptors)
-            if reply is not None:
-                control.send(connection, reply)
-        except (SandboxError, OSError, KeyError, TypeError, ValueError) as error:
-            try:
-                control.send(connection, control.error_message(error))
-            except OSError:
-                self._forget(connection)
-
-    def _forget(self, connection: socket.socket) -> None:
-        self._loop.remove(connection.fileno())
-        if connection in self._clients:
-            self._clients.remove(connection)
-        if connection is self._holder:
+    def _left(self, caller: socket.socket) -> bool:
+        """A caller has hung up; whether its connection is still needed."""
+        if caller is self._holder:
             self._holder = None
             requests.unpause(self, {"quietly": True})
         for run in self._executions.values():
-            if run.connection is connection:
+            if run.connection is caller:
                 run.left(self._loop)
-                return
-        connection.close()
+                return True
+        return False
 
-    def _requests(self) -> dict[str, Callable[[socket.socket, dict[str, Any], list[int]], dict[str, Any] | None]]:
+    def _requests(self) -> dict[str, Callable[[socket.socket, dict[str, Any], list[int]], Answer]]:
         return {
             "hold": self._request_hold,
             "wait": self._request_wait,
@@ -282,7 +258,7 @@ class Supervisor:
         finally:
             for descriptor in descriptors:
                 os.close(descriptor)
-        self._clients.remove(connection)  # it waits for another end
+        self._callers.hand_over(connection)  # it waits for another end
 
     def _execute(self, spec: ExecSpec, descriptors: list[int], connection: socket.socket) -> None:
         if self._host is None or self._plan is None:
@@ -462,16 +438,7 @@ class Supervisor:
             # After the state: who cannot connect reads there how it ended.
             (self._folder.path / control.SOCKET_NAME).unlink(missing_ok=True)
         self._let_go()
-        message = {"event": "exited", "code": status.code, "oom": status.oom, "error": status.error}
-        for client in (*self._clients, *self._unaccepted()):
-            with contextlib.suppress(OSError):
-                control.send(client, message)
-            self._loop.remove(client.fileno())
-            client.close()
-        self._clients.clear()
-        if self._server is not None:
-            self._loop.remove(self._server.fileno())
-            self._server.close()
+        self._callers.dismiss({"event": "exited", "code": status.code, "oom": status.oom, "error": status.error})
         if self._host is not None:
             self._host.close(self._release)
 
@@ -481,14 +448,6 @@ class Supervisor:
         # Said in words: a child that is on its way to its own command may still have a copy of the descriptor.
         fcntl.flock(self._lock, fcntl.LOCK_UN)
         os.close(self._lock)
-
-    def _unaccepted(self) -> Iterator[socket.socket]:
-        """Who connected when it was over already; by now nobody else can."""
-        while self._server is not None:
-            try:
-                yield self._server.accept()[0]
-            except OSError:
-                return
 
 
 def _wait(pidfd: int) -> int:

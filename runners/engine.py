@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import re
 import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -244,8 +245,8 @@ class EngineStage:
         return Mount(kind=MountKind.BIND, source=source, target=volume.target, read_only=volume.read_only)
 
     def _container_name(self, step: str) -> str:
-        """`ci-<8 hex>-<step>`, made different where two names of the pipeline differ only in their case."""
-        name = f"{self.name}-{step.lower()}"
+        """`ci-<8 hex>-<step>`, made different where two names of the pipeline become one as host names."""
+        name = f"{self.name}-{_host_name(step)}"
         while name in self._names:
             name += "-"
         self._names.add(name)
@@ -361,7 +362,8 @@ def _enlarge(pipe: int) -> None:
 
 
 def _host_name(step: str) -> str:
-    return step.lower()
+    """A step's name as a host name: drone and Woodpecker allow anything in the first (RFC 1123, 2.1)."""
+    return re.sub(r"[^a-z0-9_.-]+", "-", step.lower()).strip("-._")[:63] or "step"
 
 
 def _converted(error: SandboxError | OSError | BackendError) -> BackendError:

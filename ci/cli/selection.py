@@ -104,6 +104,8 @@ def require_trust(selection: Selection) -> None:
     for _, step in selection.containers():
         what = "privileged" if step.privileged else ""
         what = what or next((f"the host's folder {mount.host}" for mount in step.volumes if mount.host), "")
+        what = what or ("the host's network" if step.network_mode == "host" else "")
+        what = what or next((f"the host's device {device.source}" for device in step.devices), "")
         if what:
             raise CiError(
                 f"line {step.line}: {step.name} wants {what}",

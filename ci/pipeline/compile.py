@@ -4,8 +4,8 @@ Pure: the same document, event and number give the same Stages. Called by `ci-ru
 has found no errors; `CompileError` is left for what only the event can show (a `timeout: ${CI_COMMIT_BRANCH}` that is
 no duration), with the same diagnostics as lint's.
 
-The environment of a step, the later winning: the document's, the `CI_*` variables, the matrix cell's, the step's own. A
-secret and a plain value of one name: the one written nearer to the step wins.
+The environment of a step, the later winning: the document's, the `CI_*` variables (and drone's), the matrix cell's, the
+step's settings and its own. A secret and a plain value of one name: the one written nearer to the step wins.
 """
 
 from __future__ import annotations
@@ -15,16 +15,20 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 from ci.errors import CiError
-from ci.pipeline import conditions, graph, matrix, substitution, values
-from ci.pipeline.document import DEFAULT_SHELL, DEFAULT_WORKSPACE
-from ci.pipeline.spec import StageSpec, StepSpec, VolumeMount
-from ci.pipeline.variables import step_variables, variables
+from ci.pipeline import conditions, graph, matrix, settings, substitution, values
+from ci.pipeline.document import DEFAULT_SHELL
+from ci.pipeline.drone_variables import drone_step_variables, drone_variables
+from ci.pipeline.expression import ExpressionError
+from ci.pipeline.filling import FillError, filled
+from ci.pipeline.source import NOWHERE
+from ci.pipeline.spec import Clone, Device, StageSpec, StepSpec, Tmpfs, VolumeMount
+from ci.pipeline.variables import present, step_variables, variables
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from ci.pipeline.conditions import Outcome
-    from ci.pipeline.document import Document, Mount, SecretUse, Step, Variable
+    from ci.pipeline.document import CloneUse, Condition, Document, Mount, SecretUse, Step, Variable
     from ci.pipeline.event import Event
     from ci.pipeline.source import Position, Text
 
@@ -71,35 +75,90 @@ def compile(
     `number` is the build's (CI_PIPELINE_NUMBER), `first` the number of the first Stage, `machine` the host's name where
     it is known. Raises CompileError; ValueError where the matrix is beyond its limit, which lint reports.
     """
+    rules = document.rules
     stages: list[StageSpec] = []
     for cell in matrix.cells(document.matrix):
-        outcome = conditions.evaluate(document.when, event, cell)
-        if outcome:
-            stage = first + len(stages)
-            shared = variables(
-                event, number=number, workflow=document.title, workflow_number=stage, workspace="", machine=machine
-            )
-            stages.append(_Cell(document, event, cell, shared).stage(stage, outcome))
+        number_here = first + len(stages)
+        shared = variables(
+            event,
+            number=number,
+            workflow=document.title,
+            workflow_number=number_here,
+            workspace="",
+            machine=machine,
+            system=rules.system,
+            ci=rules.ci,
+            event_names=rules.event_names,
+        )
+        drone = drone_variables(
+            event,
+            number=number,
+            stage=document.title,
+            stage_number=number_here,
+            depends_on=[text.value for text in document.depends_on],
+            machine=machine,
+        )
+        if rules.drone_environment:
+            shared = {**shared, **drone}
+        compiled = _Cell(_filled(document, shared, cell), event, cell, shared, drone).stage(number_here)
+        if compiled:
+            stages.append(compiled)
     return tuple(stages)
 
 
-class _Cell:
-    """One document at one matrix cell, being compiled."""
+def _filled(document: Document, shared: Mapping[str, str], cell: Mapping[str, str]) -> Document:
+    """The document with the variables' values in it, where its dialect replaces them in the whole file."""
+    if not document.rules.whole_file or not document.substitutes:
+        return document
+    try:
+        return filled(document, {**shared, **cell}, shared)
+    except FillError as error:
+        raise CompileError(error.text.position, "bad-substitution", error.message) from None
 
-    def __init__(self, document: Document, event: Event, cell: Mapping[str, str], shared: Mapping[str, str]) -> None:
+
+class _Cell:
+    """One document at one matrix cell, being compiled. `drone` are the variables of drone's plugins."""
+
+    def __init__(
+        self,
+        document: Document,
+        event: Event,
+        cell: Mapping[str, str],
+        shared: Mapping[str, str],
+        drone: Mapping[str, str],
+    ) -> None:
         self.document = document
+        self.rules = document.rules
         self.event = event
         self.cell = cell
         # The workspace is itself a variable, and may be written with the others.
-        self.workspace = DEFAULT_WORKSPACE
-        if document.workspace:
-            self.workspace = self._value(document.workspace, {**shared, **cell}, values.directory)
-        self.shared = {**shared, "CI_WORKSPACE": self.workspace}
+        base, path = self._workspace({**shared, **cell})
+        self.workspace = posixpath.join(base, path) if path else base
+        own = {"CI_WORKSPACE": self.workspace}
+        places = {"DRONE_WORKSPACE": self.workspace, "DRONE_WORKSPACE_BASE": base, "DRONE_WORKSPACE_PATH": path}
+        self.drone = {**drone, **present(places)}
+        self.shared = {**shared, **own, **(self.drone if self.rules.drone_environment else {})}
         self.known = {**self.shared, **cell}  # what `${…}` may name outside of steps
 
-    def stage(self, number: int, outcome: Outcome) -> StageSpec:
+    def _workspace(self, known: Mapping[str, str]) -> tuple[str, str]:
+        """Where the project is, in two parts."""
+        document, event = self.document, self.event
+        host = event.remote_url.partition("://")[2].rpartition("@")[2].partition("/")[0].partition(":")[0]
+        base, path = self.rules.base, self.rules.path.format(host=host or "local", repository=event.repository)
+        if document.workspace:
+            base = self._value(document.workspace, known, values.directory)
+            path = path if self.rules.path else ""
+        if document.workspace_path:
+            path = self._value(document.workspace_path, known, values.relative).lstrip("/")
+        return base, posixpath.normpath(path) if path else ""
+
+    def stage(self, number: int) -> StageSpec | None:
+        """The Stage, or None where its `when` does not hold."""
         document = self.document
-        outcomes = {step.name.value: conditions.evaluate(step.when, self.event, self.cell) for step in document.steps}
+        outcome = self._outcome(document.when, runs_on=document.runs_on)
+        if not outcome:
+            return None
+        outcomes = {step.name.value: self._outcome(step.when) for step in document.steps}
         dependencies = self._dependencies(outcomes)
         steps = tuple(
             self._step(step, index, dependencies[step.name.value], outcomes[step.name.value])
@@ -111,7 +170,7 @@ class _Cell:
             services = tuple(
                 self._service(service, index)
                 for index, service in enumerate(document.services, 1)
-                if conditions.evaluate(service.when, self.event, self.cell)
+                if self._outcome(service.when)
             )
         return StageSpec(
             name=document.title,
@@ -126,7 +185,29 @@ class _Cell:
             depends_on=tuple(text.value for text in document.depends_on),
             run_on_success=outcome.on_success,
             run_on_failure=outcome.on_failure,
+            clone=self._clone(document.clone),
+            concurrency=self._optional(document.concurrency, self.known, values.count),
+            image_pull_secrets=tuple(text.value for text in document.image_pull_secrets),
             labels={label.name.value: self._value(label.value, self.known, values.label) for label in document.labels},
+        )
+
+    def _outcome(self, when: Sequence[Condition], runs_on: Sequence[Text] = ()) -> Outcome:
+        """What a `when` says; for a document `runs_on` has the last word about the status."""
+        try:
+            outcome = conditions.evaluate(when, self.event, self.cell, values=self.rules.values, variables=self.known)
+        except ExpressionError as error:
+            position = next((one.evaluate.position for one in when if one.evaluate), NOWHERE)
+            raise CompileError(position, "bad-expression", str(error)) from None
+        if outcome and runs_on:
+            wanted = {text.value for text in runs_on}
+            return conditions.Outcome("success" in wanted, "failure" in wanted)
+        return outcome
+
+    def _clone(self, written: CloneUse) -> Clone:
+        return Clone(
+            disable=written.disable,
+            depth=self._optional(written.depth, self.known, values.count),
+            settings={one.name.value: self._value(one.value, self.known, str) for one in written.settings},
         )
 
     def _dependencies(self, outcomes: Mapping[str, Outcome]) -> dict[str, tuple[str, ...]]:
@@ -159,14 +240,23 @@ class _Cell:
         # The document's secrets are for its steps: a service gets those that it names itself.
         return self._container(service, index, "service", ())
 
+    def _own_variables(self, name: str, index: int, kind: str) -> dict[str, str]:
+        """The variables of one container; plugins know those of drone everywhere."""
+        own = step_variables(name, index, kind)
+        if kind == "plugin" or self.rules.drone_environment:
+            own |= {**self.drone, **drone_step_variables(name, index)}
+        return own | {"CI": self.rules.ci}
+
     def _container(self, step: Step, index: int, kind: str, secrets: Sequence[SecretUse]) -> StepSpec:
-        own = step_variables(step.name.value, index, kind)
+        own = self._own_variables(step.name.value, index, kind)
         known = {**self.known, **own}
         image = step.image if kind == "service" else step.image or self.document.image
         if image is None:
             raise CompileError(step.position, "missing-image", f'"{step.name.value}" has no image')
         environment = self._environment(self.document.environment, known)
         environment |= {**self.shared, **own, **self.cell}
+        for setting in step.settings:
+            environment[setting.variable.value] = settings.encode(setting.value)
         used = {use.variable.value: use.secret.value for use in secrets}
         for variable, value in self._environment(step.environment, known).items():
             environment[variable] = value
@@ -176,7 +266,8 @@ class _Cell:
             name=step.name.value,
             image=self._value(image, known, values.image),
             commands=tuple(text.value for text in step.commands),
-            entrypoint=tuple(self._value(text, known, str) for text in step.entrypoint),
+            entrypoint=() if step.commands else tuple(self._value(text, known, str) for text in step.entrypoint),
+            arguments=() if step.commands else tuple(self._value(text, known, str) for text in step.arguments),
             shell=self._value(step.shell, known, values.shell) if step.shell else DEFAULT_SHELL,
             environment={name: value for name, value in environment.items() if name not in used},
             secrets=used,
@@ -188,6 +279,22 @@ class _Cell:
             memory=self._optional(step.memory, known, values.memory),
             cpus=self._optional(step.cpus, known, values.cpus),
             ports=tuple(self._value(text, known, values.port) for text in step.ports),
+            detach=step.detach,
+            pull=step.pull,
+            network_mode=self._value(step.network_mode, known, values.network_mode) if step.network_mode else "",
+            extra_hosts=tuple(self._value(text, known, values.extra_host) for text in step.extra_hosts),
+            dns=tuple(self._value(text, known, values.address) for text in step.dns),
+            dns_search=tuple(self._value(text, known, str) for text in step.dns_search),
+            devices=tuple(
+                Device(
+                    source=self._value(device.source, known, values.device),
+                    target=self._value(device.target, known, values.device),
+                )
+                for device in step.devices
+            ),
+            tmpfs=tuple(self._tmpfs(text, known) for text in step.tmpfs),
+            shm_size=self._optional(step.shm_size, known, values.size),
+            memory_swap=self._optional(step.memory_swap, known, values.size),
             line=step.position.line,
         )
 
@@ -207,13 +314,17 @@ class _Cell:
             read_only=mount.read_only,
         )
 
+    def _tmpfs(self, text: Text, known: Mapping[str, str]) -> Tmpfs:
+        target, options = self._value(text, known, values.tmpfs)
+        return Tmpfs(target=target, options=options)
+
     def _optional(self, text: Text | None, known: Mapping[str, str], read: Callable[[str], T]) -> T | None:
         return None if text is None else self._value(text, known, read)
 
     def _value(self, text: Text, known: Mapping[str, str], read: Callable[[str], T]) -> T:
         """What was written, with the variables' values in it, as a typed value."""
         try:
-            return read(substitution.expand(text.value, known.get))
+            return read(text.value if self.rules.whole_file else substitution.expand(text.value, known.get))
         except substitution.SubstitutionError as error:
             raise CompileError(text.position, "bad-substitution", error.message) from None
         except values.BadValue as error:

@@ -11,14 +11,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ci.pipeline.failure import OnFailure
+from ci.pipeline.rules import HAKO, Rules
 from ci.pipeline.source import NOWHERE, Position, Text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from ci.pipeline.nodes import Node
+
 DEFAULT_NAME = "default"
 DEFAULT_SHELL = "/bin/sh"
-DEFAULT_WORKSPACE = "/hako/src"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +45,8 @@ class Filter:
 
     include: tuple[Text, ...] = ()
     exclude: tuple[Text, ...] = ()
+    ignore_message: Text | None = None  # of paths: a commit's message with this in it makes it hold
+    on_empty: bool = True  # of paths: what it is where no file changed
     position: Position = NOWHERE
 
 
@@ -50,11 +54,13 @@ class Filter:
 class Condition:
     """One map of a `when`:
 
-    all of its filters must hold. `filters` are by fact (`branch`, …), `matrix` by the axis's name.
+    all of its filters must hold. `filters` are by fact (`branch`, …), `matrix` by the axis's name; `evaluate` is an
+    expression (`expression`).
     """
 
     filters: Mapping[str, Filter]
     matrix: Mapping[str, Filter]
+    evaluate: Text | None = None
     position: Position = NOWHERE
 
 
@@ -88,6 +94,32 @@ class Matrix:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """An input of a plugin: the environment variable `variable` gets `value`, whatever that is (see `settings`)."""
+
+    variable: Text
+    value: Node
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceUse:
+    """The host's device at `source` is at `target` in the container."""
+
+    source: Text
+    target: Text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CloneUse:
+    """How the project is to be fetched; `settings` are those of the clone plugin."""
+
+    disable: bool = False
+    depth: Text | None = None
+    settings: tuple[Variable, ...] = ()
+    position: Position = NOWHERE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
     """A step or a service. `depends_on` None: the key is not there, which is not the same as an empty list."""
 
@@ -95,6 +127,7 @@ class Step:
     image: Text | None = None
     commands: tuple[Text, ...] = ()
     entrypoint: tuple[Text, ...] = ()
+    arguments: tuple[Text, ...] = ()
     shell: Text | None = None
     environment: tuple[Variable, ...] = ()
     secrets: tuple[SecretUse, ...] = ()
@@ -109,6 +142,18 @@ class Step:
     memory: Text | None = None
     cpus: Text | None = None
     ports: tuple[Text, ...] = ()
+    settings: tuple[Setting, ...] = ()
+    optional: tuple[Text, ...] = ()  # those of `depends_on` that need not be there
+    detach: bool = False
+    pull: str = ""
+    network_mode: Text | None = None
+    extra_hosts: tuple[Text, ...] = ()
+    dns: tuple[Text, ...] = ()
+    dns_search: tuple[Text, ...] = ()
+    devices: tuple[DeviceUse, ...] = ()
+    tmpfs: tuple[Text, ...] = ()
+    shm_size: Text | None = None
+    memory_swap: Text | None = None
     position: Position = NOWHERE
 
 
@@ -131,7 +176,14 @@ class Document:
     timeout: Text | None = None
     volumes: tuple[Text, ...] = ()
     workspace: Text | None = None
+    workspace_path: Text | None = None  # below `workspace`
     labels: tuple[Variable, ...] = ()
+    runs_on: tuple[Text, ...] = ()  # what those it depends on may have become
+    clone: CloneUse = CloneUse()
+    concurrency: Text | None = None
+    image_pull_secrets: tuple[Text, ...] = ()
+    rules: Rules = HAKO
+    substitutes: bool = True  # there is a "$" in the file
     position: Position = NOWHERE
 
     @property

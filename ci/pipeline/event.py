@@ -14,14 +14,39 @@ NULL_COMMIT = "0" * 40  # git's own name for "no commit"
 
 
 class EventKind(StrEnum):
-    """The kinds of event, as `when.event` names them."""
+    """The kinds of event, as `when.event` names them in our dialect; other dialects have names of their own."""
 
     PUSH = "push"
     TAG = "tag"
     PULL_REQUEST = "pull_request"
-    MANUAL = "manual"
-    CRON = "cron"
+    PULL_REQUEST_CLOSED = "pull_request_closed"
+    PULL_REQUEST_METADATA = "pull_request_metadata"
     RELEASE = "release"
+    DEPLOYMENT = "deployment"
+    ROLLBACK = "rollback"
+    CRON = "cron"
+    MANUAL = "manual"
+
+    @property
+    def of_pull_request(self) -> bool:
+        """Whether something happened to a pull request."""
+        return self in {self.PULL_REQUEST, self.PULL_REQUEST_CLOSED, self.PULL_REQUEST_METADATA}
+
+    @property
+    def of_tag(self) -> bool:
+        """Whether it is about a tag, so that it is on no branch."""
+        return self in {self.TAG, self.RELEASE}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Previous:
+    """The build before this one, of the same branch: its number, how it ended, and the event it was made for."""
+
+    number: int
+    status: str
+    event: Event
+    started: int = 0  # seconds since 1970
+    finished: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,23 +70,42 @@ class Event:
     author_email: str = ""
     repository: str = ""  # owner/name
     remote_url: str = ""  # without credentials
+    ssh_url: str = ""
+    private: bool = False
     default_branch: str = ""
     pull_request: int = 0
+    pull_request_title: str = ""
+    labels: tuple[str, ...] = ()  # of the pull request
+    milestone: str = ""
+    action: str = ""  # what happened to the pull request, where the forge says it: opened, synchronized, closed
+    sender: str = ""  # whose doing it is: a login
+    author_login: str = ""
+    author_avatar: str = ""
+    link: str = ""  # a page of the forge: the commit, the comparison, the pull request
+    before: str = ""  # the branch's commit before the push
+    prerelease: bool = False  # of a release
+    deploy_target: str = ""
+    deploy_task: str = ""
+    parent: int = 0  # the number of the build that this one repeats or deploys
+    parameters: tuple[tuple[str, str], ...] = ()  # given by the person who asked for a manual build
     cron: str = ""  # the name of the schedule
     changed_files: tuple[str, ...] | None = None
     dirty: bool = False  # the work tree has changes that are not committed
     created: int = 0  # seconds since 1970
     platform: str = "linux/amd64"
     instance: str = ""  # the server's host name; empty for a local run
+    server_url: str = ""
+    build_url: str = ""  # the build's page
+    previous: Previous | None = None
 
     @property
     def full_ref(self) -> str:
         """`ref`, or what git would call it."""
         if self.ref:
             return self.ref
-        if self.kind is EventKind.TAG and self.tag:
+        if self.kind.of_tag and self.tag:
             return f"refs/tags/{self.tag}"
-        if self.kind is EventKind.PULL_REQUEST and self.pull_request:
+        if self.kind.of_pull_request and self.pull_request:
             return f"refs/pull/{self.pull_request}/head"
         return f"refs/heads/{self.branch}" if self.branch else ""
 

@@ -6,13 +6,12 @@ read at all is one diagnostic.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ci.errors import CiError
 from ci.pipeline import dialects
 from ci.pipeline.diagnostics import Report, Severity, render, summary
-from ci.pipeline.dialects import hako
 from ci.pipeline.lint import lint
 from ci.pipeline.source import Position, SourceError, invisible, read
 from ci.pipeline.yaml import parse
@@ -68,18 +67,17 @@ def load(text: bytes | str, filename: str = ".ci.yml") -> Loaded:
         report.error(error.code, error.position, error.message, error.hint)
         return Loaded(filename=filename, documents=(), diagnostics=report.diagnostics)
     report = Report(source)
-    if foreign := dialects.foreign(filename):
-        hint = "only .ci.yml is read so far; a file of another name is taken for one"
-        report.error("unknown-dialect", Position(1, 1, 1, 1), f"this is a file of {foreign}", hint)
-        return Loaded(filename=filename, documents=(), diagnostics=report.diagnostics)
+    dialect = dialects.of(filename)
     for position, character in invisible(source):
         message = f"the character U+{ord(character):04X} is not seen, and may change how this line reads"
         report.warning("invisible-character", position, message, "remove it")
-    nodes = parse(source, report)
+    nodes = parse(source, report, expressions=dialect.whole_file)
     if not nodes and not report.failed:
         report.error(
             "empty-file", Position(1, 1, 1, 1), "the file is empty", 'begin with "steps:", and a list below it'
         )
-    documents = hako.read(nodes, report)
+    documents = dialect.read(nodes, report, filename)
+    if dialect.whole_file and "$" not in source.text:
+        documents = tuple(replace(document, substitutes=False) for document in documents)
     lint(documents, report)
     return Loaded(filename=filename, documents=documents, diagnostics=report.diagnostics)

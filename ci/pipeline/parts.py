@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from ci.pipeline.document import Axis, Condition, Filter, Matrix, Mount, SecretUse, Variable
 from ci.pipeline.nodes import Kind, Mapping, Scalar, Sequence
 from ci.pipeline.reading import Keys, Reader
+from ci.pipeline.settings import encode, is_secret
 from ci.pipeline.source import Position, Text
 from ci.pipeline.values import secret_variable
 
@@ -39,7 +40,9 @@ class Parts(Reader):
                 if isinstance(value, Scalar):
                     written = "" if value.kind is Kind.NULL else value.value
                     plain.append(Variable(name=name.text, value=Text(written, value.position)))
-                elif (source := self._from_secret(value, name.value)) is not None:
+                elif self.rules.lenient and not is_secret(value):
+                    plain.append(Variable(name=name.text, value=Text(encode(value), value.position)))
+                elif (source := self.from_secret(value, name.value)) is not None:
                     secret.append(SecretUse(variable=name.text, secret=source))
         elif isinstance(node, Sequence):
             for text in self.items(node, f'"{key}"'):
@@ -52,7 +55,8 @@ class Parts(Reader):
             self.wrong(node, f'"{key}"', "a map of names to values")
         return tuple(plain), tuple(secret)
 
-    def _from_secret(self, node: Node, name: str) -> Text | None:
+    def from_secret(self, node: Node, name: str) -> Text | None:
+        """The secret that a value of the form `{from_secret: name}` names."""
         if not isinstance(node, Mapping):
             self.wrong(
                 node, f'"{name}"', "a string", "an environment holds strings: join the values of a list yourself"
@@ -106,34 +110,56 @@ class Parts(Reader):
     def when(
         self, keys: Keys, key: str, facts: Iterable[str], synonyms: Map[str, str] | None = None
     ) -> tuple[Condition, ...]:
-        """A map of filters, or a list of such maps, of which one must hold."""
+        """A map of filters, or a list of such maps, of which one must hold.
+
+        `facts` are the keys of a map, `matrix` and `evaluate` among them where the dialect has those.
+        """
         node = self.get(keys, key)
         if node is None:
             return ()
         if isinstance(node, Sequence) and not node.items:
-            self.report.error("empty-value", node.position, f'"{key}" is an empty list', "remove the key")
+            if not self.rules.lenient:
+                self.report.error("empty-value", node.position, f'"{key}" is an empty list', "remove the key")
             return ()
         conditions: list[Condition] = []
         for item in node.items if isinstance(node, Sequence) else (node,):
-            found = self.keys(item, f'"{key}"', (*facts, "matrix"), synonyms)
+            found = self.keys(item, f'"{key}"', facts, synonyms)
             if found is None:
                 continue
-            filters = {fact: patterns for fact in facts if (patterns := self._filter(found, fact)) is not None}
-            conditions.append(Condition(filters=filters, matrix=self._matrix_filters(found), position=item.position))
+            named = (fact for fact in facts if fact not in {"matrix", "evaluate"})
+            filters = {fact: patterns for fact in named if (patterns := self._filter(found, fact)) is not None}
+            conditions.append(
+                Condition(
+                    filters=filters,
+                    matrix=self._matrix_filters(found),
+                    evaluate=self.text(found, "evaluate"),
+                    position=item.position,
+                )
+            )
         return tuple(conditions)
 
     def _filter(self, keys: Keys, fact: str) -> Filter | None:
         node = self.get(keys, fact)
-        return None if node is None else self._patterns(node, f'"{fact}"', keys.position_of(fact))
+        return None if node is None else self.patterns(node, f'"{fact}"', keys.position_of(fact))
 
-    def _patterns(self, node: Node, what: str, position: Position) -> Filter | None:
+    def patterns(self, node: Node, what: str, position: Position) -> Filter | None:
+        """What a value is compared with: a pattern, a list of them, or a map of `include` and `exclude`."""
+        ignore_message, on_empty = None, True
         if isinstance(node, Mapping):
-            keys = self.keys(node, what, ("include", "exclude"))
+            known = ("include", "exclude", "ignore_message", "on_empty") if what == '"path"' else ("include", "exclude")
+            keys = self.keys(node, what, known)
             include, exclude = (self.texts(keys, "include"), self.texts(keys, "exclude")) if keys else ((), ())
+            if keys:
+                ignore_message = self.text(keys, "ignore_message")
+                on_empty = "on_empty" not in keys or self.flag(keys, "on_empty") is not None
         else:
             include, exclude = self.items(node, what), ()
-        if include or exclude:
-            return Filter(include=include, exclude=exclude, position=position)
+        if include or exclude or ignore_message or not on_empty:
+            return Filter(
+                include=include, exclude=exclude, ignore_message=ignore_message, on_empty=on_empty, position=position
+            )
+        if self.rules.lenient:
+            return None
         self.report.error(
             "empty-value", node.position, f"{what} names nothing to match", "write a value, or remove the key"
         )
@@ -148,7 +174,7 @@ class Parts(Reader):
             return {}
         filters: dict[str, Filter] = {}
         for name, value in node.entries:
-            patterns = self._patterns(value, f'"{name.value}"', name.position)
+            patterns = self.patterns(value, f'"{name.value}"', name.position)
             if patterns:
                 filters[name.value] = patterns
         return filters

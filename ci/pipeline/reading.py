@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from ci.pipeline.diagnostics import Report
     from ci.pipeline.nodes import Entry, Node
+    from ci.pipeline.rules import Rules
     from ci.pipeline.source import Position, Text
 
 
@@ -37,16 +38,27 @@ class Keys:
         return self.entries[key].key.position if key in self.entries else self.position
 
 
-class Reader:
-    """Reads the parts of a document into one report."""
+# What a lenient dialect's own parser, one of YAML 1.1, takes for true and for false.
+_FLAGS = {
+    **dict.fromkeys(("true", "yes", "y", "on"), True),
+    **dict.fromkeys(("false", "no", "n", "off"), False),
+}
 
-    def __init__(self, report: Report) -> None:
+
+class Reader:
+    """Reads the parts of a document into one report, by the rules of its dialect."""
+
+    def __init__(self, report: Report, rules: Rules) -> None:
         self.report = report
+        self.rules = rules
 
     # Maps and their keys
 
     def keys(self, node: Node, what: str, known: Iterable[str], synonyms: Map[str, str] | None = None) -> Keys | None:
-        """A map with known keys; the others are reported and left out. None: it is no map."""
+        """A map with known keys; the others are reported and left out. None: it is no map.
+
+        A lenient dialect passes over what it does not know, and what begins with `x-`, `.` or `_` without a word.
+        """
         if not isinstance(node, Mapping):
             self.wrong(node, what, "a map of keys and values")
             return None
@@ -57,9 +69,16 @@ class Reader:
             if key in known:
                 entries[key] = entry
             else:
-                hint = self.report.suggester.did_you_mean(key, known, synonyms)
-                self.report.error("unknown-key", entry.key.position, f'unknown key "{key}" in {what}', hint)
+                self._unknown(entry, what, self.report.suggester.did_you_mean(key, known, synonyms))
         return Keys(entries, what, node.position)
+
+    def _unknown(self, entry: Entry, what: str, hint: str) -> None:
+        key = entry.key.value
+        if not self.rules.lenient:
+            self.report.error("unknown-key", entry.key.position, f'unknown key "{key}" in {what}', hint)
+        elif not key.startswith(("x-", ".", "_")):
+            message = f'{self.rules.dialect} has no key "{key}" in {what}, and passes it over'
+            self.report.warning("unknown-key", entry.key.position, message, hint)
 
     def get(self, keys: Keys, key: str) -> Node | None:
         """The value of a key; None where it is not there, or is nothing, which is reported."""
@@ -67,9 +86,10 @@ class Reader:
         if entry is None:
             return None
         if isinstance(entry.value, Scalar) and entry.value.kind is Kind.NULL:
-            self.report.error(
-                "empty-value", entry.key.position, f'"{key}" has no value', "give it one, or remove the key"
-            )
+            if not self.rules.lenient:
+                self.report.error(
+                    "empty-value", entry.key.position, f'"{key}" has no value', "give it one, or remove the key"
+                )
             return None
         return entry.value
 
@@ -97,6 +117,8 @@ class Reader:
             return None
         if isinstance(node, Scalar) and node.kind is Kind.BOOLEAN:
             return node.position if node.value.lower() == "true" else None
+        if self.rules.lenient and isinstance(node, Scalar) and node.value.lower() in _FLAGS:
+            return node.position if _FLAGS[node.value.lower()] else None
         hint = ""
         if isinstance(node, Scalar):
             hint = {"yes": "write true", "on": "write true", "no": "write false", "off": "write false"}.get(

@@ -37,6 +37,10 @@ _SERVICE_NAME = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SECRET = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,254}")
 _USER = re.compile(r"[a-z_][a-z0-9_.-]{0,31}|\d{1,10}", re.IGNORECASE | re.ASCII)
+_HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,251}[A-Za-z0-9])?")
+_OPTION = re.compile(
+    r"(?:size|mode|uid|gid|nr_inodes)=[0-9]{1,15}[kmg%]?|exec|noexec|suid|nosuid|dev|nodev|rw|ro", re.ASCII
+)
 _LABEL = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_./-]{0,61}[A-Za-z0-9])?")
 
 # distribution/reference: [domain[:port]/]path[:tag][@digest]; a path's parts are lower case, with single separators
@@ -49,6 +53,7 @@ _IMAGE = re.compile(
 
 MEMORY_MINIMUM = 6 * 1024 * 1024  # Docker's own minimum; no process starts with less
 IMAGE_LIMIT = 512
+FREE_NAME_LIMIT = 200
 IDENTITY_LIMIT = 2**31 - 1  # a larger uid wraps around somewhere, and 2**32 is root again (CVE-2024-40635)
 _SYSTEM_DIRECTORIES = ("/proc", "/sys", "/dev", "/run/hako")
 _SEVERAL_COLONS = 3
@@ -80,17 +85,29 @@ def memory(text: str) -> int:
 
     `512m`, `1g`, `1.5GiB`, `64MB`; a K, M, G or T is a power of 1024, as in Docker. At least MEMORY_MINIMUM.
     """
-    match = _SIZE.fullmatch(text)
-    if not match:
-        raise BadValue("bad-size", f'"{text}" is not a size', 'write bytes, or a unit: "512m", "2g"')
-    size = int(float(match[1]) * 1024 ** " kmgt".index(match[2].lower() or " "))
-    if size < MEMORY_MINIMUM:
+    found = size(text)
+    if found < MEMORY_MINIMUM:
         raise BadValue(
             "bad-size",
             f'"{text}" of memory is too little',
             'a container needs 6 MiB at least: "6m"; was a unit left out?',
         )
-    return size
+    return found
+
+
+def size(text: str) -> int:
+    """Bytes, however few."""
+    match = _SIZE.fullmatch(text)
+    if not match:
+        raise BadValue("bad-size", f'"{text}" is not a size', 'write bytes, or a unit: "512m", "2g"')
+    return int(float(match[1]) * 1024 ** " kmgt".index(match[2].lower() or " "))
+
+
+def count(text: str) -> int:
+    """A number from 0 on."""
+    if text.isascii() and text.isdigit() and len(text) < 10:
+        return int(text)
+    raise BadValue("bad-number", f'"{text}" is not a number from 0 on')
 
 
 def cpus(text: str) -> float:
@@ -174,6 +191,55 @@ def host_path(text: str) -> str:
     return relative(text, "bad-volume")
 
 
+def device(text: str) -> str:
+    """The path of a device."""
+    if text.startswith("/dev/") and ".." not in text.split("/"):
+        return relative(text, "bad-device")
+    raise BadValue("bad-device", f'"{text}" is not a device', 'a device is a path below /dev: "/dev/fuse"')
+
+
+def address(text: str) -> str:
+    """An IP address."""
+    import ipaddress  # noqa: PLC0415  (few files have one)
+
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        raise BadValue("bad-host", f'"{text}" is not an IP address') from None
+
+
+def extra_host(text: str) -> tuple[str, str]:
+    """A line of /etc/hosts, `name:address`, as name and address."""
+    name, colon, rest = text.partition(":")
+    if not colon or not _HOST.fullmatch(name):
+        raise BadValue("bad-host", f'"{text}" is not a name and an address', 'write "name:address": "db:192.0.2.7"')
+    return name, address(rest.strip("[]"))
+
+
+def network_mode(text: str) -> str:
+    """The network of a container instead of the Stage's: `host`, `none` or `bridge`."""
+    if text in {"host", "none", "bridge"}:
+        return text
+    raise BadValue("bad-network", f'there is no network "{text}" for a step', "one of: host, none, bridge")
+
+
+def tmpfs(text: str) -> tuple[str, tuple[str, ...]]:
+    """A path, and after a colon options: `/tmp`, `/run:size=64m,mode=1777`."""
+    path, _, options = text.partition(":")
+    found = tuple(option for option in options.split(",") if option)
+    for option in found:
+        if not _OPTION.fullmatch(option):
+            raise BadValue("bad-volume", f'"{option}" is not an option of a file system in memory', "size=…, mode=…")
+    return directory(path, "bad-volume"), found
+
+
+def free_name(text: str) -> str:
+    """The name of a step in a dialect that allows any, on one line."""
+    if 0 < len(text) <= FREE_NAME_LIMIT and text.isprintable():
+        return text
+    raise BadValue("bad-name", f"a name has one line of at most {FREE_NAME_LIMIT} characters")
+
+
 def step_name(text: str) -> str:
     """Letters, digits, `.`, `_`, `-`; begins and ends with a letter or a digit; 63 characters at most."""
     return _name(text, _STEP_NAME, 'letters, digits, ".", "_" and "-", at most 63, a letter or digit at both ends')
@@ -204,6 +270,13 @@ def variable(text: str) -> str:
         f'"{text}" is not the name of a variable',
         f'{hint}: "{better}"' if _VARIABLE.fullmatch(better) else hint,
     )
+
+
+def any_variable(text: str) -> str:
+    """The name of an environment variable that the kernel allows (environ(7)), whether a shell can read it or not."""
+    if text and "=" not in text and text.isprintable():
+        return text
+    raise BadValue("bad-variable-name", f'"{text}" is not the name of a variable', 'a name holds no "="')
 
 
 def secret(text: str) -> str:

@@ -7,14 +7,15 @@ shell. CI_MACHINE is known only where the build runs: the runner passes it to `c
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from ci.pipeline.event import EventKind
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-    from ci.pipeline.event import Event
+    from ci.pipeline.event import Event, Previous
 
 SYSTEM_NAME = "hako"
 
@@ -23,41 +24,25 @@ SYSTEM_NAME = "hako"
 VALUE_LIMIT = 64 * 1024
 FILES_LIMIT = 500  # as in Woodpecker: more files than this, and CI_PIPELINE_FILES is not set
 
-NAMES = frozenset(
-    {
-        "CI",
-        "CI_REPO",
-        "CI_REPO_OWNER",
-        "CI_REPO_NAME",
-        "CI_REPO_URL",
-        "CI_REPO_CLONE_URL",
-        "CI_REPO_DEFAULT_BRANCH",
-        "CI_COMMIT_SHA",
-        "CI_COMMIT_REF",
-        "CI_COMMIT_REFSPEC",
-        "CI_COMMIT_BRANCH",
-        "CI_COMMIT_SOURCE_BRANCH",
-        "CI_COMMIT_TARGET_BRANCH",
-        "CI_COMMIT_TAG",
-        "CI_COMMIT_PULL_REQUEST",
-        "CI_COMMIT_MESSAGE",
-        "CI_COMMIT_AUTHOR",
-        "CI_COMMIT_AUTHOR_EMAIL",
-        "CI_PIPELINE_NUMBER",
-        "CI_PIPELINE_EVENT",
-        "CI_PIPELINE_CREATED",
-        "CI_PIPELINE_FILES",
-        "CI_PIPELINE_CRON",
-        "CI_WORKFLOW_NAME",
-        "CI_WORKFLOW_NUMBER",
-        "CI_STEP_NAME",
-        "CI_STEP_NUMBER",
-        "CI_STEP_TYPE",
-        "CI_WORKSPACE",
-        "CI_SYSTEM_NAME",
-        "CI_SYSTEM_HOST",
-        "CI_SYSTEM_PLATFORM",
-    }
+
+def _names(prefix: str, words: str) -> frozenset[str]:
+    return frozenset(prefix + word for word in words.split())
+
+
+_COMMIT = "SHA REF REFSPEC BRANCH SOURCE_BRANCH TARGET_BRANCH MESSAGE AUTHOR AUTHOR_EMAIL AUTHOR_AVATAR URL"
+NAMES = (
+    frozenset({"CI", "CI_REPO", "CI_WORKSPACE"})
+    | _names("CI_REPO_", "OWNER NAME URL SCM CLONE_URL CLONE_SSH_URL DEFAULT_BRANCH PRIVATE")
+    | _names("CI_COMMIT_", f"{_COMMIT} TAG PRERELEASE PULL_REQUEST PULL_REQUEST_LABELS PULL_REQUEST_MILESTONE")
+    | _names("CI_PIPELINE_", "NUMBER PARENT EVENT EVENT_REASON URL FORGE_URL CREATED STARTED FILES AUTHOR CRON")
+    | _names("CI_PIPELINE_", "DEPLOY_TARGET DEPLOY_TASK STATUS")
+    | _names("CI_WORKFLOW_", "NAME NUMBER")
+    | _names("CI_STEP_", "NAME NUMBER TYPE")
+    | _names("CI_SYSTEM_", "NAME HOST URL PLATFORM")
+    | _names("CI_PREV_COMMIT_", _COMMIT)
+    | _names(
+        "CI_PREV_PIPELINE_", "NUMBER PARENT EVENT STATUS STARTED FINISHED CREATED FORGE_URL DEPLOY_TARGET DEPLOY_TASK"
+    )
 )
 
 
@@ -69,45 +54,107 @@ def variables(
     workflow_number: int,
     workspace: str,
     machine: str = "",
+    system: str = SYSTEM_NAME,
+    ci: str = SYSTEM_NAME,
+    event_names: Mapping[EventKind, str] = MappingProxyType({}),
 ) -> dict[str, str]:
-    """The variables that all containers of one Stage share: `number` is the build's, `workflow` the Stage's name."""
+    """The variables that all containers of one Stage share: `number` is the build's, `workflow` the Stage's name.
+
+    `ci` and `system` are what CI and CI_SYSTEM_NAME say, `event_names` what events are called where not by their own
+    names.
+    """
     owner, _, name = event.repository.rpartition("/")
-    pull_request = event.kind is EventKind.PULL_REQUEST
     files = event.changed_files
     values = {
-        "CI": SYSTEM_NAME,
+        "CI": ci,
         "CI_REPO": event.repository,
         "CI_REPO_OWNER": owner,
         "CI_REPO_NAME": name,
-        "CI_REPO_URL": _page(event.remote_url),
+        "CI_REPO_URL": page(event.remote_url),
+        "CI_REPO_SCM": "git",
         "CI_REPO_CLONE_URL": event.remote_url,
+        "CI_REPO_CLONE_SSH_URL": event.ssh_url,
         "CI_REPO_DEFAULT_BRANCH": event.default_branch,
-        "CI_COMMIT_SHA": event.commit,
-        "CI_COMMIT_REF": event.full_ref,
-        "CI_COMMIT_REFSPEC": f"{event.source_branch}:{event.branch}" if pull_request else "",
-        "CI_COMMIT_BRANCH": event.branch,
-        "CI_COMMIT_SOURCE_BRANCH": event.source_branch if pull_request else "",
-        "CI_COMMIT_TARGET_BRANCH": event.branch if pull_request else "",
-        # Only for the event itself: scripts ask `[ -n "$CI_COMMIT_TAG" ]` to decide whether to publish.
-        "CI_COMMIT_TAG": event.tag if event.kind is EventKind.TAG else "",
-        "CI_COMMIT_PULL_REQUEST": str(event.pull_request) if event.pull_request else "",
-        "CI_COMMIT_MESSAGE": event.message,
-        "CI_COMMIT_AUTHOR": event.author,
-        "CI_COMMIT_AUTHOR_EMAIL": event.author_email,
+        "CI_REPO_PRIVATE": _flag(event.private),
+        **_commit("CI_COMMIT_", event),
+        # Only for the event itself: scripts ask `[ -n "$CI_COMMIT_TAG" ]` to decide whether to publish. A deployment
+        # of a tag is one of that tag.
+        "CI_COMMIT_TAG": event.tag if event.kind.of_tag else tag_of(event),
+        "CI_COMMIT_PRERELEASE": _flag(event.prerelease) if event.kind is EventKind.RELEASE else "",
         "CI_PIPELINE_NUMBER": str(number),
-        "CI_PIPELINE_EVENT": event.kind.value,
-        "CI_PIPELINE_CREATED": str(event.created) if event.created else "",
+        "CI_PIPELINE_PARENT": str(event.parent) if event.parent else "",
+        "CI_PIPELINE_EVENT": event_names.get(event.kind, event.kind.value),
+        "CI_PIPELINE_EVENT_REASON": event.action if event.kind.of_pull_request else "",
+        "CI_PIPELINE_URL": event.build_url,
+        "CI_PIPELINE_FORGE_URL": event.link,
+        "CI_PIPELINE_DEPLOY_TARGET": event.deploy_target,
+        "CI_PIPELINE_DEPLOY_TASK": event.deploy_task,
+        "CI_PIPELINE_CREATED": _time(event.created),
+        "CI_PIPELINE_STARTED": _time(event.created),
+        "CI_PIPELINE_STATUS": "success",
+        "CI_PIPELINE_AUTHOR": event.sender,
         "CI_PIPELINE_FILES": _files(files) if files and len(files) <= FILES_LIMIT else "",
         "CI_PIPELINE_CRON": event.cron,
         "CI_WORKFLOW_NAME": workflow,
         "CI_WORKFLOW_NUMBER": str(workflow_number),
         "CI_WORKSPACE": workspace,
-        "CI_SYSTEM_NAME": SYSTEM_NAME,
+        "CI_SYSTEM_NAME": system,
         "CI_SYSTEM_HOST": event.instance,
+        "CI_SYSTEM_URL": event.server_url,
         "CI_SYSTEM_PLATFORM": event.platform,
         "CI_MACHINE": machine,
+        **(_previous(event.previous, event_names) if event.previous else {}),
+        **dict(event.parameters),
     }
-    return {key: _fit(value) for key, value in values.items() if value}
+    return present(values)
+
+
+def _commit(prefix: str, event: Event) -> dict[str, str]:
+    """What is said of the commit of this event, and of the one before it."""
+    pull_request = event.kind.of_pull_request
+    return {
+        f"{prefix}SHA": event.commit,
+        f"{prefix}REF": event.full_ref,
+        f"{prefix}REFSPEC": f"{event.source_branch}:{event.branch}" if pull_request else "",
+        f"{prefix}BRANCH": event.branch,
+        f"{prefix}SOURCE_BRANCH": event.source_branch if pull_request else "",
+        f"{prefix}TARGET_BRANCH": event.branch if pull_request else "",
+        f"{prefix}PULL_REQUEST": str(event.pull_request) if event.pull_request and pull_request else "",
+        f"{prefix}PULL_REQUEST_LABELS": ",".join(event.labels) if pull_request else "",
+        f"{prefix}PULL_REQUEST_MILESTONE": event.milestone if pull_request else "",
+        f"{prefix}MESSAGE": event.message,
+        f"{prefix}URL": event.link,
+        f"{prefix}AUTHOR": event.author,
+        f"{prefix}AUTHOR_EMAIL": event.author_email,
+        f"{prefix}AUTHOR_AVATAR": event.author_avatar,
+    }
+
+
+def _previous(build: Previous, event_names: Mapping[EventKind, str]) -> dict[str, str]:
+    event = build.event
+    known = _commit("CI_PREV_COMMIT_", event)
+    return {name: value for name, value in known.items() if name in NAMES} | {
+        "CI_PREV_PIPELINE_NUMBER": str(build.number),
+        "CI_PREV_PIPELINE_PARENT": str(event.parent) if event.parent else "",
+        "CI_PREV_PIPELINE_EVENT": event_names.get(event.kind, event.kind.value),
+        "CI_PREV_PIPELINE_STATUS": build.status,
+        "CI_PREV_PIPELINE_CREATED": _time(event.created),
+        "CI_PREV_PIPELINE_STARTED": _time(build.started),
+        "CI_PREV_PIPELINE_FINISHED": _time(build.finished),
+        "CI_PREV_PIPELINE_FORGE_URL": event.link,
+        "CI_PREV_PIPELINE_DEPLOY_TARGET": event.deploy_target,
+        "CI_PREV_PIPELINE_DEPLOY_TASK": event.deploy_task,
+    }
+
+
+def tag_of(event: Event) -> str:
+    """The tag that the event's reference names, whatever the event is."""
+    return event.ref.removeprefix("refs/tags/") if event.ref.startswith("refs/tags/") else ""
+
+
+def present(values: Mapping[str, str]) -> dict[str, str]:
+    """The variables that have a value, in a form that an environment can hold."""
+    return {name: _fit(value) for name, value in values.items() if value}
 
 
 def step_variables(name: str, number: int, kind: str) -> dict[str, str]:
@@ -127,12 +174,20 @@ def _fit(value: str) -> str:
     return value
 
 
-def _page(remote_url: str) -> str:
+def page(remote_url: str) -> str:
     """The web page that belongs to a remote, for the forms that all forges share."""
     url = remote_url.removesuffix(".git")
     if url.startswith(("https://", "http://")):
         return url
     return ""
+
+
+def _flag(value: bool) -> str:
+    return "true" if value else "false"
+
+
+def _time(seconds: int) -> str:
+    return str(seconds) if seconds else ""
 
 
 def _files(paths: Sequence[str]) -> str:

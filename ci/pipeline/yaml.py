@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from ci.pipeline.envsubst import hide, reveal
 from ci.pipeline.nodes import Entry, Kind, Mapping, Node, Scalar, Sequence
 from ci.pipeline.source import NOWHERE, Position
 from ci.pipeline.syntax import report_syntax
@@ -47,15 +48,17 @@ _TAGS = {
 _COLLECTION_TAGS = ("tag:yaml.org,2002:seq", "tag:yaml.org,2002:map", "!")
 
 
-def parse(source: Source, report: Report) -> tuple[Node, ...]:
+def parse(source: Source, report: Report, *, expressions: bool = False) -> tuple[Node, ...]:
     """The documents of a file that hold anything at all.
 
-    Reports what is wrong; after an error here there are no documents.
+    With `expressions` a `${…}` is text even where its characters mean something to YAML. Reports what is wrong; after
+    an error here there are no documents.
     """
-    builder = _Builder(report)
+    text = hide(source.text) if expressions else source.text
+    builder = _Builder(report, hidden=text is not source.text)
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        events: Iterator[Any] = yaml.parse(source.text, Loader=loader)
+        events: Iterator[Any] = yaml.parse(text, Loader=loader)
         for event in events:
             if not builder.take(event):
                 break
@@ -86,8 +89,9 @@ class _Frame:
 class _Builder:
     """Builds nodes from events."""
 
-    def __init__(self, report: Report) -> None:
+    def __init__(self, report: Report, hidden: bool) -> None:
         self.report = report
+        self.hidden = hidden
         self.broken = False
         self.documents: list[Node] = []
         self.stack: list[_Frame] = []
@@ -114,7 +118,7 @@ class _Builder:
         self.report.error(code, position, message, hint)
 
     def _scalar(self, event: Any) -> None:
-        value: str = event.value
+        value: str = reveal(event.value) if self.hidden and not event.value.isascii() else event.value
         position = _position(event)
         if "\0" in value:
             self._error("bad-character", position, "a NUL character cannot be in a value")
@@ -131,7 +135,7 @@ class _Builder:
         elif event.style:  # a quote, "|" or ">"; of a plain one it is empty or None, by the loader
             kind = Kind.TEXT
         else:
-            kind = _resolve(value)
+            kind = kind_of(value)
         node = Scalar(value, kind, position)
         if event.anchor is not None:
             self.anchors[event.anchor] = (node, 1)
@@ -155,10 +159,27 @@ class _Builder:
 
     def _end(self) -> None:
         frame = self.stack.pop()
+        if self._splice(frame):
+            return
         node: Node = self._mapping(frame) if frame.is_mapping else Sequence(tuple(frame.items), frame.position)
         if frame.anchor is not None:
             self.anchors[frame.anchor] = (node, frame.size)
         self._add(node, frame.size)
+
+    def _splice(self, frame: _Frame) -> bool:
+        """`- <<: *name` in a list, where the name is that of a list: its items, in place of this one (Woodpecker)."""
+        if not frame.is_mapping or len(frame.entries) != 1 or not self.stack or self.stack[-1].is_mapping:
+            return False
+        key, value = frame.entries[0]
+        if not (isinstance(key, Scalar) and key.value == "<<" and written_plainly(key) and isinstance(value, Sequence)):
+            return False
+        lists = value.items if value.items and all(isinstance(item, Sequence) for item in value.items) else (value,)
+        if any(isinstance(item, Mapping) for one in lists for item in one.items):  # type: ignore[union-attr]
+            return False
+        self.stack[-1].size += frame.size
+        for one in lists:
+            self.stack[-1].items += one.items  # type: ignore[union-attr]
+        return True
 
     def _alias(self, event: Any) -> None:
         name: str = event.anchor
@@ -211,7 +232,7 @@ class _Builder:
                     "a key must be a string, not a list or a map",
                     'quote a value that begins with "{" or "["',
                 )
-            elif key.value == "<<" and key.kind is not Kind.NULL and _plain(key):
+            elif key.value == "<<" and key.kind is not Kind.NULL and written_plainly(key):
                 if merge_key:
                     self._duplicate(key, merge_key, "write one: `<<: [*first, *second]`")
                 merge_key = key
@@ -249,7 +270,7 @@ class _Builder:
         self.report.error("duplicate-key", key.position, message, hint)
 
 
-def _plain(key: Scalar) -> bool:
+def written_plainly(key: Scalar) -> bool:
     """Whether the key was written without quotes: then it is as long as its text."""
     return key.position.end_column - key.position.column == len(key.value)
 
@@ -259,7 +280,7 @@ def _position(event: Any) -> Position:
     return Position(start.line + 1, start.column + 1, end.line + 1, end.column + 1)
 
 
-def _resolve(value: str) -> Kind:
+def kind_of(value: str) -> Kind:
     """The kind of a scalar without quotes."""
     kind = _WORDS.get(value)
     if kind is None:

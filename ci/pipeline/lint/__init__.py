@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 def lint(documents: Sequence[Document], report: Report) -> None:
     """Check all documents of a file."""
     for document in documents:
-        cells = check_matrix(document.matrix, report)
-        values = Values(report, cells)
+        cells = check_matrix(document.matrix, document.rules.variables, report)
+        values = Values(report, cells, document.rules)
         steps.check_document(document, values)
         conditions.check_document(document, report)
         references.check_steps(document, report)

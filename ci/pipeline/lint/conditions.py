@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from ci.pipeline.diagnostics import Report
     from ci.pipeline.document import Condition, Document, Filter
+    from ci.pipeline.source import Text
 
 _GLOB_CHARACTERS = "*?[{"
 
@@ -19,17 +20,19 @@ _GLOB_CHARACTERS = "*?[{"
 def check_document(document: Document, report: Report) -> None:
     """Check the conditions of a document, its steps and its services."""
     axes = _axes(document)
+    words = {**WORDS, "event": document.rules.events}
+    check = _Check(axes, words, document.rules.lenient, report)
     for condition in document.when:
-        _check(condition, axes, report)
+        check.condition(condition)
     for step in document.steps:
         for condition in step.when:
-            _check(condition, axes, report)
+            check.condition(condition)
     for service in document.services:
         for condition in service.when:
-            _check(condition, axes, report)
+            check.condition(condition)
             if status := condition.filters.get("status"):
                 message = "a service has no status to wait for: it starts before the steps"
-                report.error("bad-condition", status.position, message, "remove it")
+                check.mistake("bad-condition", status.position, message, "remove it")
 
 
 def _axes(document: Document) -> dict[str, None]:
@@ -41,34 +44,57 @@ def _axes(document: Document) -> dict[str, None]:
     return dict.fromkeys(names)
 
 
-def _check(condition: Condition, axes: Mapping[str, None], report: Report) -> None:
-    for fact, patterns in condition.filters.items():
-        if fact in WORDS:
-            _check_words(fact, patterns, report)
-        else:
-            _check_globs(patterns, report)
-    for axis, patterns in condition.matrix.items():
-        if axis not in axes:
-            message = f'"{axis}" is no variable of the matrix' if axes else f'there is no matrix to take "{axis}" from'
-            report.error("undefined-variable", patterns.position, message, report.suggester.did_you_mean(axis, axes))
-        _check_globs(patterns, report)
+class _Check:
+    """Checks the conditions of one document."""
 
+    def __init__(
+        self, axes: Mapping[str, None], words: Mapping[str, tuple[str, ...]], lenient: bool, report: Report
+    ) -> None:
+        self.axes = axes
+        self.words = words
+        self.report = report
+        self.mistake = report.warning if lenient else report.error  # what never holds, but can be run
 
-def _check_words(fact: str, patterns: Filter, report: Report) -> None:
-    words = WORDS[fact]
-    for text in (*patterns.include, *patterns.exclude):
-        if text.value in words:
-            continue
-        if any(character in text.value for character in _GLOB_CHARACTERS):
-            hint = f'"{fact}" takes words, not patterns: {", ".join(words)}'
-        else:
-            hint = report.suggester.did_you_mean(text.value, words) or f"one of: {', '.join(words)}"
-        report.error("bad-condition", text.position, f'"{fact}" is never "{text.value}"', hint)
+    def condition(self, condition: Condition) -> None:
+        """One map of a `when`."""
+        for fact, patterns in condition.filters.items():
+            if fact in self.words:
+                self._words(fact, patterns)
+            else:
+                self._globs(patterns)
+        for axis, patterns in condition.matrix.items():
+            if axis not in self.axes:
+                message = f'"{axis}" is no variable of the matrix'
+                if not self.axes:
+                    message = f'there is no matrix to take "{axis}" from'
+                hint = self.report.suggester.did_you_mean(axis, self.axes)
+                self.mistake("undefined-variable", patterns.position, message, hint)
+            self._globs(patterns)
+        if condition.evaluate is not None and "${" not in condition.evaluate.value:
+            self._expression(condition.evaluate)
 
+    def _words(self, fact: str, patterns: Filter) -> None:
+        words = self.words[fact]
+        for text in (*patterns.include, *patterns.exclude):
+            if text.value in words or "${" in text.value:
+                continue
+            if any(character in text.value for character in _GLOB_CHARACTERS):
+                hint = f'"{fact}" takes words, not patterns: {", ".join(words)}'
+            else:
+                hint = self.report.suggester.did_you_mean(text.value, words) or f"one of: {', '.join(words)}"
+            self.mistake("bad-condition", text.position, f'"{fact}" is never "{text.value}"', hint)
 
-def _check_globs(patterns: Filter, report: Report) -> None:
-    for text in (*patterns.include, *patterns.exclude):
+    def _globs(self, patterns: Filter) -> None:
+        for text in (*patterns.include, *patterns.exclude):
+            try:
+                Glob(text.value)
+            except GlobError as error:
+                self.report.error("bad-pattern", text.position, f'"{text.value}" is not a pattern: {error}')
+
+    def _expression(self, text: Text) -> None:
+        from ci.pipeline.expression import ExpressionError, parse  # noqa: PLC0415  (few files have one)
+
         try:
-            Glob(text.value)
-        except GlobError as error:
-            report.error("bad-pattern", text.position, f'"{text.value}" is not a pattern: {error}')
+            parse(text.value)
+        except ExpressionError as error:
+            self.report.error("bad-expression", text.part(error.start, error.end).position, str(error), error.hint)

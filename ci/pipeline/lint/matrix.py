@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING
 
 from ci.pipeline.matrix import CELL_LIMIT, cells, size
 from ci.pipeline.values import BadValue, variable
-from ci.pipeline.variables import NAMES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
     from ci.pipeline.diagnostics import Report
     from ci.pipeline.document import Matrix
@@ -17,19 +16,22 @@ if TYPE_CHECKING:
     from ci.pipeline.source import Text
 
 
-def check_matrix(matrix: Matrix | None, report: Report) -> tuple[Cell, ...]:
-    """Check a matrix; its cells, for the checks of values. At least one, whatever is wrong with it."""
+def check_matrix(matrix: Matrix | None, known: Collection[str], report: Report) -> tuple[Cell, ...]:
+    """Check a matrix; its cells, for the checks of values. At least one, whatever is wrong with it.
+
+    `known` are the names of variables that have a value by themselves.
+    """
     if matrix is None:
         return ({},)
     for axis in matrix.axes:
-        _check_name(axis.name, report)
+        _check_name(axis.name, known, report)
         if not axis.values:
             report.error("empty-matrix", axis.name.position, f'"{axis.name.value}" has no values')
         _check_repeated(axis.values, report)
-    known = [axis.name.value for axis in matrix.axes]
+    axes = [axis.name.value for axis in matrix.axes]
     for cell in matrix.include:
         for entry in cell:
-            _check_name(entry.name, report)
+            _check_name(entry.name, known, report)
     for cell in matrix.exclude:
         for entry in cell:
             name = entry.name.value
@@ -37,7 +39,7 @@ def check_matrix(matrix: Matrix | None, report: Report) -> tuple[Cell, ...]:
                 ([text.value for text in axis.values] for axis in matrix.axes if axis.name.value == name), None
             )
             if values is None:
-                hint = report.suggester.did_you_mean(name, known)
+                hint = report.suggester.did_you_mean(name, axes)
                 report.error("undefined-variable", entry.name.position, f'"{name}" is no variable of the matrix', hint)
             elif entry.value.value not in values:
                 message = f'"{name}" is never "{entry.value.value}": this excludes nothing'
@@ -60,13 +62,13 @@ def _cells(matrix: Matrix, report: Report) -> tuple[Cell, ...]:
     return found
 
 
-def _check_name(text: Text, report: Report) -> None:
+def _check_name(text: Text, reserved: Collection[str], report: Report) -> None:
     try:
         variable(text.value)
     except BadValue as error:
         report.error(error.code, text.position, error.message, error.hint)
         return
-    if text.value in NAMES:
+    if text.value in reserved:
         report.warning(
             "reserved-variable", text.position, f'"{text.value}" hides the variable of that name', "choose another name"
         )

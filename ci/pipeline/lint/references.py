@@ -28,7 +28,7 @@ def check_steps(document: Document, report: Report) -> None:
         name = step.name.value
         for text in step.depends_on or ():
             dependencies[name].append(text)
-            if text.value in names:
+            if text.value in names or text in step.optional or "${" in text.value:
                 continue
             if any(service.value == text.value for service in services):
                 message, hint = (
@@ -53,7 +53,7 @@ def check_documents(documents: Sequence[Document], report: Report) -> None:
     _check_unique([document.name for document in documents if document.name], "a document named", report)
     for document in documents:
         for text in document.depends_on:
-            if text.value not in names:
+            if text.value not in names and not document.rules.others_by_file:
                 message = f'"{document.title}" depends on "{text.value}", and there is no such document'
                 hint = report.suggester.did_you_mean(text.value, names) or "this names documents of the file, not steps"
                 report.error("unknown-dependency", text.position, message, hint)

@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ci.pipeline import values
-from ci.pipeline.document import DEFAULT_WORKSPACE
-from ci.pipeline.variables import NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,38 +20,43 @@ _IMAGE_HINT = 'write "image:", here or at the top for all steps'
 
 def check_document(document: Document, check: Values) -> None:
     """Check all values of a document."""
+    rules = check.rules
+    name = values.free_name if rules.lenient else values.step_name
     if document.name:
-        check.plain(document.name, values.step_name)
+        check.plain(document.name, name)
     check.check(document.image, values.image)
     check.check(document.timeout, values.duration)
     workspace = check.check(document.workspace, values.directory)
     if document.workspace is None:
-        workspace = DEFAULT_WORKSPACE
+        workspace = document.rules.base
+    check.check(document.workspace_path, values.relative)
+    check.check(document.concurrency, values.count)
+    check.check(document.clone.depth, values.count)
     _check_environment(document.environment, document.secrets, check)
-    _check_reserved(document.environment, check.report)
+    _check_reserved(document.environment, check)
     declared = _check_volumes(document.volumes, check)
     for label in document.labels:
-        check.plain(label.name, values.label)
-        check.check(label.value, values.label)
+        check.plain(label.name, str if rules.lenient else values.label)
+        check.check(label.value, str if rules.lenient else values.label)
     for step in document.steps:
         if step.name.value:
-            check.plain(step.name, values.step_name)
+            check.plain(step.name, name)
         if step.image is None and document.image is None:
             _missing_image(step, "the step", _IMAGE_HINT, check.report)
         _check_container(step, declared, workspace, check)
     for service in document.services:
         if service.name.value:
-            check.plain(service.name, values.service_name)
+            check.plain(service.name, values.free_name if rules.lenient else values.service_name)
         if service.image is None:
             _missing_image(service, "the service", 'write "image:"; the one at the top is for steps only', check.report)
         _check_container(service, declared, workspace, check)
 
 
-def _check_reserved(environment: Sequence[Variable], report: Report) -> None:
+def _check_reserved(environment: Sequence[Variable], check: Values) -> None:
     for variable in environment:
-        if variable.name.value in NAMES:
+        if variable.name.value in check.rules.variables:
             message = f'"{variable.name.value}" is set by the system, and this value is not seen'
-            report.warning("reserved-variable", variable.name.position, message, "a step may set it for itself")
+            check.report.warning("reserved-variable", variable.name.position, message, "a step may set it for itself")
 
 
 def _check_volumes(volumes: Sequence[Text], check: Values) -> tuple[str, ...]:
@@ -85,14 +88,13 @@ def _check_container(step: Step, volumes: Sequence[str], workspace: str | None, 
     for text in step.ports:
         check.check(text, values.port)
     for text in step.commands:
-        if not text.value.strip():
+        if not text.value.strip() and not check.rules.lenient:
             report.error("empty-commands", text.position, "the command is empty", "remove it")
-    if step.commands and step.entrypoint:
-        message = "a step has either commands or an entrypoint"
-        hint = "commands are run by the step's \"shell\"; an entrypoint runs instead of the image's own"
-        report.error("entrypoint-and-commands", step.entrypoint[0].position, message, hint)
-    if step.privileged:
-        report.info("needs-trust", step.privileged, f'"{step.name.value}" is privileged', _TRUST)
+        if check.rules.whole_file:
+            check.check(text)
+    _check_options(step, check)
+    _check_entrypoint(step, check)
+    _check_trust(step, report)
     _check_environment(step.environment, step.secrets, check)
     targets: set[str] = set()
     for mount in step.volumes:
@@ -109,6 +111,45 @@ def _check_container(step: Step, volumes: Sequence[str], workspace: str | None, 
         targets.add(target)
 
 
+def _check_entrypoint(step: Step, check: Values) -> None:
+    if not step.commands or not step.entrypoint:
+        return
+    position = step.entrypoint[0].position
+    if check.rules.lenient:
+        message = "the entrypoint is passed over: the commands are run by a shell"
+        check.report.warning("not-honoured", position, message)
+        return
+    hint = "commands are run by the step's \"shell\"; an entrypoint runs instead of the image's own"
+    check.report.error("entrypoint-and-commands", position, "a step has either commands or an entrypoint", hint)
+
+
+def _check_trust(step: Step, report: Report) -> None:
+    """What reaches out of the container, the host's directories aside."""
+    name = step.name.value
+    if step.privileged:
+        report.info("needs-trust", step.privileged, f'"{name}" is privileged', _TRUST)
+    if step.network_mode and step.network_mode.value == "host":
+        report.info("needs-trust", step.network_mode.position, f'"{name}" is in the network of the host', _TRUST)
+    for device in step.devices:
+        report.info("needs-trust", device.source.position, f'"{device.source.value}" is a device of the host', _TRUST)
+
+
+def _check_options(step: Step, check: Values) -> None:
+    """What a step asks of its container."""
+    check.check(step.network_mode, values.network_mode)
+    check.check(step.shm_size, values.size)
+    check.check(step.memory_swap, values.size)
+    for text in step.extra_hosts:
+        check.check(text, values.extra_host)
+    for text in step.dns:
+        check.check(text, values.address)
+    for text in step.tmpfs:
+        check.check(text, values.tmpfs)
+    for device in step.devices:
+        check.check(device.source, values.device)
+        check.check(device.target, values.device)
+
+
 def _check_mount(mount: Mount, volumes: Sequence[str], check: Values) -> None:
     if mount.host is not None:
         check.check(mount.host, values.host_path)
@@ -123,14 +164,15 @@ def _check_mount(mount: Mount, volumes: Sequence[str], check: Values) -> None:
 
 def _check_environment(environment: Sequence[Variable], secrets: Sequence[SecretUse], check: Values) -> None:
     seen: set[str] = set()
+    name = values.any_variable if check.rules.lenient else values.variable
     for variable in environment:
-        check.plain(variable.name, values.variable)
+        check.plain(variable.name, name)
         check.check(variable.value)
         _check_once(variable.name, seen, check.report)
     for use in secrets:
         if not check.plain(use.secret, values.secret):
             continue
-        check.plain(use.variable, values.variable)
+        check.plain(use.variable, name)
         _check_once(use.variable, seen, check.report)
 
 

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ci.pipeline import substitution
+from ci.pipeline import envsubst, substitution
 from ci.pipeline.values import BadValue
-from ci.pipeline.variables import NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from ci.pipeline.diagnostics import Report
     from ci.pipeline.matrix import Cell
+    from ci.pipeline.rules import Rules
     from ci.pipeline.source import Text
 
 
@@ -26,9 +26,12 @@ CHECKS_LIMIT = 50_000  # values × cells that are looked at; what is left, compi
 class Values:
     """Checks the values of one document, in all cells of its matrix."""
 
-    def __init__(self, report: Report, cells: Sequence[Cell]) -> None:
+    def __init__(self, report: Report, cells: Sequence[Cell], rules: Rules) -> None:
         self.report = report
         self.cells = cells
+        self.rules = rules
+        self._parameters = envsubst.parameters if rules.whole_file else substitution.parameters
+        self._expand = envsubst.expand if rules.whole_file else substitution.expand
         self.budget = CHECKS_LIMIT
         self._known = dict.fromkeys(name for cell in cells for name in cell)
 
@@ -37,24 +40,29 @@ class Values:
         if text is None:
             return None
         try:
-            parameters = substitution.parameters(text.value)
+            parameters = self._parameters(text.value)
         except substitution.SubstitutionError as error:
             part = text.part(error.start, error.end)
-            hint = 'only ${NAME} is replaced here; write "$${" for a "${" that is to stay'
+            hint = 'write "$${" for a "${" that is to stay'
+            if not self.rules.whole_file:
+                hint = f"only ${{NAME}} is replaced here; {hint}"
             self.report.error("bad-substitution", part.position, error.message, hint)
             return None
         names = [parameter.name for parameter in parameters if self._defined(text, parameter)]
         if len(names) < len(parameters):
             return None
         if not names:
-            value = substitution.expand(text.value, lambda _: None)
+            value = self._expand(text.value, lambda _: None)
             return value if self._good(text, value, read) else None
-        if read is not str and not any(name in NAMES for name in names):
+        if read is not str and not any(name in self.rules.variables for name in names):
             self._check_cells(text, names, read)
         return None
 
     def plain(self, text: Text | None, read: Callable[[str], object]) -> bool:
-        """Check a value in which nothing is replaced: a name."""
+        """Check a name: nothing is replaced in it, but where all of a file is text."""
+        if text is not None and self.rules.whole_file and "$" in text.value:
+            self.check(text)
+            return True
         return text is not None and self._good(text, text.value, read)
 
     def _check_cells(self, text: Text, names: Sequence[str], read: Callable[[str], object]) -> None:
@@ -68,7 +76,7 @@ class Values:
             if self.budget < 0:
                 return
             given = ", ".join(f"{name}={value}" for name, value in zip(names, key, strict=True))
-            if not self._good(text, substitution.expand(text.value, cell.get), read, f" (with {given})"):
+            if not self._good(text, self._expand(text.value, cell.get), read, f" (with {given})"):
                 return
 
     def _good(self, text: Text, value: str, read: Callable[[str], object], given: str = "") -> bool:
@@ -79,9 +87,13 @@ class Values:
             return False
         return True
 
-    def _defined(self, text: Text, parameter: substitution.Parameter) -> bool:
+    def _defined(self, text: Text, parameter: substitution.Parameter | envsubst.Parameter) -> bool:
         name = parameter.name
-        if name in NAMES or self.report.full:
+        if name in self.rules.variables or self.report.full:
+            return True
+        if isinstance(parameter, envsubst.Parameter):
+            if name not in self._known and not parameter.has_default:
+                self._has_no_value(text, parameter)
             return True
         without = next((cell for cell in self.cells if name not in cell), None)
         if without is None:
@@ -92,7 +104,16 @@ class Values:
             message, hint = f'"{name}" has no value in the matrix cell {given}', 'name it in every entry of "include"'
         else:
             message = f'"{name}" is neither a variable of the matrix nor a CI_* variable'
-            meant = self.report.suggester.closest(name, (*self._known, *sorted(NAMES)))
+            meant = self.report.suggester.closest(name, (*self._known, *sorted(self.rules.variables)))
             hint = f'did you mean "${{{meant}}}"?' if meant else f'write "$${{{name}}}" for the characters themselves'
         self.report.error("undefined-variable", position, message, hint)
         return False
+
+    def _has_no_value(self, text: Text, parameter: envsubst.Parameter) -> None:
+        """A mistake most often, but one that those systems make nothing of: a variable of the shell, not escaped."""
+        name = parameter.name
+        meant = self.report.suggester.closest(name, (*self._known, *sorted(self.rules.variables)))
+        hint = f'did you mean "${{{meant}}}"?' if meant else f'write "$${{{name}}}" for a variable of the shell'
+        message = f'"{name}" has no value when the file is read, so this is empty'
+        position = text.part(parameter.start, parameter.end).position
+        self.report.warning("undefined-variable", position, message, hint)

@@ -57,7 +57,16 @@ def outcome(when: str, event: Event, **cell: str) -> str:
         ),
         ("{path: 'docs/**'}", [TAG, CRON, replace(PUSH, changed_files=())], [PUSH, PULL]),
         ("{path: {exclude: '**/*.md'}}", [PUSH], [replace(PUSH, changed_files=("README.md", "docs/a.md"))]),
-        ("{path: {include: 'src/**', exclude: '**/*.c'}}", [replace(PUSH, changed_files=("src/a.h",))], [PUSH]),
+        (
+            "{path: {include: 'src/**', exclude: '**/*.c'}}",
+            [PUSH, replace(PUSH, changed_files=("src/a.h",))],
+            [replace(PUSH, changed_files=("src/a.c",)), replace(PUSH, changed_files=("README.md",))],
+        ),
+        (
+            "{path: {include: 'docs/**', ignore_message: '[ALL]', on_empty: false}}",
+            [replace(PUSH, message="x [all] y"), replace(PUSH, changed_files=None)],
+            [PUSH, replace(PUSH, changed_files=())],
+        ),
         # All filters of a map; one map of several.
         ("{event: push, branch: main}", [PUSH], [PULL, replace(PUSH, branch="dev")]),
         ("[{event: tag}, {event: push, branch: main}]", [PUSH, TAG], [PULL, replace(PUSH, branch="dev")]),

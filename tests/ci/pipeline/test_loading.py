@@ -112,10 +112,25 @@ def test_500_steps_are_quick() -> None:
     assert time.process_time() - before < 0.4
 
 
-@pytest.mark.parametrize("name", [".drone.yml", "a/.woodpecker.yaml"])
-def test_other_dialects(name: str) -> None:
-    """The file of another system is not taken for ours."""
-    assert [one.code for one in ci.pipeline.check("kind: pipeline", name)] == ["unknown-dialect"]
+@pytest.mark.parametrize(
+    ("name", "dialect"),
+    [
+        (".drone.yml", "drone"),
+        ("a/.drone.yaml", "drone"),
+        (".woodpecker.yml", "Woodpecker"),
+        ("a/.woodpecker.yaml", "Woodpecker"),
+        (".woodpecker/test.yml", "Woodpecker"),
+        (".ci.yml", "Hako"),
+        ("drone.yml", "Hako"),
+        (".drone.yml.orig", "Hako"),
+    ],
+)
+def test_dialects(name: str, dialect: str) -> None:
+    """The name of a file tells its dialect."""
+    loaded = ci.pipeline.load("kind: pipeline\nsteps: [{name: a, image: b}]", name)
+    if dialect == "Hako":
+        assert [one.code for one in loaded.diagnostics] == ["unknown-key"]
+    assert [document.rules.dialect for document in loaded.documents] == [dialect]
 
 
 def test_invisible_characters() -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 
-from ci.pipeline.event import Event, EventKind, platform
+from ci.pipeline.event import Event, EventKind, Previous, platform
 from ci.pipeline.variables import NAMES, VALUE_LIMIT, step_variables, variables
 
 
@@ -39,7 +40,9 @@ def test_push() -> None:
         "CI_REPO_OWNER": "group/sub",
         "CI_REPO_NAME": "app",
         "CI_REPO_URL": "https://git.example.org/group/sub/app",
+        "CI_REPO_SCM": "git",
         "CI_REPO_CLONE_URL": "https://git.example.org/group/sub/app.git",
+        "CI_REPO_PRIVATE": "false",
         "CI_REPO_DEFAULT_BRANCH": "main",
         "CI_COMMIT_SHA": "a" * 40,
         "CI_COMMIT_REF": "refs/heads/main",
@@ -50,6 +53,8 @@ def test_push() -> None:
         "CI_PIPELINE_NUMBER": "12",
         "CI_PIPELINE_EVENT": "push",
         "CI_PIPELINE_CREATED": "1700000000",
+        "CI_PIPELINE_STARTED": "1700000000",
+        "CI_PIPELINE_STATUS": "success",
         "CI_PIPELINE_FILES": '["a.c", "é"]',
         "CI_WORKFLOW_NAME": "test",
         "CI_WORKFLOW_NUMBER": "2",
@@ -79,7 +84,9 @@ def test_known_names_are_all_names() -> None:
     """What a file may name and what a container gets are the same, but for what only the runner knows."""
     names: set[str] = set()
     for kind in EventKind:
-        names |= set(make(Event(kind=kind, **_everything()), machine="box"))  # type: ignore[arg-type]
+        event = Event(kind=kind, **_everything())  # type: ignore[arg-type]
+        again = replace(event, previous=Previous(number=3, status="failure", event=event, started=1, finished=2))
+        names |= set(make(again, machine="box"))
     assert names - {"CI_MACHINE"} == NAMES
 
 
@@ -99,6 +106,18 @@ def _everything() -> dict[str, object]:
         "changed_files": ("f",),
         "created": 1,
         "instance": "i",
+        "ssh_url": "git@x:o/n",
+        "labels": ("l",),
+        "milestone": "m",
+        "action": "opened",
+        "sender": "s",
+        "author_avatar": "https://x/a.png",
+        "link": "https://x/o/n/commit/1",
+        "deploy_target": "production",
+        "deploy_task": "migrate",
+        "parent": 2,
+        "server_url": "https://ci",
+        "build_url": "https://ci/1",
     }
 
 

@@ -1,0 +1,309 @@
+"""`.woodpecker.yml` and the files of `.woodpecker`: Woodpecker's keys of 0.15 to 3.x, and how they become a Document.
+
+The tables are what Woodpecker's own parser knows; what it passes over is a warning here. What newer versions have taken
+away (`pipeline:`, `secrets:`, `group:`, `branches:`, `platform:`, `runs_on:`) is still read, with a notice.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from ci.pipeline.containers import Containers
+from ci.pipeline.document import CloneUse, Condition, Document, SecretUse, Step, Variable
+from ci.pipeline.failure import OnFailure
+from ci.pipeline.nodes import Mapping, Scalar, Sequence
+from ci.pipeline.options import plugin_variable
+from ci.pipeline.rules import WOODPECKER
+from ci.pipeline.settings import encode
+from ci.pipeline.source import NOWHERE, Text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from collections.abc import Mapping as Map
+    from collections.abc import Sequence as Several
+
+    from ci.pipeline.diagnostics import Report
+    from ci.pipeline.nodes import Node
+    from ci.pipeline.reading import Keys
+    from ci.pipeline.rules import Rules
+
+CONTAINER_KEYS = (
+    "name",
+    "image",
+    "backend_options",
+    "commands",
+    "detach",
+    "devices",
+    "directory",
+    "dns",
+    "dns_search",
+    "entrypoint",
+    "environment",
+    "extra_hosts",
+    "network_mode",
+    "ports",
+    "privileged",
+    "pull",
+    "secrets",
+    "settings",
+    "tmpfs",
+    "volumes",
+    "when",
+)
+STEP_KEYS = (*CONTAINER_KEYS, "depends_on", "failure", "group")
+SERVICE_KEYS = (*CONTAINER_KEYS, "depends_on", "failure")
+DOCUMENT_KEYS = (
+    "branches",
+    "clone",
+    "concurrency",
+    "depends_on",
+    "labels",
+    "matrix",
+    "pipeline",
+    "platform",
+    "runs_on",
+    "services",
+    "skip_clone",
+    "steps",
+    "variables",
+    "version",
+    "when",
+    "workspace",
+)
+WHEN_KEYS = (
+    "branch",
+    "cron",
+    "evaluate",
+    "event",
+    "instance",
+    "local",
+    "matrix",
+    "path",
+    "platform",
+    "ref",
+    "repo",
+    "status",
+    "tag",
+)
+WORKSPACE_KEYS = ("base", "path")
+BACKENDS = ("docker", "kubernetes", "local")
+
+_FAILURE = {"fail": OnFailure.FAIL, "ignore": OnFailure.IGNORE, "cancel": OnFailure.FAST}
+_SYNONYMS = {"script": "commands", "env": "environment", "working_dir": "directory", "needs": "depends_on"}
+
+
+def read(nodes: Several[Node], report: Report, filename: str) -> tuple[Document, ...]:
+    """The workflow of a file, named after it; Woodpecker reads the first document only."""
+    for node in nodes[1:]:
+        message = "Woodpecker reads the first document of a file only, and passes over this one"
+        report.warning("not-honoured", node.position, message, "a folder .woodpecker has a file for each workflow")
+    document = _Woodpecker(report, WOODPECKER).document(nodes[0], _title(filename)) if nodes else None
+    return (document,) if document else ()
+
+
+def _title(filename: str) -> str:
+    """A workflow's name: its file's, without the ending and a dot before it."""
+    return filename.rpartition("/")[2].rpartition(".")[0].removeprefix(".")
+
+
+class _Woodpecker(Containers):
+    """Reads a workflow, its steps and its services."""
+
+    synonyms = _SYNONYMS
+    nameless = "step-"
+
+    def __init__(self, report: Report, rules: Rules) -> None:
+        super().__init__(report, rules)
+        self.groups: dict[str, str] = {}  # by the step's name
+
+    def container_keys(self, word: str) -> tuple[str, ...]:
+        return STEP_KEYS if word == "step" else SERVICE_KEYS
+
+    def document(self, node: Node, name: str) -> Document | None:
+        """The document; None where it is none."""
+        if not isinstance(node, Mapping):
+            hint = 'begin with "steps:", and a list below it'
+            self.report.error("not-a-mapping", node.position, "the file is not a map of keys and values", hint)
+            return None
+        keys = self.keys(node, "the workflow", DOCUMENT_KEYS)
+        if keys is None:
+            return None
+        for old, new in (("pipeline", "steps"), ("branches", "when"), ("platform", "labels"), ("runs_on", "when")):
+            self._old(keys, old, f'"{new}"')
+        if "steps" not in keys and "pipeline" not in keys:
+            hint = 'write "steps:", and a list below it'
+            self.report.error("missing-key", node.position, "the workflow has no steps", hint)
+        steps = self.containers(keys, "steps" if "steps" in keys else "pipeline")
+        services = tuple(self._service(service) for service in self.containers(keys, "services"))
+        workspace = self._inner(keys, "workspace", WORKSPACE_KEYS)
+        return Document(
+            name=Text(name),
+            steps=_grouped(steps, self.groups),
+            services=services,
+            when=self._when(keys),
+            depends_on=self.texts(keys, "depends_on"),
+            matrix=self.matrix(keys, "matrix"),
+            volumes=self._volumes((*steps, *services)),
+            workspace=self.text(workspace, "base") if workspace else None,
+            workspace_path=self.text(workspace, "path") if workspace else None,
+            labels=(*self.pairs(keys, "labels"), *self._platform(keys)),
+            runs_on=self.texts(keys, "runs_on"),
+            clone=self._clone(keys),
+            concurrency=self._limit(keys),
+            rules=WOODPECKER,
+            position=node.position,
+        )
+
+    def _old(self, keys: Keys, key: str, new: str) -> None:
+        if key in keys:
+            message = f'"{key}" is not read by newer versions of Woodpecker'
+            self.report.info("deprecated-key", keys.position_of(key), message, f"write {new}")
+
+    def _inner(self, keys: Keys, key: str, known: Iterable[str]) -> Keys | None:
+        node = self.get(keys, key)
+        return self.keys(node, f'"{key}"', known) if node else None
+
+    def _limit(self, keys: Keys) -> Text | None:
+        node = self.get(keys, "concurrency")
+        if isinstance(node, Scalar):
+            return node.text
+        found = self._inner(keys, "concurrency", ("limit", "group"))
+        return self.text(found, "limit") if found else None
+
+    def _platform(self, keys: Keys) -> tuple[Variable, ...]:
+        platform = self.text(keys, "platform")
+        return (Variable(name=Text("platform", platform.position), value=platform),) if platform else ()
+
+    def _volumes(self, steps: Iterable[Step]) -> tuple[Text, ...]:
+        """The volumes that steps name: nothing declares them."""
+        volumes: dict[str, Text] = {}
+        for mount in (mount for step in steps for mount in step.volumes):
+            if mount.name and mount.name.value not in volumes:
+                message = f'the volume "{mount.name.value}" is empty at the start of every run'
+                self.report.warning("not-honoured", mount.name.position, message, "docker keeps one between runs")
+                volumes[mount.name.value] = mount.name
+        return tuple(volumes.values())
+
+    # Conditions
+
+    def _when(self, keys: Keys) -> tuple[Condition, ...]:
+        """The workflow's `when`, and `branches` of older versions. The matrix is no matter of a workflow's."""
+        conditions = tuple(replace(one, matrix={}) for one in self.when(keys, "when", WHEN_KEYS))
+        node = self.get(keys, "branches")
+        if node is None or conditions:
+            return conditions
+        patterns = self.patterns(node, '"branches"', keys.position_of("branches"))
+        if patterns is None:
+            return ()
+        return (Condition(filters={"branch": patterns}, matrix={}, position=patterns.position),)
+
+    # Clone
+
+    def _clone(self, keys: Keys) -> CloneUse:
+        """`skip_clone`, and the settings of the one clone step; what else it says is for a server."""
+        skip = self.flag(keys, "skip_clone") is not None
+        node = self.get(keys, "clone")
+        if node is None:
+            return CloneUse(disable=skip)
+        items: list[Node] = list(node.items) if isinstance(node, Sequence) else []
+        if isinstance(node, Mapping):
+            items = [entry.value for entry in node.entries]
+        elif not isinstance(node, Sequence):
+            self.wrong(node, '"clone"', "a list of steps, or a map of names to steps")
+        settings: dict[str, Variable] = {}
+        for item in items:
+            found = self.keys(item, "a clone step", CONTAINER_KEYS)
+            for one in self.settings(found, "settings", str) if found else ():
+                value = Text(encode(one.value), one.value.position)
+                settings[one.variable.value] = Variable(name=one.variable, value=value)
+        depth = settings.pop("depth", None)
+        return CloneUse(
+            disable=skip,
+            depth=depth.value if depth else None,
+            settings=tuple(settings.values()),
+            position=keys.position_of("clone"),
+        )
+
+    # Steps
+
+    def container(self, keys: Keys, name: Text) -> Step:
+        environment, from_secret = self.environment(keys, "environment")
+        self._old(keys, "secrets", '"from_secret" in "environment"')
+        self._old(keys, "group", '"depends_on"')
+        if group := self.text(keys, "group"):
+            self.groups[name.value] = group.value
+        names, optional = self._depends_on(keys)
+        return Step(
+            name=name,
+            image=self.text(keys, "image"),
+            commands=self.commands(keys),
+            entrypoint=self.texts(keys, "entrypoint"),
+            environment=environment,
+            secrets=(
+                *(_in_capitals(use) for use in self.secrets(keys, "secrets")),
+                *from_secret,
+                *self.setting_secrets(keys, "settings", plugin_variable),
+            ),
+            when=self.when(keys, "when", WHEN_KEYS),
+            depends_on=names if "depends_on" in keys else None,
+            optional=optional,
+            failure=_FAILURE.get(self.word(keys, "failure", _FAILURE) or "", OnFailure.FAIL),
+            working_dir=self.text(keys, "directory"),
+            user=self._user(keys),
+            privileged=self.flag(keys, "privileged"),
+            volumes=self.mounts(keys, "volumes"),
+            pull="always" if self.flag(keys, "pull") else "",
+            **self.options(keys, plugin_variable),
+            position=name.position if name.position != NOWHERE else keys.position,
+        )
+
+    def _service(self, service: Step) -> Step:
+        """A service is started first; what would make it wait means nothing."""
+        return replace(service, depends_on=None, optional=())
+
+    def _user(self, keys: Keys) -> Text | None:
+        """The user that `backend_options` name for docker; the other back ends' are theirs."""
+        options = self._inner(keys, "backend_options", BACKENDS)
+        docker = self._inner(options, "docker", ("user",)) if options else None
+        return self.text(docker, "user") if docker else None
+
+    def _depends_on(self, keys: Keys) -> tuple[tuple[Text, ...], tuple[Text, ...]]:
+        """Names, or maps of `name` and `optional`: all names, and the optional ones."""
+        node = self.get(keys, "depends_on")
+        names: list[Text] = []
+        optional: list[Text] = []
+        for item in node.items if isinstance(node, Sequence) else (node,) if node else ():
+            if not isinstance(item, Mapping):
+                names += self.items(item, '"depends_on"')
+                continue
+            found = self.keys(item, "a dependency", ("name", "optional"))
+            name = self.text(found, "name") if found else None
+            if found and name:
+                names.append(name)
+                if self.flag(found, "optional"):
+                    optional.append(name)
+        return tuple(names), tuple(optional)
+
+
+def _in_capitals(use: SecretUse) -> SecretUse:
+    """The variable of a secret in `secrets` is in capitals, whatever `target` says."""
+    return replace(use, variable=use.variable._replace(value=use.variable.value.upper()))
+
+
+def _grouped(steps: tuple[Step, ...], groups: Map[str, str]) -> tuple[Step, ...]:
+    """Steps of one `group` side by side, all of them after those before; `depends_on` anywhere is stronger."""
+    if not groups or any(step.depends_on is not None for step in steps):
+        return steps
+    result: list[Step] = []
+    before: tuple[Text, ...] = ()
+    current: list[Text] = []
+    group = ""
+    for step in steps:
+        own = groups.get(step.name.value, "")
+        if current and not (own and own == group):
+            before, current = tuple(current), []
+        group = own
+        current.append(step.name)
+        result.append(replace(step, depends_on=before))
+    return tuple(result)

@@ -1,0 +1,139 @@
+"""A document with the values of variables in it: what `${…}` stands for, in every text of the file.
+
+For the dialects that replace it in the whole file. Called by `compile`, once for each matrix cell, with the variables
+of the event and the cell. The document is walked as a tree of records, so a field that is new in `document` needs
+nothing here.
+
+Commands are the one place where a value would be read again, by a shell: a branch called `$(id)` must not become a
+command. What an event brings (its names are `foreign`) and means something to a shell is therefore not written into
+the command but left to the shell to read: `${NAME}` stays, with the same value in the environment, and an expression
+with an operator becomes a variable of its own.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import fields, is_dataclass, replace
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ci.pipeline import envsubst
+from ci.pipeline.document import Document, Step, Variable
+from ci.pipeline.nodes import Entry, Kind, Mapping, Scalar, Sequence
+from ci.pipeline.rules import Rules
+from ci.pipeline.source import Position, Text
+from ci.pipeline.substitution import SubstitutionError
+from ci.pipeline.yaml import kind_of, written_plainly
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+    from collections.abc import Mapping as Map
+
+T = TypeVar("T")
+
+_HARMLESS = re.compile(r"[A-Za-z0-9_./:@%+=,^~-]*", re.ASCII)
+_VARIABLE = "CI_VALUE_{}"
+
+
+class FillError(ValueError):
+    """An expression that is not understood, at `text`."""
+
+    def __init__(self, text: Text, message: str) -> None:
+        super().__init__(message)
+        self.text = text
+        self.message = message
+
+
+def filled(document: Document, values: Map[str, str], foreign: Iterable[str]) -> Document:
+    """The document with all of `values` in it; what has no value is nothing. Raises FillError.
+
+    `foreign` are the names of values that strangers may have written.
+    """
+    return _Filler(values, foreign).fill(document)
+
+
+class _Filler:
+    """Fills one document."""
+
+    def __init__(self, values: Map[str, str], foreign: Iterable[str]) -> None:
+        self.values = values
+        self.foreign = frozenset(foreign)
+
+    def fill(self, value: T) -> T:
+        """The same value, all texts in it filled."""
+        return self._filled(value)  # type: ignore[no-any-return]
+
+    def _filled(self, value: Any) -> Any:  # noqa: PLR0911  (one for each kind of record)
+        match value:
+            case Text():
+                return self._text(value)
+            case Scalar():
+                return self._scalar(value)
+            case Position() | Rules():
+                return value
+            case Sequence() | Mapping() | Entry():
+                return value._replace(**{name: self._filled(part) for name, part in value._asdict().items()})
+            case Step():
+                return self._step(value)
+            case tuple():
+                return tuple(map(self._filled, value)) if value else value
+            case dict():
+                return {key: self._filled(part) for key, part in value.items()}
+        if is_dataclass(value) and not isinstance(value, type):
+            return self._record(value)
+        return value
+
+    def _record(self, record: Any, but: Collection[str] = ()) -> Any:
+        changes = {}
+        for field in fields(record):
+            before = getattr(record, field.name)
+            if field.name not in but and (after := self._filled(before)) is not before:
+                changes[field.name] = after
+        return replace(record, **changes) if changes else record
+
+    def _text(self, text: Text) -> Text:
+        if "$" not in text.value:
+            return text
+        try:
+            return Text(envsubst.expand(text.value, self.values.get), text.position)
+        except SubstitutionError as error:
+            raise FillError(text.part(error.start, error.end), error.message) from None
+
+    def _scalar(self, scalar: Scalar) -> Scalar:
+        if "$" not in scalar.value:
+            return scalar
+        value = self._text(scalar.text).value
+        return scalar._replace(value=value, kind=kind_of(value) if written_plainly(scalar) else Kind.TEXT)
+
+    def _step(self, step: Step) -> Step:
+        made: list[Variable] = []
+        scripts = ["commands"]
+        if any(text.value == "-c" for text in (*step.entrypoint, *step.arguments)):
+            scripts += ["entrypoint", "arguments"]  # the words of an interpreter
+        changes: dict[str, Any] = {
+            name: tuple(self._command(text, made) for text in getattr(step, name)) for name in scripts
+        }
+        record: Step = self._record(step, but=scripts)
+        return replace(record, **changes, environment=(*record.environment, *made))
+
+    def _command(self, text: Text, made: list[Variable]) -> Text:
+        """A command. What it needs as variables of its own is added to `made`."""
+        if "$" not in text.value:
+            return text
+        try:
+            parts = [
+                part if isinstance(part, str) else self._for_shell(part, text, made)
+                for part in envsubst.parse(text.value)
+            ]
+        except SubstitutionError as error:
+            raise FillError(text.part(error.start, error.end), error.message) from None
+        return Text("".join(parts), text.position)
+
+    def _for_shell(self, parameter: envsubst.Parameter, text: Text, made: list[Variable]) -> str:
+        value = envsubst.evaluate(parameter, self.values.get)
+        if _HARMLESS.fullmatch(value) or self.foreign.isdisjoint(parameter.names):
+            return value
+        if not parameter.operator:
+            return f"${{{parameter.name}}}"
+        name = _VARIABLE.format(len(made) + 1)
+        made.append(Variable(name=Text(name, text.position), value=Text(value, text.position)))
+        return f"${{{name}}}"

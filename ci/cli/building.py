@@ -6,16 +6,19 @@ removed: by the Stages themselves, by `with` blocks, and after a SIGKILL by the 
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ci.cli import images, summary
+from ci.cli import images
 from ci.cli.console import Console
+from ci.cli.display import Several
+from ci.cli.events import EventLines
+from ci.cli.junit import JUnit
 from ci.cli.workspaces import Workspaces
+from ci.cli.writing import Writer
 from ci.errors import CiError
 from runners import workspace
 from runners.build import Build
@@ -27,6 +30,7 @@ from runners.stage import StageInput
 from sandbox.runtime.engine import Engine, default_home
 
 if TYPE_CHECKING:
+    from ci.cli.display import Display
     from ci.cli.interrupts import Interrupts
     from ci.cli.order import Order
     from ci.pipeline.spec import StageSpec
@@ -64,7 +68,11 @@ def build(order: Order, interrupts: Interrupts, *, started: float) -> int:
             except GitError as error:
                 raise CiError(f"{order.project}: {error}", hint="git is asked which files to build") from error
             workspaces = Workspaces(
-                copied, folder.path, count=len(order.selection.stages), keep=home / "kept" if order.keep else None
+                copied,
+                folder.path,
+                count=len(order.selection.stages),
+                keep=home / "kept" if order.keep else None,
+                write=order.write,
             )
             return _Run(order, interrupts, loop, backend, workspaces).to_the_end(started)
     finally:
@@ -85,13 +93,18 @@ class _Run:
         self._workspaces = workspaces
         self._unread = False
         stages = order.selection.stages
-        self._console = Console(order.output, stages, order.style, loop, broken=self._nobody_reads)
-        self._build = Build(stages, self._input, loop=loop, backend=backend, reporter=self._console, jobs=order.jobs)
+        writer = Writer(1, loop, self._nobody_reads)
+        self._display: Display = (
+            EventLines(writer, stages, time.time) if order.json else Console(writer, stages, order.style, loop)
+        )
+        self._junit = JUnit(order.junit) if order.junit is not None else None
+        reporter = self._display if self._junit is None else Several((self._display, self._junit))
+        self._build = Build(stages, self._input, loop=loop, backend=backend, reporter=reporter, jobs=order.jobs)
 
     def to_the_end(self, started: float) -> int:
         """Build, and say how it went."""
         interrupts = self._interrupts
-        interrupts.noticed = self._console.interrupt
+        interrupts.noticed = self._display.interrupt
         interrupts.deferred = True
         self._loop.watch(interrupts.descriptor, self._interrupted)
         try:
@@ -122,7 +135,7 @@ class _Run:
         self._interrupts.drain()
         again = self._interrupts.count > 1
         if not again:
-            self._console.say("interrupted: ending the steps (once more kills them)")
+            self._display.say("interrupted: ending the steps (once more kills them)")
         self._build.cancel("interrupted", gently=not again)
 
     def _nobody_reads(self) -> None:
@@ -135,14 +148,12 @@ class _Run:
             _say(warning)
         for path in self._workspaces.kept:
             _say(f"the workspace is kept in {path}")
-        if self._unread:
-            return
-        if self._order.json:
-            text = json.dumps(summary.as_json(results, interrupted=interrupted, seconds=seconds), indent=2)
-            sys.stdout.write(f"{text}\n")
-            return
-        text = summary.table(results, interrupted=interrupted, seconds=seconds, colour=self._order.style.colour)
-        self._console.write_lines(text.encode("utf-8", "surrogateescape"))
+        for text in self._workspaces.written:
+            _say(text)
+        if self._junit is not None:
+            self._junit.write(results)
+        if not self._unread:
+            self._display.summarize(results, interrupted=interrupted, seconds=seconds)
 
 
 def _on_the_hosts_network(order: Order) -> Order:

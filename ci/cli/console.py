@@ -7,16 +7,18 @@ progress is seen). Where nobody looks at a terminal there is not one escape code
 
 from __future__ import annotations
 
-import os
-import select
 from typing import TYPE_CHECKING
 
+from ci.cli import summary
+from ci.cli.summary import duration
+from ci.cli.titles import titles
 from runners.schedule import State
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from ci.cli.order import Style
+    from ci.cli.writing import Writer
     from ci.pipeline.spec import StageSpec, StepSpec
     from runners.loop import Loop, Timer
     from runners.report import StageResult
@@ -28,7 +30,6 @@ _LONGEST_NAME = 40
 _LONGEST_HELD = 1 << 16  # bytes of an unfinished line
 _PARTIAL_DELAY = 0.1  # seconds until an unfinished line is shown on a terminal
 _TAIL = 1 << 15  # bytes of a step's output that are kept for its failure in quiet runs
-_STALLED = 0.2  # seconds that a reader has to take something, once the run was interrupted
 _MARKS = {
     State.PASSED: ("=", 32),
     State.FAILED: ("!", 31),
@@ -39,23 +40,13 @@ _MARKS = {
 }
 
 
-class Interrupted(Exception):
-    """Raised by `Console.interrupt` inside of a write that waits for its reader."""
-
-
 class Console:
-    """Writes to a descriptor, from one thread. `broken` is called once when nobody reads any more."""
+    """The display for people."""
 
-    def __init__(
-        self, descriptor: int, stages: Sequence[StageSpec], style: Style, loop: Loop, *, broken: Callable[[], None]
-    ) -> None:
+    def __init__(self, writer: Writer, stages: Sequence[StageSpec], style: Style, loop: Loop) -> None:
         self.style = style
-        self._descriptor = descriptor
+        self._writer = writer
         self._loop = loop
-        self._broken = broken
-        self._is_broken = False
-        self._writing = False
-        self._impatient = False
         self._open: Lines | None = None  # whose unfinished line the cursor is on
         self._several = len(stages) > 1
         self._titles = titles(stages)
@@ -98,6 +89,11 @@ class Console:
         if result.reason and result.state in (State.ERROR, State.FAILED):
             self.say(f"{self._titles[result.stage.number]}: {result.reason}" if self._several else result.reason)
 
+    def summarize(self, results: Sequence[StageResult], *, interrupted: bool, seconds: float) -> None:
+        """The table."""
+        text = summary.table(results, interrupted=interrupted, seconds=seconds, colour=self.style.colour)
+        self.write_lines(text.encode("utf-8", "surrogateescape"))
+
     # --- printing --------------------------------------------------------------------------------------------------
 
     def say(self, text: str) -> None:
@@ -109,14 +105,14 @@ class Console:
         if self._open is not None and self._open is not owner:
             data = b"\n" + data
         self._open = None
-        self._write(data)
+        self._writer.write(data)
 
     def write_partial(self, data: bytes, owner: Lines) -> None:
         """The beginning of a line, or more of it."""
         if self._open is not None and self._open is not owner:
             data = b"\n" + data
         self._open = owner
-        self._write(data)
+        self._writer.write(data)
 
     def is_open(self, owner: Lines) -> bool:
         """Whether the cursor is on this one's unfinished line."""
@@ -128,35 +124,7 @@ class Console:
 
     def interrupt(self) -> None:
         """Called by a signal handler: from now on a reader that does not read does not hold the run."""
-        self._impatient = True
-        if self._writing:
-            raise Interrupted
-
-    def _write(self, data: bytes) -> None:
-        view = memoryview(data)
-        while view and not self._is_broken:
-            try:
-                if self._impatient:
-                    view = view[self._write_without_waiting(view) :]
-                    continue
-                self._writing = True
-                written = os.write(self._descriptor, view)
-                self._writing = False
-                view = view[written:]
-            except Interrupted:
-                self._writing = False
-            except OSError:  # EPIPE: nobody reads; ENOSPC: the file's disk is full
-                self._writing = False
-                self._is_broken = True
-                self._loop.after(0, self._broken)
-
-    def _write_without_waiting(self, view: memoryview) -> int:
-        """As much as is taken soon; the rest is dropped."""
-        poll = select.poll()
-        poll.register(self._descriptor, select.POLLOUT)
-        if not poll.poll(_STALLED * 1000):
-            return len(view)
-        return os.write(self._descriptor, view[: select.PIPE_BUF])
+        self._writer.interrupt()
 
     def _name(self, stage: StageSpec, step: str) -> str:
         return f"{self._titles[stage.number]}/{step}" if self._several else step
@@ -232,17 +200,6 @@ class Lines:
         return text
 
 
-def titles(stages: Sequence[StageSpec]) -> dict[int, str]:
-    """A Stage's name by its number, with the values of its matrix cell where there are several of that name."""
-    names = [stage.name for stage in stages]
-    return {
-        stage.number: f"{stage.name}[{','.join(stage.matrix.values())}]"
-        if stage.matrix and names.count(stage.name) > 1
-        else stage.name
-        for stage in stages
-    }
-
-
 def verdict(result: StepResult) -> str:
     """How a step ended, in a few words."""
     if result.state is State.SKIPPED:
@@ -257,13 +214,3 @@ def verdict(result: StepResult) -> str:
     if result.state is State.IGNORED:
         text += ", which is ignored"
     return f"{text}: {result.reason}" if result.reason else text
-
-
-def duration(seconds: float) -> str:
-    """0.3 s, 12.4 s, 2 min 05 s, 1 h 02 min."""
-    if round(seconds, 1) < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest:02} s"
-    return f"{minutes // 60} h {minutes % 60:02} min"

@@ -56,7 +56,11 @@ def configure(parser: ArgumentParser) -> None:
     add("--keep", action="store_true", help="keep the workspaces and say where they are")
     add("--quiet", "-q", action="store_true", help="print the output of failed steps only, and the summary")
     add("--no-color", "--no-colour", dest="no_color", action="store_true", help="no colours (also: NO_COLOR=1)")
-    add("--json", action="store_true", help="print the summary as JSON; everything else goes to standard error")
+    add("--write", action="store_true", help="write what the steps changed back into the work tree")
+    add("--json", action="store_true", help="print what happens as JSON, one event a line, the summary last")
+    add("--junit", metavar="FILE", type=Path, help="write a JUnit report: stages as suites, steps as cases")
+    add("--graph", action="store_true", help="show what would run and what waits for what, and run nothing")
+    add("--svg", metavar="FILE", type=Path, help="draw the same as a picture, and run nothing")
     playing.configure(parser)
 
 
@@ -67,9 +71,21 @@ def run(arguments: Namespace) -> int:
         order = _order(arguments)
         if not order.selection.stages:
             return 0
+        if arguments.graph or arguments.svg is not None:
+            return _draw(order, arguments)
         from ci.cli.building import build  # noqa: PLC0415  (a file with mistakes needs no engine)
 
         return build(order, interrupts, started=started)
+
+
+def _draw(order: Order, arguments: Namespace) -> int:
+    from ci.cli import drawing  # noqa: PLC0415  (seldom)
+
+    if arguments.svg is not None:
+        arguments.svg.write_text(drawing.svg(order.selection), "utf-8")
+    if arguments.graph:
+        sys.stdout.write(drawing.text(order.selection))
+    return 0
 
 
 def find_file(given: str | None, folder: Path) -> str:
@@ -115,10 +131,10 @@ def _order(arguments: Namespace) -> Order:
     if not stages:
         sys.stderr.write(f"ci-run: nothing to do: the conditions of no stage hold for this {event.kind}\n")
     selection = select(stages, only=arguments.only, begin=arguments.begin, skip=arguments.skip, matrix=matrix)
-    require_secrets(selection, given)
-    if not arguments.trusted:
-        require_trust(selection)
-    output = 2 if arguments.json else 1
+    if not arguments.graph and arguments.svg is None:
+        require_secrets(selection, given)
+        if not arguments.trusted:
+            require_trust(selection)
     return Order(
         filename=filename,
         project=project,
@@ -130,9 +146,10 @@ def _order(arguments: Namespace) -> Order:
         network=arguments.network,
         jobs=arguments.jobs or 2 * (os.cpu_count() or 1),
         keep=arguments.keep,
+        write=arguments.write,
+        junit=arguments.junit,
         json=arguments.json,
-        output=output,
-        style=Style(colour=colour and _is_terminal(output), live=_is_terminal(output), quiet=arguments.quiet),
+        style=Style(colour=colour and _is_terminal(1), live=_is_terminal(1), quiet=arguments.quiet),
     )
 
 

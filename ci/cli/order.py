@@ -25,7 +25,7 @@ class Style:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """One local run. `project` is the folder to build, `output` the descriptor for live output, `jobs` at least 1.
+    """One local run. `project` is the folder to build, `jobs` at least 1.
 
     `mounts` are seen by every container, `network` is the one they share in place of their Stages' own, or empty.
     """
@@ -40,6 +40,7 @@ class Order:
     network: str
     jobs: int
     keep: bool
+    write: bool
+    junit: Path | None
     json: bool
-    output: int
     style: Style

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ci.cli.console import duration, titles
+from ci.cli.titles import titles
 from runners.schedule import State
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from runners.report import StageResult
+    from runners.schedule import StepResult
 
 _COLOURS = {
     State.PASSED: 32,
@@ -60,10 +61,7 @@ def as_json(results: Sequence[StageResult], *, interrupted: bool, seconds: float
                     {
                         "name": step.name,
                         "service": step.name in {service.name for service in result.stage.services},
-                        "state": step.state.value,
-                        "exit_code": step.exit_code,
-                        "seconds": _rounded(step.duration),
-                        "reason": step.reason,
+                        **outcome(step),
                     }
                     for step in result.steps
                 ],
@@ -72,6 +70,26 @@ def as_json(results: Sequence[StageResult], *, interrupted: bool, seconds: float
             for result in results
         ],
     }
+
+
+def outcome(step: StepResult) -> dict[str, Any]:
+    """How one step ended."""
+    return {
+        "state": step.state.value,
+        "exit_code": step.exit_code,
+        "seconds": _rounded(step.duration),
+        "reason": step.reason,
+    }
+
+
+def duration(seconds: float) -> str:
+    """0.3 s, 12.4 s, 2 min 05 s, 1 h 02 min."""
+    if round(seconds, 1) < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02} s"
+    return f"{minutes // 60} h {minutes % 60:02} min"
 
 
 def _rows(results: Sequence[StageResult]) -> Iterator[tuple[str, ...]]:

@@ -6,23 +6,35 @@ first copy itself. A folder is removed when its Stage is over, or kept where the
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from runners import workspace
+from runners.inventory import inventory
+from runners.writeback import write_back
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from ci.pipeline.spec import StageSpec
     from runners.backend import HostMount
+    from runners.inventory import Stamp
     from runners.workspace import Snapshot
+
+_SHOWN = 10  # paths that are named
 
 
 class Workspaces:
-    """For `count` Stages, in `folder`; with `keep` they are moved there in the end, and `kept` are their paths."""
+    """For `count` Stages, in `folder`; with `keep` they are moved there in the end, and `kept` are their paths.
 
-    def __init__(self, copied: Snapshot, folder: Path, *, count: int, keep: Path | None) -> None:
+    With `write` what a Stage changed goes back into the work tree when it is over; `written` says what that was.
+    """
+
+    def __init__(self, copied: Snapshot, folder: Path, *, count: int, keep: Path | None, write: bool) -> None:
         self.kept: list[Path] = []
+        self.written: list[str] = []
+        self._write = write
+        self._fresh: dict[int, dict[bytes, Stamp]] = {}
         self._copied = copied
         self._folder = folder
         self._left = count
@@ -41,11 +53,16 @@ class Workspaces:
             workspace.copy(self._copied.path, path)
         else:
             self._copied.path.rename(path)
+        if self._write:
+            self._fresh[stage.number] = inventory(path)
         return path
 
     def release(self, stage: StageSpec) -> None:
         """The Stage is over."""
         path = self._path(stage)
+        fresh = self._fresh.pop(stage.number, None)
+        if fresh is not None:
+            self._write_back(path, fresh)
         if self._keep is None:
             workspace.remove(path)
         elif path.is_dir():
@@ -54,6 +71,22 @@ class Workspaces:
             path.rename(kept)
             workspace.settle(self._copied, kept)
             self.kept.append(kept)
+
+    def _write_back(self, path: Path, fresh: dict[bytes, Stamp]) -> None:
+        try:
+            done = write_back(path, self._copied.source, fresh)
+        except OSError as error:
+            self.written.append(f"could not write the results back: {error.filename}: {error.strerror}")
+            return
+        for word, paths in (
+            ("written", done.written),
+            ("removed", done.removed),
+            ("not written, as it is not what was copied", done.left),
+        ):
+            if paths:
+                shown = [os.fsdecode(each) for each in paths[:_SHOWN]]
+                more = f" and {len(paths) - _SHOWN} more" if len(paths) > _SHOWN else ""
+                self.written.append(f"{word}: {', '.join(shown)}{more}")
 
     def _path(self, stage: StageSpec) -> Path:
         return self._folder / f"workspace-{stage.number}"

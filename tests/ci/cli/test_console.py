@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ci.cli.console import Console, duration, titles, verdict
+from ci.cli.console import Console, verdict
 from ci.cli.order import Style
+from ci.cli.summary import duration
+from ci.cli.titles import titles
+from ci.cli.writing import Writer
 from ci.pipeline.spec import StageSpec, StepSpec
 from runners.loop import Loop
 from runners.schedule import State, StepResult
@@ -36,7 +39,8 @@ class Screen:
         self.loop = Loop()
         self.broken: list[str] = []
         self.stages = stages
-        self.console = Console(self.writing, stages, style, self.loop, broken=lambda: self.broken.append("broken"))
+        writer = Writer(self.writing, self.loop, lambda: self.broken.append("broken"))
+        self.console = Console(writer, stages, style, self.loop)
 
     def step(self, name: str) -> Any:
         """The log of a step."""

@@ -9,6 +9,7 @@ import subprocess
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
+from xml.etree import ElementTree
 
 import pytest
 
@@ -247,14 +248,63 @@ def test_a_kept_workspace_is_named(ci_run: Callable[..., subprocess.CompletedPro
     assert (kept / "out").read_text() == "made\n"
 
 
-def test_the_summary_can_be_json(ci_run: Callable[..., subprocess.CompletedProcess[str]]) -> None:
-    """On standard output alone; the live output is on standard error."""
+def test_what_happens_can_be_json(ci_run: Callable[..., subprocess.CompletedProcess[str]]) -> None:
+    """One event a line on standard output, the summary last, and nothing on standard error."""
     done = ci_run(steps("echo text", "exit 2"), "--json")
+    assert (done.returncode, done.stderr) == (1, "")
+    events = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [event["event"] for event in events if event["event"] != "output"] == [
+        "stage-started",
+        "step-started",
+        "step-finished",
+        "stage-finished",
+        "summary",
+    ]
+    assert [event["line"] for event in events if event["event"] == "output"] == ["+ echo text", "text", "+ exit 2"]
+    assert events[-1]["state"] == "failed"
+    assert events[-1]["stages"][0]["steps"][0]["exit_code"] == 2
+
+
+def test_a_junit_report_is_written(ci_run: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path) -> None:
+    """Also of a run that failed, with the end of the output."""
+    done = ci_run(steps("echo '<why>'", "exit 2"), "--junit", str(tmp_path / "report.xml"))
     assert done.returncode == 1
-    found = json.loads(done.stdout)
-    assert found["state"] == "failed"
-    assert found["stages"][0]["steps"][0]["exit_code"] == 2
-    assert "one | text\n" in done.stderr
+    case = ElementTree.parse(tmp_path / "report.xml").getroot().find("testsuite/testcase")  # noqa: S314
+    assert case is not None
+    assert case.find("failure").attrib["message"] == "exit code 2"  # type: ignore[union-attr]
+    assert "<why>" in case.findtext("system-out", "")
+
+
+def test_results_are_written_back(ci_run: Callable[..., subprocess.CompletedProcess[str]], project: Path) -> None:
+    """--write: what was changed, made and removed, and nothing else; without it nothing."""
+    (project / "same").write_text("same")
+    (project / "old").write_text("old")
+    (project / "gone").write_text("gone")
+    kept = (project / "same").stat().st_ino
+    pipeline = steps("echo new > old", "rm gone", "mkdir -p a/b && echo x > a/b/made", "touch .git", "ln -s /etc esc")
+    ci_run(pipeline)
+    assert (project / "old").read_text() == "old"
+    done = ci_run(pipeline, "--write")
+    assert done.returncode == 0, done.stdout
+    assert (project / "old").read_text() == "new\n"
+    assert (project / "a/b/made").read_text() == "x\n"
+    assert not (project / "gone").exists()
+    assert not (project / ".git").exists()
+    assert (project / "same").stat().st_ino == kept
+    assert "ci-run: written: a/b/made, esc, old\nci-run: removed: gone\n" in done.stderr
+
+
+def test_the_graph_is_shown(ci_run: Callable[..., subprocess.CompletedProcess[str]], project: Path) -> None:
+    """As text and as a picture; nothing runs, so nothing has to be given."""
+    pipeline = """
+image: busybox
+steps:
+  - {name: b, commands: [echo b], depends_on: [a], secrets: [nobody]}
+  - {name: a, commands: [echo a], depends_on: []}
+"""
+    done = ci_run(pipeline, "--graph", "--svg", "graph.svg", "--skip", "b")
+    assert (done.returncode, done.stdout) == (0, "default\n        1  a\n        2  b <- a (left out)\n")
+    ElementTree.parse(project / "graph.svg")  # noqa: S314
 
 
 def test_quiet_runs_show_failures_only(ci_run: Callable[..., subprocess.CompletedProcess[str]]) -> None:

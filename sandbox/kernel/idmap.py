@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from sandbox.errors import SandboxError, UnsupportedError
-from sandbox.kernel import files, mounts, namespaces, vfork
+from sandbox.kernel import files, mounts, namespaces
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -109,13 +109,6 @@ def write(pid: int, idmap: IdMap, *, setgroups: bool = True) -> None:
         files.write(f"/proc/{pid}/setgroups", "deny")
     files.write(f"/proc/{pid}/gid_map", gids)
     files.write(f"/proc/{pid}/uid_map", uids)
-
-
-def namespace_fd(idmap: IdMap) -> int:
-    """A user namespace with this map, held by nothing but the descriptor (close-on-exec); for id-mapped mounts."""
-    with vfork.sleeper(namespaces.Flags.NEWUSER) as pid:
-        write(pid, idmap)
-        return os.open(f"/proc/{pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
 
 
 def subordinate_ranges(user: str, uid: int, text: str) -> tuple[tuple[int, int], ...]:

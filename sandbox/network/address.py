@@ -1,7 +1,7 @@
-"""IPv4 addresses and subnets as numbers, and the choice of a free subnet.
+"""Addresses and subnets of both families as numbers, and the choice of a free IPv4 subnet.
 
 Pure. The standard library's `ipaddress` would cost 2 ms of every start for the few operations needed here. Records
-carry addresses as text, so that IPv6 has a place in them when it comes.
+carry addresses as text. What IPv6 alone needs is in `address6`.
 """
 
 from __future__ import annotations
@@ -14,9 +14,37 @@ from sandbox.errors import InvalidError, SandboxError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-_BITS = 32
-_SHORTEST, _LONGEST = 8, 29  # prefix lengths of a network: room for the gateway and five containers at least
 _EVERYTHING = 8  # routes shorter than this are somebody's way to "all the rest" (0.0.0.0/1 of a VPN), not a place
+
+
+class Family(NamedTuple):
+    """IPv4 or IPv6. `shortest` and `longest` are the prefix lengths that a network may have, `kept` counts the
+    addresses at a subnet's end that nobody may have, `example` is a subnet for people.
+    """
+
+    number: int
+    name: str
+    bits: int
+    shortest: int
+    longest: int
+    kept: int
+    example: str
+
+    def parse(self, value: str) -> int:
+        """The number of an address such as "10.80.0.1". Raises `InvalidError`."""
+        try:
+            return int.from_bytes(_socket.inet_pton(self.number, value), "big")
+        except (OSError, ValueError):
+            raise InvalidError(f"not an {self.name} address: {value!r}") from None
+
+    def text(self, address: int) -> str:
+        """The address of its number."""
+        return _socket.inet_ntop(self.number, address.to_bytes(self.bits // 8, "big"))
+
+
+# Room for the gateway and five containers at least; the last address is for broadcasts
+IPV4 = Family(_socket.AF_INET, "IPv4", 32, 8, 29, 1, "10.90.0.0/24")
+IPV6 = Family(_socket.AF_INET6, "IPv6", 128, 16, 96, 0, "fd00:1:2:3::/64")  # 2^32 addresses at least
 
 
 class Subnet(NamedTuple):
@@ -24,23 +52,26 @@ class Subnet(NamedTuple):
 
     address: int
     length: int
+    family: Family = IPV4
 
     @property
     def size(self) -> int:
-        """How many addresses it has, the network's own and the broadcast address included."""
-        return 1 << (_BITS - self.length)
+        """How many addresses it has, the first and the last included."""
+        return 1 << (self.family.bits - self.length)
 
     def overlaps(self, other: Subnet) -> bool:
-        """Whether the two share an address."""
-        shift = _BITS - min(self.length, other.length)
+        """Whether the two, of one family, share an address."""
+        shift = self.family.bits - min(self.length, other.length)
         return self.address >> shift == other.address >> shift
 
     def holds(self, address: int) -> bool:
-        """Whether a container or gateway may have `address`: inside, and neither the first nor the last."""
-        return 0 < address - self.address < self.size - 1
+        """Whether a container or gateway may have `address`: inside, and not the first, which is the network's own or
+        all routers', nor IPv4's last.
+        """
+        return 0 < address - self.address < self.size - self.family.kept
 
     def __str__(self) -> str:
-        return f"{text(self.address)}/{self.length}"
+        return f"{self.family.text(self.address)}/{self.length}"
 
 
 # Where subnets are taken from, the first pool first: beside podman's 10.88/16 to 10.255/16 and docker's 172.17/16 to
@@ -53,35 +84,26 @@ POOLS = (
 )  # 10.80/13, 172.16/16, 192.168.128/17
 
 
-def parse(value: str) -> int:
-    """The number of "10.80.0.1". Raises `InvalidError`."""
-    try:
-        return int.from_bytes(_socket.inet_pton(_socket.AF_INET, value), "big")
-    except (OSError, ValueError):
-        raise InvalidError(f"not an IPv4 address: {value!r}") from None
+parse, text = IPV4.parse, IPV4.text
 
 
-def text(address: int) -> str:
-    """ "10.80.0.1" of its number."""
-    return ".".join(str(address >> shift & 0xFF) for shift in (24, 16, 8, 0))
-
-
-def parse_subnet(value: str, *, longest: int = _LONGEST) -> Subnet:
-    """The subnet "10.80.4.0/24". Raises `InvalidError`, also for bits beyond the prefix and for sizes nobody
-    can use.
+def parse_subnet(value: str, family: Family = IPV4, *, longest: int = 0) -> Subnet:
+    """The subnet "10.80.4.0/24", not longer than `longest` if that is given. Raises `InvalidError`, also for bits
+    beyond the prefix and for sizes nobody can use.
     """
     head, slash, tail = value.partition("/")
     if not slash or not tail.isascii() or not tail.isdigit():
-        raise InvalidError(f"not a subnet: {value!r}", hint="write it as 10.90.0.0/24")
-    address, length = parse(head), int(tail)
-    if not _SHORTEST <= length <= longest:
-        raise InvalidError(f"subnet {value} has an unusable size", hint=f"use a prefix from /{_SHORTEST} to /{longest}")
-    found = Subnet(address, length)
-    below = address & (found.size - 1)
-    if below:
+        raise InvalidError(f"not a subnet: {value!r}", hint=f"write it as {family.example}")
+    found = Subnet(family.parse(head), int(tail), family)
+    longest = longest or family.longest
+    if not family.shortest <= found.length <= longest:
         raise InvalidError(
-            f"{value} is an address inside a subnet", hint=f"the subnet is {Subnet(address - below, length)}"
+            f"subnet {value} has an unusable size", hint=f"use a prefix from /{family.shortest} to /{longest}"
         )
+    below = found.address & (found.size - 1)
+    if below:
+        whole = found._replace(address=found.address - below)
+        raise InvalidError(f"{value} is an address inside a subnet", hint=f"the subnet is {whole}")
     return found
 
 
@@ -100,7 +122,7 @@ def free_subnet(used: Iterable[Subnet], length: int) -> Subnet:
     taken = tuple(used)
     for pool in POOLS:
         near = [other for other in taken if other.overlaps(pool)]
-        for address in range(pool.address, pool.address + pool.size, 1 << (_BITS - length)):
+        for address in range(pool.address, pool.address + pool.size, Subnet(0, length).size):
             candidate = Subnet(address, length)
             if not any(candidate.overlaps(other) for other in near):
                 return candidate

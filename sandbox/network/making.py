@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sandbox.errors import ConflictError, InvalidError, SandboxError
 from sandbox.network import address
+from sandbox.network.address import IPV6
 from sandbox.network.records import Network
 from sandbox.network.reservations import nobody_in, open_reservations
 from sandbox.network.store import host_locked
@@ -130,14 +131,14 @@ def _choose6(wishes: Wishes, present: Iterable[Network], bridges: Bridges) -> tu
 
     used = {f"network {one.name} ({one.subnet6})": one.subnet6 for one in present if one.subnet6}
     used |= {f"the host's route to {route}": route for route in bridges.routes6()}
-    chosen = address6.parse_subnet(wishes.subnet6) if wishes.subnet6 else address6.local_subnet(os.urandom(7))
+    chosen = address.parse_subnet(wishes.subnet6, IPV6) if wishes.subnet6 else address6.local_subnet(os.urandom(7))
     for what, other in used.items():
-        if chosen.overlaps(address6.parse_subnet(other)):
+        if chosen.overlaps(address.parse_subnet(other, IPV6)):
             raise ConflictError(f"subnet {chosen} overlaps {what}", reference="subnet-overlap")
-    door = address6.parse(wishes.gateway6) if wishes.gateway6 else chosen.address + 1
+    door = IPV6.parse(wishes.gateway6) if wishes.gateway6 else chosen.address + 1
     if not chosen.holds(door):
         raise InvalidError(f"gateway {wishes.gateway6} is no address for a host in {chosen}")
-    return str(chosen), address6.text(door)
+    return str(chosen), IPV6.text(door)
 
 
 def settle_default(store: Store, bridges: Bridges) -> Network:

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING
 
 from sandbox.errors import ConflictError, InvalidError, NotFoundError, SandboxError
 from sandbox.network import address
+from sandbox.network.address import IPV6
 from sandbox.network.records import Attachment
 from sandbox.network.store import locked, read_text, write_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Container, Iterable, Iterator
 
     from sandbox.network.records import Network
 
@@ -92,12 +93,7 @@ class Reservations:
         gateway = address.parse(network.gateway)
         taken = {address.parse(key) for key in self._keys() if not key.startswith("host-")}
         if wanted:
-            number = address.parse(wanted)
-            if not subnet.holds(number) or number == gateway:
-                raise InvalidError(f"{wanted} is no address for a container in {network.subnet}")
-            if number in taken:
-                raise ConflictError(f"address {wanted} of network {network.name} is in use")
-            return number
+            return _grant(network, subnet, gateway, wanted, taken)
         first, size = subnet.address, subnet.size
         if network.ip_range:
             within = address.parse_subnet(network.ip_range, longest=32)
@@ -188,23 +184,29 @@ def with_ipv6(attachment: Attachment, network: Network, everyone: Iterable[Attac
         return attachment
     from sandbox.network import address6  # noqa: PLC0415  (few networks have it)
 
-    subnet = address6.parse_subnet(network.subnet6)
-    gateway = address6.parse(network.gateway6)
-    taken = {address6.parse(one.address6) for one in everyone if one.address6} | {gateway}
+    subnet = address.parse_subnet(network.subnet6, IPV6)
+    gateway = IPV6.parse(network.gateway6)
+    taken = {IPV6.parse(one.address6) for one in everyone if one.address6}
     if wanted:
-        number = address6.parse(wanted)
-        if not subnet.holds(number) or number == gateway:
-            raise InvalidError(f"{wanted} is no address for a container in {network.subnet6}")
-        if number in taken:
-            raise ConflictError(f"address {wanted} of network {network.name} is in use")
+        number = _grant(network, subnet, gateway, wanted, taken)
     else:
         offset = address.parse(attachment.address) - address.parse_subnet(network.subnet).address
-        number = address6.choose(subnet, offset, taken)
+        number = address6.choose(subnet, offset, taken | {gateway})
     return attachment._replace(
-        address6=address6.text(number),
+        address6=IPV6.text(number),
         length6=subnet.length,
         gateway6="" if network.internal else network.gateway6,
     )
+
+
+def _grant(network: Network, subnet: address.Subnet, gateway: int, wanted: str, taken: Container[int]) -> int:
+    """The number of an address that somebody asks for by name. Raises as `Reservations.choose`."""
+    number = subnet.family.parse(wanted)
+    if not subnet.holds(number) or number == gateway:
+        raise InvalidError(f"{wanted} is no address for a container in {subnet}")
+    if number in taken:
+        raise ConflictError(f"address {wanted} of network {network.name} is in use")
+    return number
 
 
 def by_address(attachments: Iterable[Attachment]) -> list[Attachment]:

@@ -79,14 +79,15 @@ class State(NamedTuple):
 
     @staticmethod
     def from_json(data: dict[str, Any]) -> State:
-        """Read what `to_json` wrote."""
+        """Read what `to_json` wrote; fields of a later version are ignored."""
         attachments = data.get("attachments", ())
         if attachments:
             from sandbox.network.records import Attachment  # noqa: PLC0415  (not without a network)
 
             attachments = [Attachment.from_data(one) for one in attachments]
-        data = data | {"attachments": tuple(attachments)}
-        return State(**(data | {"status": Status(data["status"]), "warnings": tuple(data["warnings"])}))
+        known = {name: data[name] for name in State._fields if name in data}
+        known |= {"attachments": tuple(attachments), "status": Status(data["status"])}
+        return State(**(known | {"warnings": tuple(data["warnings"])}))
 
 
 class ContainerFolder:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 # A module that the entry point loads after its handler is set; the line that finds it sends this process Ctrl-C.
 PROGRAM = """
@@ -29,6 +33,15 @@ def test_ctrl_c_while_loading(package: str, caught: bool, code: int, output: str
     program = PROGRAM.format(module=f"{package}.cli.main", entry=f"{package}.cli.entry", caught=caught)
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=30)
     assert (done.returncode, done.stdout, done.stderr) == (code, output, "")
+
+
+@pytest.mark.parametrize(("command", "package"), [("sandbox", "sandbox"), ("ci-run", "ci")])
+def test_the_command_comes_to_its_entry_at_once(repository: Path, command: str, package: str) -> None:
+    """Of Python's modules only `site` is loaded before the handler is set: what a Ctrl-C could break up is short."""
+    words = [sys.executable, "-X", "importtime", str(repository / "scripts/commands" / command), "--help"]
+    done = subprocess.run(words, capture_output=True, text=True, check=True, timeout=30)
+    loaded = [line.rpartition("|")[2].strip() for line in done.stderr.splitlines()]
+    assert loaded[loaded.index("site") + 1 :][:2] == [package, f"{package}.cli"]
 
 
 def test_main_takes_ctrl_c_back() -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import pytest
 
-from sandbox.kernel import idmap, mounts, namespaces, process
+from sandbox.kernel import idmap, mounts, namespaces, process, vfork
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,6 +46,13 @@ def in_child(function: Callable[[], T], *, flags: int = 0) -> T:
         raise value
     result: T = value
     return result
+
+
+def user_namespace(ids: idmap.IdMap) -> int:
+    """A user namespace with this map, held by nothing but the descriptor."""
+    with vfork.sleeper(namespaces.Flags.NEWUSER) as pid:
+        idmap.write(pid, ids)
+        return os.open(f"/proc/{pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
 
 
 def _attempt(function: Callable[[], object]) -> bytes:

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sandbox.errors import SandboxError
-from sandbox.kernel import idmap, mounts, namespaces
+from sandbox.kernel import idmap, namespaces
 from sandbox.kernel.idmap import IdMap, IdRange, IdRanges
 from sandbox.kernel.namespaces import Flags
 from tests.sandbox.kernel.children import Account, account_with_ranges, account_without_ranges, as_account, in_child
@@ -122,59 +122,6 @@ def test_ten_thousand_extents_are_refused_in_one_piece() -> None:
         return idmap.current()
 
     assert in_child(child, flags=Flags.NEWUSER).uids == ()
-
-
-@pytest.mark.root
-def test_namespace_fd_is_a_namespace_with_the_map(tmp_path: Path) -> None:
-    """A file of container id 5 shows up as the host's id behind it through a mount with that namespace."""
-    (tmp_path / "file").touch()
-    os.chown(tmp_path / "file", 5, 6)
-    namespace = idmap.namespace_fd(IdMap(CONTAINER, CONTAINER))
-    if not mounts.supports_idmap(tmp_path, namespace):
-        os.close(namespace)
-        pytest.skip("the file system of the temporary directory cannot be id-mapped")
-    tree = mounts.open_tree(tmp_path)
-    try:
-        assert not os.get_inheritable(namespace)
-        mounts.set_attributes(tree, idmap_namespace=namespace)
-        found = os.stat("file", dir_fd=tree)
-        assert (found.st_uid, found.st_gid) == (idmap.FIRST_HOST_ID + 5, idmap.FIRST_HOST_ID + 6)
-    finally:
-        os.close(tree)
-        os.close(namespace)
-
-
-@pytest.mark.root
-def test_namespace_fd_leaves_neither_process_nor_descriptor() -> None:
-    """The child that held the namespace is gone, and only the result stays open; it is quick, too."""
-
-    def child() -> tuple[int, float]:
-        before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
-        started = time.perf_counter()
-        for _ in range(20):
-            os.close(idmap.namespace_fd(IdMap(CONTAINER, CONTAINER)))
-        spent = (time.perf_counter() - started) / 20
-        with pytest.raises(ChildProcessError):
-            os.waitpid(-1, os.WNOHANG | 0x4000_0000)
-        return len(os.listdir("/proc/self/fd")) - before, spent  # noqa: PTH208
-
-    more, seconds = in_child(child)
-    assert more == 0
-    assert seconds < 0.05
-
-
-@pytest.mark.root
-def test_a_bad_map_leaves_no_child() -> None:
-    """When the map is refused the error comes through, and the child is gone all the same."""
-
-    def child() -> None:
-        overlapping = (IdRange(0, 5, 10), IdRange(5, 50, 10))
-        with pytest.raises(OSError, match="gid_map"):
-            idmap.namespace_fd(IdMap(overlapping, overlapping))
-        with pytest.raises(ChildProcessError):
-            os.waitpid(-1, os.WNOHANG | 0x4000_0000)
-
-    in_child(child)
 
 
 # An ordinary user's way to root

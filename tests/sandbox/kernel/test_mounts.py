@@ -11,7 +11,7 @@ import pytest
 from sandbox.kernel import idmap, mounts
 from sandbox.kernel.idmap import IdMap, IdRange
 from sandbox.kernel.mounts import Attr, Mount
-from tests.sandbox.kernel.children import in_mount_namespace
+from tests.sandbox.kernel.children import in_mount_namespace, user_namespace
 
 CONTAINER = (IdRange(0, idmap.FIRST_HOST_ID, idmap.RANGE_SIZE),)
 
@@ -360,7 +360,7 @@ def test_supports_idmap_tells_which_file_systems_can(tmp_path: Path) -> None:
     """tmpfs can since 6.3; proc cannot and need not; the mount that was tried is unchanged."""
 
     def child() -> tuple[bool, str, str]:
-        namespace = idmap.namespace_fd(IdMap(CONTAINER, CONTAINER))
+        namespace = user_namespace(IdMap(CONTAINER, CONTAINER))
         before = _mounted(Path("/proc"))
         return mounts.supports_idmap("/proc", namespace), before, _mounted(Path("/proc"))
 
@@ -375,7 +375,7 @@ def test_an_id_mapped_mount_writes_back_the_images_ids(tmp_path: Path) -> None:
     (tmp_path / "source").mkdir()
 
     def child() -> tuple[int, int]:
-        namespace = idmap.namespace_fd(IdMap(CONTAINER, CONTAINER))
+        namespace = user_namespace(IdMap(CONTAINER, CONTAINER))
         tree = mounts.open_tree(tmp_path / "source")
         mounts.set_attributes(tree, idmap_namespace=namespace)
         (tmp_path / "target").mkdir()
@@ -388,7 +388,7 @@ def test_an_id_mapped_mount_writes_back_the_images_ids(tmp_path: Path) -> None:
         found = (tmp_path / "source/file").stat()
         return found.st_uid, found.st_gid
 
-    probe = in_mount_namespace(lambda: mounts.supports_idmap(tmp_path, idmap.namespace_fd(IdMap(CONTAINER, CONTAINER))))
+    probe = in_mount_namespace(lambda: mounts.supports_idmap(tmp_path, user_namespace(IdMap(CONTAINER, CONTAINER))))
     if not probe:
         pytest.skip("the file system of the temporary directory cannot be id-mapped")
     assert in_mount_namespace(child) == (0, 0)

@@ -98,12 +98,16 @@ class Place:
 
         return self._running(serve)
 
-    def asks_by_udp(self, address: str, port: int = PORT) -> object:
+    def misses(self, address: str, port: int = PORT) -> bool:
+        """Whether nobody answers there. Who would is on this machine, and does so at once."""
+        return self.asks(address, port, patience=0.4) == "no"
+
+    def asks_by_udp(self, address: str, port: int = PORT, *, patience: float = 10.0) -> object:
         """The same as `asks`, by a datagram."""
 
         def ask() -> str:
             with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
-                client.settimeout(0.4)
+                client.settimeout(patience)
                 try:
                     client.sendto(b"?", (address, port))
                     return client.recv(100).decode()
@@ -126,12 +130,14 @@ class Place:
 
         return self._running(serve)
 
-    def asks(self, address: str, port: int = PORT) -> object:
-        """Under which address the server at `address` sees who asks from inside; "no" when it is not reached."""
+    def asks(self, address: str, port: int = PORT, *, patience: float = 10.0) -> object:
+        """Under which address the server at `address` sees who asks from inside; "no" when it is not reached for
+        `patience` seconds.
+        """
 
         def ask() -> str:
             try:
-                with socket.create_connection((address, port), timeout=0.4) as connection:
+                with socket.create_connection((address, port), timeout=patience) as connection:
                     return connection.recv(100).decode()
             except OSError:
                 return "no"

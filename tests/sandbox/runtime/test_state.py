@@ -82,6 +82,12 @@ def test_state_is_read_as_written(tmp_path: Path) -> None:
     assert folder.state() == state
 
 
+def test_what_a_later_version_adds_to_a_state_is_ignored(tmp_path: Path) -> None:
+    """Two versions of the engine work on one state directory: the older one passes over what it does not know."""
+    state = State(status=Status.EXITED, exit_code=3)
+    assert State.from_json(state.to_json() | {"colour": "blue"}) == state
+
+
 def test_the_lock_tells_whether_it_runs(tmp_path: Path) -> None:
     """Held, it runs, also for other processes; dropped, it does not."""
     folder = Containers(tmp_path / "containers").add(_config("a", "one"))

@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ci.cli.files import DEFAULT_FILE, load_file, present
 from ci.errors import CiError
 from ci.pipeline.diagnostics import printable, render, summary
 from ci.pipeline.loading import load
@@ -23,14 +24,16 @@ if TYPE_CHECKING:
     from ci.pipeline.loading import Loaded
 
 HELP = "show all mistakes of a pipeline file"
-DEFAULT_FILE = ".ci.yml"
 EXIT_MISTAKES = 2
 
 
 def configure(parser: ArgumentParser) -> None:
     """Declare the verb's arguments."""
     parser.add_argument(
-        "files", nargs="*", metavar="FILE", help=f"a pipeline file, or - for standard input ({DEFAULT_FILE})"
+        "files",
+        nargs="*",
+        metavar="FILE",
+        help=f"a pipeline file, a folder .woodpecker, or - for standard input ({DEFAULT_FILE})",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of text")
 
@@ -38,7 +41,7 @@ def configure(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> int:
     """Check the files; returns the exit code."""
     gc.disable()  # a short process that makes many small records and no cycles: collecting is a third of its time
-    results = [_check(name) for name in arguments.files or [DEFAULT_FILE]]
+    results = [_check(name) for name in arguments.files or [present(Path()) or DEFAULT_FILE]]
     if arguments.json:
         import json  # noqa: PLC0415
 
@@ -59,32 +62,11 @@ def run(arguments: Namespace) -> int:
     return 0 if ok else EXIT_MISTAKES
 
 
-def read_file(name: str) -> bytes:
-    """The bytes of a pipeline file, of which one too many are read where it is too large.
-
-    Raises CiError with one clear line.
-    """
-    path = Path(name)
-    try:
-        with path.open("rb") as file:
-            return file.read(SIZE_LIMIT + 1)
-    except FileNotFoundError:
-        hint = "name a pipeline file, or go to the directory that has one" if name == DEFAULT_FILE else ""
-        raise CiError(f"there is no file {name!r}", hint=hint, reference="no-such-file") from None
-    except IsADirectoryError:
-        inside = path / DEFAULT_FILE
-        hint = f"did you mean {str(inside)!r}?" if inside.is_file() else "name a file"
-        raise CiError(f"{name!r} is a directory", hint=hint, reference="is-a-directory") from None
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise CiError(f"cannot read {name!r}: {reason.lower()}", reference="cannot-read") from None
-
-
 def _check(name: str) -> tuple[str, Loaded | CiError]:
     if name == "-":
         return "<stdin>", load(sys.stdin.buffer.read(SIZE_LIMIT + 1), "<stdin>")
     try:
-        return name, load(read_file(name), name)
+        return name, load_file(name)
     except CiError as error:
         return name, error
 

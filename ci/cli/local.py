@@ -28,14 +28,18 @@ if TYPE_CHECKING:
     from runners.backend import HostMount
 
 HELP = "build a project in containers on this machine"
-DEFAULT_FILE = ".ci.yml"
 _SECRET_FILE_LIMIT = 1 << 20
 
 
 def configure(parser: ArgumentParser) -> None:
     """Declare the verb's arguments."""
     add = parser.add_argument
-    add("file", nargs="?", metavar="FILE", help=f"the pipeline ({DEFAULT_FILE}, here or in a folder above)")
+    add(
+        "file",
+        nargs="?",
+        metavar="FILE",
+        help="the pipeline (.ci.yml, .woodpecker, .drone.yml, …; here or in a folder above)",
+    )
     add("--jobs", "-j", type=int, metavar="N", help="stages that run at once (default: twice the processors)")
     add("--env", "-e", action="append", default=[], metavar="NAME[=VALUE]", help="a variable for every step")
     add("--secret", action="append", default=[], metavar="NAME[=VALUE]", help="a secret; without VALUE that of $NAME")
@@ -88,28 +92,12 @@ def _draw(order: Order, arguments: Namespace) -> int:
     return 0
 
 
-def find_file(given: str | None, folder: Path) -> str:
-    """The pipeline file: the given one, or the nearest `.ci.yml` in `folder` or above, within the git work tree."""
-    if given is not None:
-        return given
-    from runners.gitrepo import enclosing  # noqa: PLC0415
-
-    top = enclosing(folder) or folder
-    for candidate in (folder, *folder.parents):
-        if (candidate / DEFAULT_FILE).is_file():
-            return os.path.relpath(candidate / DEFAULT_FILE, folder)
-        if candidate == top:
-            break
-    return DEFAULT_FILE
-
-
 def _order(arguments: Namespace) -> Order:
     """What to build. Everything that can be wrong with the file and the options is found here."""
+    from ci.cli.files import find_file, load_file, project  # noqa: PLC0415
     from ci.cli.images import Pull  # noqa: PLC0415
-    from ci.cli.lint import read_file  # noqa: PLC0415
     from ci.pipeline.compile import compile_all  # noqa: PLC0415
     from ci.pipeline.diagnostics import Severity, render  # noqa: PLC0415
-    from ci.pipeline.loading import load  # noqa: PLC0415
 
     if arguments.jobs is not None and arguments.jobs < 1:
         raise CiError(f"--jobs: {arguments.jobs} is not a number from 1 on", reference="usage")
@@ -118,15 +106,15 @@ def _order(arguments: Namespace) -> Order:
     matrix = assignments("--matrix", arguments.matrix)
     given = secrets(arguments.secret, arguments.secret_file, environment=os.environ, read=_read_secrets)
     filename = find_file(arguments.file, Path.cwd())
-    loaded = load(read_file(filename), filename)
+    loaded = load_file(filename)
     # What is only good to know is for `ci-run lint`: a run that works should not talk.
     shown = [one for one in loaded.diagnostics if not loaded.ok or one.severity is not Severity.INFO]
     if shown:
         sys.stderr.write(render(shown, colour=colour and _is_terminal(2)))
     if not loaded.ok:
         raise CiError(f"{filename} cannot be run", hint="correct the mistakes above", reference="bad-pipeline")
-    project = Path(filename).resolve().parent
-    event = _event(arguments, project)
+    folder = project(filename)
+    event = _event(arguments, folder)
     stages = compile_all(loaded.documents, event, number=1, machine=os.uname().nodename)
     if not stages:
         sys.stderr.write(f"ci-run: nothing to do: the conditions of no stage hold for this {event.kind}\n")
@@ -137,7 +125,7 @@ def _order(arguments: Namespace) -> Order:
             require_trust(selection)
     return Order(
         filename=filename,
-        project=project,
+        project=folder,
         selection=selection,
         environment=environment,
         secrets=given,

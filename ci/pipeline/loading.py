@@ -19,6 +19,7 @@ from ci.pipeline.yaml import parse
 if TYPE_CHECKING:
     from ci.pipeline.diagnostics import Diagnostic
     from ci.pipeline.document import Document
+    from ci.pipeline.source import Source
 
 
 class PipelineError(CiError):
@@ -45,6 +46,7 @@ class Loaded:
     filename: str
     documents: tuple[Document, ...]
     diagnostics: tuple[Diagnostic, ...]
+    source: Source | None = None  # None: it could not be read as text, or there are several
 
     @property
     def ok(self) -> bool:
@@ -80,4 +82,4 @@ def load(text: bytes | str, filename: str = ".ci.yml") -> Loaded:
     if dialect.whole_file and "$" not in source.text:
         documents = tuple(replace(document, substitutes=False) for document in documents)
     lint(documents, report)
-    return Loaded(filename=filename, documents=documents, diagnostics=report.diagnostics)
+    return Loaded(filename=filename, documents=documents, diagnostics=report.diagnostics, source=source)

@@ -1,0 +1,102 @@
+"""`ci-run local` on files of drone and Woodpecker, on the real engine."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.root
+
+DRONE = """
+kind: pipeline
+type: docker
+name: default
+environment: {GREETING: hello}
+services:
+- name: Web Server
+  image: busybox
+  commands: [mkdir /www, echo ready > /www/index.html, httpd -f -p 8080 -h /www]
+steps:
+- name: Build & test
+  image: busybox
+  commands:
+  - echo ${GREETING} $GREETING $${GREETING} ${DRONE_BUILD_EVENT^^} in $PWD
+  - 'echo "message: ${DRONE_COMMIT_MESSAGE}"'
+  - until wget -qO- http://web-server:8080/; do sleep 0.1; done
+  volumes: [{name: shared, path: /shared}]
+- name: background
+  image: busybox
+  detach: true
+  commands: [sleep 1000]
+- name: plugin
+  image: busybox
+  entrypoint: [/bin/sh, -c, 'echo $PLUGIN_TAGS $PLUGIN_LABELS']
+  settings: {tags: [1.10, latest], labels: {a: [1, x]}}
+- name: after
+  image: busybox
+  commands: [echo never]
+  when: {event: promote}
+volumes: [{name: shared, temp: {}}]
+---
+kind: signature
+hmac: abc
+"""
+
+WOODPECKER = """
+when: {event: [push, manual]}
+variables:
+  - &first [echo first]
+matrix:
+  VERSION: [1.10, 2.0]
+steps:
+  build:
+    image: busybox
+    commands:
+      - <<: *first
+      - echo ${VERSION} $CI_SYSTEM_NAME $CI_WORKFLOW_NAME
+      - exit ${CODE:-78}
+  rest:
+    image: busybox
+    commands: [echo never]
+"""
+
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+def run(ci_run: Run, project: Path, name: str, text: str) -> subprocess.CompletedProcess[str]:
+    """Run a file of this name in a repository with a hostile message."""
+    git = ["git", "-c", "user.name=a", "-c", "user.email=a@example.org", "-C", str(project)]
+    (project / name).write_text(text)
+    subprocess.run([*git, "init", "-q"], check=True)
+    subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", 'it is $(echo "bad") `x`'], check=True)
+    return ci_run()
+
+
+def test_a_file_of_drone(ci_run: Run, project: Path) -> None:
+    """Substitution, a service's name, a detached step, settings, events; what a stranger wrote is no command."""
+    done = run(ci_run, project, ".drone.yml", DRONE)
+    assert done.returncode == 0, done.stdout + done.stderr
+    lines = [line.partition(" | ")[2] for line in done.stdout.splitlines()]
+    assert "hello hello PUSH in /drone/src" in lines
+    assert 'message: it is $(echo "bad") `x`' in lines
+    assert "ready" in lines
+    assert '1.10,latest {"a":[1,"x"]}' in lines
+    assert "never" not in lines
+
+
+def test_a_file_of_woodpecker(ci_run: Run, project: Path) -> None:
+    """A matrix, spliced lists, substitution with a default, and the exit code that ends a stage early."""
+    done = run(ci_run, project, ".woodpecker.yml", WOODPECKER)
+    assert done.returncode == 0, done.stdout + done.stderr
+    lines = [line.partition(" | ")[2] for line in done.stdout.splitlines()]
+    assert lines.count("first") == 2
+    assert {"1.10 woodpecker woodpecker", "2.0 woodpecker woodpecker"} <= set(lines)
+    assert "never" not in lines
+    assert "undefined-variable" not in done.stderr

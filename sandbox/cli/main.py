@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 # Which module of this package holds a verb, in the order of the help.
 MODULES = {
     "bootstrap": "bootstrap",
+    "build": "build",
     "images": "images",
     "rmi": "images",
     "tag": "images",

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from sandbox.image.limits import Limits
     from sandbox.image.locking import Lease
     from sandbox.image.tarsource import Readable
-    from sandbox.image.tree import Tree
+    from sandbox.image.tree import Entries
 
 FILES = "fs"
 METADATA = "layer.json"
@@ -136,7 +136,7 @@ class Snapshots:
             progress=progress or (lambda _: None),
         )
 
-    def pack(self, tree: Tree, parent: ChainID | None = None, *, lease: Lease) -> SnapshotRecord:
+    def pack(self, tree: Entries, parent: ChainID | None = None, *, lease: Lease) -> SnapshotRecord:
         """Make a snapshot on top of `parent` of a copy of a tree with whiteouts: of what a container has changed.
 
         The layer's archive is what `tree` gives, in that order. Leases, concurrency and errors are as for `unpack`.

@@ -362,7 +362,10 @@ class ImageStore:
 
         Returns the chain ids and the bytes that they and the blobs took.
         """
+        from sandbox.image.buildcache import BuildCache  # noqa: PLC0415  (not on the path of a run)
+
         snapshots, blobs = leased(self.images)
+        snapshots.update(BuildCache(self.home).chain_ids())
         for image_id in self._image_ids():
             entry = self._entry(image_id)
             if entry is not None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from sandbox.image import attributes, whiteout
 from sandbox.image.tarformat import NO_XATTRS, Kind, TarEntry
@@ -37,6 +37,18 @@ class _Folder(NamedTuple):
 
 def _no_data() -> Iterator[bytes]:
     return iter(())
+
+
+class Entries(Protocol):
+    """Files that a layer can be made of, in the order of its archive; iterated once. The builder has others
+    than `Tree`.
+
+    `warnings`: what cannot be said in a layer, one sentence each, known at the end.
+    """
+
+    warnings: tuple[str, ...]
+
+    def __iter__(self) -> Iterator[tuple[TarEntry, Data]]: ...
 
 
 class Tree:

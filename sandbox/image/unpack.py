@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from sandbox.image.snapshots import Snapshots
     from sandbox.image.tarformat import TarEntry
     from sandbox.image.tarsource import Readable
+    from sandbox.image.tree import Entries
 
 _REPORT_EVERY = 5000  # entries
 _RESERVE = 64 << 20  # bytes of the disk that an archive never gets
@@ -96,7 +97,7 @@ def unpack(
         return _commit(snapshots, scratch.path, record, lease)
 
 
-def pack(snapshots: Snapshots, tree: Tree, parent: ChainID | None, *, lease: Lease) -> SnapshotRecord:
+def pack(snapshots: Snapshots, tree: Entries, parent: ChainID | None, *, lease: Lease) -> SnapshotRecord:
     """See `Snapshots.pack`."""
     lowers = _lease_lowers(snapshots, parent, lease)
     with Scratch(snapshots.home) as scratch:

@@ -26,12 +26,14 @@ if TYPE_CHECKING:
     from sandbox.runtime.state import Containers
 
 
-def create(home: Path, images: ImageStore, containers: Containers, spec: ContainerSpec) -> str:
+def create(
+    home: Path, images: ImageStore, containers: Containers, spec: ContainerSpec, image: Image | None = None
+) -> str:
     """The new container's id. Raises NotFoundError (image), ConflictError (name), InvalidError."""
     if spec.shared.uts and not spec.hostname:
         spec = spec._replace(hostname=os.uname().nodename)
     with images.hold():
-        image = images.get(spec.image, named=False)
+        image = image or images.get(spec.image, named=False)
         random = os.urandom(40)
         identifier, name = naming.identifier(random[:32]), spec.name or naming.name(random[32:])
         if not _has_volumes(spec, image):

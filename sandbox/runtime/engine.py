@@ -66,15 +66,18 @@ class Engine(Overview):
 
     # --- life cycle ------------------------------------------------------------------------------------------------
 
-    def create(self, spec: ContainerSpec) -> str:
-        """Make a container of `spec`; its id. Raises NotFoundError (image), ConflictError (name), InvalidError."""
+    def create(self, spec: ContainerSpec, image: Image | None = None) -> str:
+        """Make a container of `spec`; its id. Raises NotFoundError (image), ConflictError (name), InvalidError.
+
+        `image` stands for the one that `spec` names: layers that are only being put together, which the caller leases.
+        """
         if spec.network.startswith("container:"):
             from sandbox.runtime import sharing  # noqa: PLC0415  (seldom)
 
             spec = sharing.settle(self._containers, spec)
         elif spec.network not in ("bridge", "none", "host"):
             self.networks.get(spec.network)  # said now, not at the start
-        return creation.create(self.home, self.images, self._containers, spec)
+        return creation.create(self.home, self.images, self._containers, spec, image)
 
     def plan(self, spec: ContainerSpec) -> Plan:
         """What a start of `spec` would do; nothing is made."""

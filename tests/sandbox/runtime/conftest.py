@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from sandbox.image.image import Image
+
 
 class Result(NamedTuple):
     """What a container printed on either stream, and how it ended."""
@@ -40,8 +42,8 @@ def engine(engine_home: Path) -> Iterator[Engine]:
     mine: set[str] = set()
     create = engine.create
 
-    def remember(spec: ContainerSpec) -> str:
-        identifier = create(spec)
+    def remember(spec: ContainerSpec, image: Image | None = None) -> str:
+        identifier = create(spec, image)
         mine.add(identifier)
         return identifier
 

@@ -1,0 +1,122 @@
+"""Stages → which of them a target needs, and what each depends on. Pure.
+
+A stage depends on the one that its FROM names and on those of its `COPY --from` and `RUN --mount=from=`. What is not
+reached from
+the target is not built, and its images need not exist.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sandbox.dockerfile.diagnostics import did_you_mean
+from sandbox.dockerfile.instructions import Copy, Run
+from sandbox.dockerfile.mounts import MountError, parse_mount
+from sandbox.errors import InvalidError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sandbox.builder.scope import Expander
+    from sandbox.dockerfile.instructions import BuildStage
+    from sandbox.dockerfile.parsing import Dockerfile
+
+SCRATCH = "scratch"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StagePlan:
+    """A stage to be built: on an image (its name, or `scratch`), or on the stage with the number `parent`."""
+
+    stage: BuildStage
+    image: str
+    parent: int | None
+    platform: str
+    needs: tuple[int, ...]  # numbers of other stages, the parent too
+
+
+def plan_stages(
+    dockerfile: Dockerfile, values: Mapping[str, str], expander: Expander, target: str = ""
+) -> tuple[StagePlan, ...]:
+    """The stages that `target` (a name or number; empty: the last) needs, in an order in which they can be built.
+
+    The target is the last of them. Raises InvalidError for an unknown target, `Mistake` for a FROM that names nothing.
+    """
+    stages = dockerfile.stages
+    plans = [_plan(stages, stage, values, expander) for stage in stages]
+    wanted = _target(stages, target)
+    needed: set[int] = set()
+    waiting = [wanted]
+    while waiting:
+        number = waiting.pop()
+        if number not in needed:
+            needed.add(number)
+            waiting += plans[number].needs
+    return tuple(plans[number] for number in sorted(needed))  # only earlier stages can be named
+
+
+def find_stage(stages: tuple[BuildStage, ...], name: str, before: int) -> int | None:
+    """The number of the earlier stage that a name or number means; the last one of a name, as docker has it."""
+    for stage in reversed(stages[:before]):
+        if stage.base.alias and stage.base.alias == name.lower():
+            return stage.number
+    if name.isascii() and name.isdecimal() and len(name) < 6 and int(name) < before:
+        return int(name)
+    return None
+
+
+def origins(stage: BuildStage) -> tuple[str, ...]:
+    """What the stage takes files from by `--from` and `from=`, as written; ONBUILD's are for others."""
+    names = []
+    for instruction in stage.instructions:
+        if isinstance(instruction, Copy) and instruction.origin:
+            names.append(instruction.origin)
+        elif isinstance(instruction, Run):
+            names += [origin for text in instruction.mounts if (origin := _mount_origin(text))]
+    return tuple(names)
+
+
+def _mount_origin(text: str) -> str:
+    try:
+        return parse_mount(text, lambda value: value).origin
+    except MountError:  # a variable in another option, or a mistake that the build will tell
+        fields = (field.partition("=") for field in text.split(","))
+        return next((value for key, _, value in fields if key == "from"), "")
+
+
+def _plan(
+    stages: tuple[BuildStage, ...], stage: BuildStage, values: Mapping[str, str], expander: Expander
+) -> StagePlan:
+    image = expander.word(stage.base.image, values)
+    if not image:
+        hint = did_you_mean(stage.base.image.strip("${}"), values)
+        raise InvalidError(
+            f"FROM in line {stage.base.span.line} names no image: {stage.base.image!r} is empty", hint=hint
+        )
+    parent = find_stage(stages, image, stage.number) if image.lower() != SCRATCH and not image.isdecimal() else None
+    needs = {parent} if parent is not None else set()
+    for name in origins(stage):
+        number = find_stage(stages, name, stage.number)
+        if number is not None:
+            needs.add(number)
+        elif name.lower() == stage.base.alias or name == str(stage.number):
+            raise InvalidError(f"stage {name!r} takes files from itself (line {stage.base.span.line})")
+    return StagePlan(
+        stage=stage,
+        image="" if parent is not None else image,
+        parent=parent,
+        platform=expander.word(stage.base.platform, values),
+        needs=tuple(sorted(needs)),
+    )
+
+
+def _target(stages: tuple[BuildStage, ...], target: str) -> int:
+    if not target:
+        return len(stages) - 1
+    number = find_stage(stages, target, len(stages))
+    if number is None:
+        names = [stage.base.alias for stage in stages if stage.base.alias]
+        hint = did_you_mean(target, names) or (f"there are {', '.join(names)}" if names else "no stage has a name")
+        raise InvalidError(f"target stage {target!r} could not be found", hint=hint)
+    return number

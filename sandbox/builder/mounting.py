@@ -1,0 +1,169 @@
+"""`RUN --mount`: what each mount shows, as a path of the host for the container, and as a part of the step's cache key.
+
+Files of a context, stage or image are copied into a snapshot of their own first, named by its content: then nothing
+that changes
+meanwhile, and no symbolic link, leads out (CVE-2024-23651, CVE-2024-1753). Cache folders are named by a digest of
+their id, never
+by the id (CVE-2024-9675).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import posixpath
+import subprocess
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from sandbox.builder.files import FileView
+from sandbox.builder.keys import files_digest
+from sandbox.builder.transfer import Owner, Placing, Transfer, select
+from sandbox.dockerfile.mounts import Mount, MountType, Sharing
+from sandbox.errors import InvalidError, NotFoundError, UnsupportedError
+from sandbox.runtime.spec import Mount as RuntimeMount
+from sandbox.runtime.spec import MountKind
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from contextlib import AbstractContextManager, ExitStack
+    from pathlib import Path
+
+    from sandbox.image.locking import Lease
+    from sandbox.image.store import ImageStore
+
+_SECRETS = "/run/secrets"
+
+
+class Secret(NamedTuple):
+    """A secret's content, known under an id."""
+
+    id: str
+    content: bytes
+
+
+class Prepared(NamedTuple):
+    """A mount: its part of the key, what makes it, and an environment variable for a secret that wants to be one."""
+
+    key: Mapping[str, Any]
+    make: Callable[[ExitStack], RuntimeMount] | None
+    environment: Mapping[str, str]
+
+
+class Mounter:
+    """The mounts of one build. `folder` is the build's own, gone after it; `view` opens a stage, context or image."""
+
+    def __init__(
+        self,
+        store: ImageStore,
+        lease: Lease,
+        folder: Path,
+        secrets: Mapping[str, Secret],
+        view: Callable[[str], AbstractContextManager[FileView]],
+    ) -> None:
+        self._store = store
+        self._lease = lease
+        self._folder = folder
+        self._secrets = secrets
+        self._view = view
+
+    def prepare(self, mount: Mount, working_dir: str) -> Prepared | None:
+        """A mount of a RUN; None for one that is optional and not to be had. SandboxError says what is missing."""
+        target = posixpath.normpath(posixpath.join(working_dir or "/", mount.target)) if mount.target else ""
+        key = {"type": mount.type.value, "target": target, "read_only": mount.read_only}
+        if mount.type is MountType.TMPFS:
+            made = RuntimeMount(kind=MountKind.TMPFS, target=target, size=mount.size)
+            return Prepared(key | {"size": mount.size}, lambda _: made, {})
+        if mount.type is MountType.BIND:
+            return self._bind(mount, target, key)
+        if mount.type is MountType.CACHE:
+            name = mount.id or target
+            return Prepared(key | {"id": name}, lambda stack: self._cache(mount, name, target, stack), {})
+        if mount.type is MountType.SECRET:
+            return self._secret(mount, target, key)
+        if mount.required:
+            raise UnsupportedError("an ssh mount is required, and agents are not forwarded yet")
+        return None
+
+    def _bind(self, mount: Mount, target: str, key: dict[str, Any]) -> Prepared:
+        placing = Placing("/source", owner=None if mount.origin else Owner())
+
+        def transfer(nothing: FileView, view: FileView) -> Transfer:
+            selected = select(view, mount.source or "/")
+            if len(selected) != 1:
+                raise InvalidError(f"the source of a mount is one file or folder, not {mount.source!r}")
+            return Transfer(nothing, view, selected, (), placing)
+
+        def make(_: ExitStack) -> RuntimeMount:
+            with self._view(mount.origin) as view, FileView((), "") as nothing:
+                record = self._store.snapshots.pack(transfer(nothing, view), lease=self._lease)
+            source = self._store.snapshots.path(record.layer.chain_id) / "source"
+            if not mount.read_only:  # what is written is thrown away after the step
+                copy = self._folder / os.urandom(8).hex()
+                subprocess.run(["cp", "-a", "--", source, copy], check=True)
+                source = copy
+            return RuntimeMount(kind=MountKind.BIND, target=target, source=str(source), read_only=mount.read_only)
+
+        with self._view(mount.origin) as view, FileView((), "") as nothing:
+            digest = files_digest(transfer(nothing, view))
+        return Prepared(key | {"digest": digest}, make, {})
+
+    def _cache(self, mount: Mount, name: str, target: str, stack: ExitStack) -> RuntimeMount:
+        """The folder of a cache, made where missing; locked until `stack` closes unless it is shared."""
+        if mount.origin:
+            raise UnsupportedError("a cache mount that begins with files of a stage is not supported yet")
+        figures = hashlib.sha256(
+            f"{name}\0{mount.uid or 0}\0{mount.gid or 0}".encode("utf-8", "surrogateescape")
+        ).hexdigest()
+        number = 0
+        while True:
+            folder = self._store.home / "caches" / (figures if not number else f"{figures}-{number}")
+            if not folder.is_dir():
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            data = folder / "data"
+            if not data.is_dir():
+                with suppress(FileExistsError):
+                    data.mkdir()
+                    data.chmod(0o755 if mount.mode is None else mount.mode)
+                    os.chown(data, mount.uid or 0, mount.gid or 0)
+            if mount.sharing is Sharing.SHARED or _lock(folder, stack, wait=mount.sharing is Sharing.LOCKED):
+                return RuntimeMount(kind=MountKind.BIND, target=target, source=str(data), read_only=mount.read_only)
+            number += 1  # private, and taken: another one
+
+    def _secret(self, mount: Mount, target: str, key: dict[str, Any]) -> Prepared | None:
+        name = mount.id or mount.source or posixpath.basename(target)
+        target = target or f"{_SECRETS}/{name}"
+        secret = self._secrets.get(name)
+        key = key | {"id": name, "target": target, "env": mount.env}
+        if secret is None:
+            if mount.required:
+                raise NotFoundError(
+                    f"the secret {name!r} is required", hint=f"give it with --secret id={name},src=FILE"
+                )
+            return None
+        variables = {mount.env: secret.content.decode("utf-8", "surrogateescape")} if mount.env else {}
+        if mount.env and not mount.target:
+            return Prepared(key, None, variables)
+
+        def make(_: ExitStack) -> RuntimeMount:
+            path = self._folder / os.urandom(8).hex()
+            fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o400)
+            with os.fdopen(fd, "wb") as stream:
+                stream.write(secret.content)
+                os.fchmod(fd, 0o400 if mount.mode is None else mount.mode)
+                os.fchown(fd, mount.uid or 0, mount.gid or 0)
+            return RuntimeMount(kind=MountKind.BIND, target=target, source=str(path), read_only=True)
+
+        return Prepared(key, make, variables)
+
+
+def _lock(folder: Path, stack: ExitStack, *, wait: bool) -> bool:
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(fd)
+        return False
+    stack.callback(os.close, fd)
+    return True

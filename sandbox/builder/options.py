@@ -1,0 +1,45 @@
+"""What somebody asks of a build: the records that `sandbox build` fills in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from sandbox.builder.mounting import Secret
+    from sandbox.builder.scope import Platform
+    from sandbox.dockerfile.ignorefile import IgnorePatterns
+    from sandbox.dockerfile.parsing import Dockerfile
+    from sandbox.image.image import Image
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """The files that COPY may take, without those of the ignore patterns; `folder` None: there are none."""
+
+    folder: Path | None
+    ignore: IgnorePatterns
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildOptions:
+    """One build. `image` finds the image of a FROM, and says so by NotFoundError where there is none.
+
+    `moment` is the time of what is made, RFC 3339; `use_cache` false takes nothing from earlier builds.
+    """
+
+    dockerfile: Dockerfile
+    context: Context
+    image: Callable[[str], Image]
+    platform: Platform
+    moment: str
+    target: str = ""
+    tags: tuple[str, ...] = ()
+    build_args: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
+    secrets: Mapping[str, Secret] = field(default_factory=dict)
+    use_cache: bool = True
+    network: str = "default"

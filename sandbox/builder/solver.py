@@ -1,0 +1,162 @@
+"""Builds an image: stage after stage, instruction after instruction, each from the cache or done.
+
+`build` is called by `sandbox build`. What is finished stays in the cache whatever becomes of the rest; half-made
+things are in the
+store's scratch and under a lease, so that a build that is killed leaves nothing that the next one does not take away.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from sandbox.builder import base
+from sandbox.builder.files import FileView
+from sandbox.builder.graph import SCRATCH, find_stage, plan_stages
+from sandbox.builder.mounting import Mounter
+from sandbox.builder.scope import Expander, global_scope, platform_args
+from sandbox.builder.stage import StageBuilder
+from sandbox.dockerfile.diagnostics import Mistake, Report, render
+from sandbox.errors import InvalidError, NotFoundError
+from sandbox.image import reference as references
+from sandbox.image import whiteout
+from sandbox.image.buildcache import BuildCache
+from sandbox.image.committing import describe
+from sandbox.image.manifest import ImageDocument, dump_document
+from sandbox.image.scratch import Scratch
+from sandbox.image.unpack import in_user_namespace
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from sandbox.builder.base import Result
+    from sandbox.builder.graph import StagePlan
+    from sandbox.builder.options import BuildOptions
+    from sandbox.builder.progress import Progress
+    from sandbox.dockerfile.instructions import Instruction
+    from sandbox.image.image import Image
+    from sandbox.image.locking import Lease
+    from sandbox.runtime.engine import Engine
+
+
+def build(engine: Engine, options: BuildOptions, progress: Progress) -> Image:
+    """Build the target and give it its names. SandboxError says which instruction failed, and how."""
+    names = tuple(references.parse(tag) for tag in options.tags)
+    with engine.images.lease() as lease, Scratch(engine.home) as folder:
+        solver = Solver(engine, options, progress, lease, folder.path)
+        result = solver.solve()
+        step = progress.begin("exporting to image")
+        document = _document(options, result)
+        manifest = describe(document, result.layers)
+        image = engine.images.add(manifest, document, result.layers, names)
+        step.note(f"writing image {image.id}")
+        for name in names:
+            step.note(f"naming to {name.canonical}")
+        step.done()
+        return image
+
+
+class Solver:
+    """One build. `results` are the stages that are done."""
+
+    def __init__(self, engine: Engine, options: BuildOptions, progress: Progress, lease: Lease, folder: Path) -> None:
+        self.engine = engine
+        self.options = options
+        self.progress = progress
+        self.lease = lease
+        self.folder = folder  # the build's own; its name is the build's
+        self.expander = Expander(options.dockerfile.directives.escape)
+        self.cache = BuildCache(engine.home)
+        self.opaque = whiteout.opaque_attribute(user_namespace=in_user_namespace())
+        self.results: dict[int, Result] = {}
+        self.values = self._global_values()
+
+    def solve(self) -> Result:
+        """All that the target needs, and the target."""
+        dockerfile = self.options.dockerfile
+        plans = plan_stages(dockerfile, self.values, self.expander, self.options.target)
+        for plan in plans:
+            result = self._base(plan)
+            builder = StageBuilder(self, plan, result, named=len(dockerfile.stages) > 1)
+            self.results[plan.stage.number] = builder.build()
+        return self.results[plans[-1].stage.number]
+
+    def mistake(self, instruction: Instruction, mistake: Mistake) -> InvalidError:
+        """What a `Mistake` is to the user: the line, marked."""
+        report = Report()
+        report.error(mistake.code, instruction.span, mistake.message, mistake.hint)
+        source = self.options.dockerfile.source
+        return InvalidError(f"{source.name} cannot be built\n{render(source, report.diagnostics).rstrip()}")
+
+    @contextmanager
+    def view(self, origin: str, before: int) -> Iterator[FileView]:
+        """The files of an earlier stage (name or number), of an image, or where `origin` is empty of the context."""
+        if not origin:
+            context = self.options.context
+            paths = () if context.folder is None else (context.folder,)
+            with FileView(paths, "", context.ignore) as view:
+                yield view
+            return
+        number = find_stage(self.options.dockerfile.stages, origin, before)
+        if number is not None:
+            result = self.results[number]
+        elif origin.lower() == SCRATCH:
+            result = base.scratch(self.options.moment)
+        else:
+            result = self._of_image(origin)
+        with self.files(result) as view:
+            yield view
+
+    def files(self, result: Result) -> FileView:
+        """The files of a stage as far as it is built."""
+        snapshots = self.engine.images.snapshots
+        return FileView([snapshots.path(layer.chain_id) for layer in reversed(result.layers)], self.opaque)
+
+    def mounter(self, before: int) -> Mounter:
+        """What makes the mounts of a stage's RUNs."""
+        store = self.engine.images
+        return Mounter(store, self.lease, self.folder, self.options.secrets, lambda origin: self.view(origin, before))
+
+    def _base(self, plan: StagePlan) -> Result:
+        if plan.parent is not None:
+            return self.results[plan.parent]
+        if plan.image.lower() == SCRATCH:
+            return base.scratch(self.options.moment)
+        try:
+            return self._of_image(plan.image)
+        except NotFoundError as error:
+            line = plan.stage.base.span.line
+            raise NotFoundError(f"line {line}: {error.message}", hint=error.hint, reference=error.reference) from None
+
+    def _of_image(self, name: str) -> Result:
+        store = self.engine.images
+        with store.hold():
+            image = self.options.image(name)
+            for layer in image.layers:
+                self.lease.add_snapshot(layer.chain_id)
+        return base.of_image(store, image)
+
+    def _global_values(self) -> dict[str, str]:
+        options = self.options
+        platforms = platform_args(options.platform, options.platform)
+        args = options.dockerfile.global_args
+        try:
+            return global_scope(args, options.build_args, platforms, self.expander)
+        except Mistake as mistake:
+            raise self.mistake(args[0], mistake) from None
+
+
+def _document(options: BuildOptions, result: Result) -> bytes:
+    config = result.config._replace(labels={**result.config.labels, **options.labels})
+    return dump_document(
+        ImageDocument(
+            architecture=options.platform.architecture,
+            os=options.platform.os,
+            created=result.created,
+            config=config,
+            diff_ids=tuple(layer.diff_id for layer in result.layers),
+            history=result.history,
+            unknown={"author": result.author} if result.author else {},
+        )
+    )

@@ -1,0 +1,267 @@
+"""One stage: its instructions in order, on a base.
+
+Settings are changed at once; what makes files has a key first, and is done only where the cache does not know it.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import ExitStack
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from sandbox.builder import settings
+from sandbox.builder.copying import Copying
+from sandbox.builder.keys import files_digest, files_key, run_key
+from sandbox.builder.running import RunStep, run
+from sandbox.builder.scope import StageScope
+from sandbox.builder.transfer import FolderTransfer, Transfer
+from sandbox.dockerfile import instructions as records
+from sandbox.dockerfile.diagnostics import Mistake
+from sandbox.dockerfile.heredoc import read_heredoc
+from sandbox.dockerfile.mounts import MountError, parse_mount
+from sandbox.dockerfile.parsing import parse_trigger
+from sandbox.errors import SandboxError, UnsupportedError
+from sandbox.image.buildcache import CachedStep
+from sandbox.runtime.spec import Mount as RuntimeMount
+from sandbox.runtime.spec import MountKind
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from sandbox.builder.base import Result
+    from sandbox.builder.graph import StagePlan
+    from sandbox.builder.mounting import Prepared
+    from sandbox.builder.progress import Step
+    from sandbox.builder.solver import Solver
+    from sandbox.dockerfile.instructions import Instruction
+    from sandbox.image.image import LayerRecord
+
+_SCRIPTS = "/dev/pipes"  # where BuildKit shows scripts, too
+_LAYERED = (records.Run, records.Copy, records.Add, records.Workdir)
+
+
+class StageBuilder:
+    """Builds one stage; `named` says that the progress names it."""
+
+    def __init__(self, solver: Solver, plan: StagePlan, result: Result, *, named: bool) -> None:
+        self.solver = solver
+        self.plan = plan
+        self.result = result
+        self.scope = StageScope(solver.options.build_args, solver.values, result.args)
+        self._title = plan.stage.base.alias or (f"stage-{plan.stage.number}" if named else "")
+        self._step = 1
+        self._steps = 1 + sum(isinstance(one, _LAYERED) for one in plan.stage.instructions)
+        self._command_set = False
+
+    def build(self) -> Result:
+        """All instructions; the stage's result."""
+        step = self.solver.progress.begin(self._name(f"FROM {self.plan.image or self.plan.stage.base.image}"))
+        step.done()
+        for instruction in (*self._triggers(), *self.plan.stage.instructions):
+            try:
+                self._do(instruction)
+            except Mistake as mistake:
+                raise self.solver.mistake(instruction, mistake) from None
+        return replace(self.result, args=dict(self.scope.args))
+
+    def variables(self) -> dict[str, str]:
+        """What the words of the next instruction may name."""
+        return self.scope.variables(self.result.config.environment)
+
+    def expand(self, text: str) -> str:
+        """One word of an instruction."""
+        return self.solver.expander.word(text, self.variables())
+
+    def _triggers(self) -> Iterator[Instruction]:
+        """The base image's ONBUILD instructions; this image has none of them."""
+        if self.plan.parent is not None:
+            return
+        triggers = self.result.config.on_build
+        self.result = replace(self.result, config=self.result.config._replace(on_build=()))
+        for text in triggers:
+            yield parse_trigger(text, self.plan.image)
+
+    def _do(self, instruction: Instruction) -> None:
+        if isinstance(instruction, records.Arg):
+            self.scope.declare(instruction, self.result.config.environment, self.solver.expander)
+            text = " ".join(name if value is None else f"{name}={value}" for name, value in instruction.definitions)
+            self.result = self.result.changed(self.result.config, f"ARG {text}")
+        elif isinstance(instruction, records.Run):
+            self._run(instruction)
+        elif isinstance(instruction, records.Copy | records.Add):
+            self._copy(instruction)
+        elif isinstance(instruction, records.Workdir):
+            self._workdir(instruction)
+        else:
+            self._setting(instruction)
+
+    def _setting(self, instruction: Instruction) -> None:
+        config, author = self.result.config, ""
+        if isinstance(instruction, records.Maintainer):
+            author = instruction.author
+        elif isinstance(instruction, records.Expose):
+            found = settings.ports(instruction, self.solver.expander, self.variables())
+            config = config._replace(exposed_ports=tuple(dict.fromkeys((*config.exposed_ports, *found))))
+        else:
+            config = settings.apply(config, instruction, self.solver.expander, self.variables())
+        if isinstance(instruction, records.Entrypoint) and not self._command_set:
+            config = config._replace(command=())  # the base's arguments were for the base's entry point
+        self._command_set |= isinstance(instruction, records.Cmd)
+        self.result = self.result.changed(config, instruction.text, author=author)
+
+    def _workdir(self, instruction: records.Workdir) -> None:
+        config = settings.apply(self.result.config, instruction, self.solver.expander, self.variables())
+        self.result = replace(self.result, config=config)
+        with self.solver.files(self.result) as target:
+            transfer = FolderTransfer(target, config.working_dir, _nanoseconds(self.solver.options.moment))
+            digest = files_digest(transfer)
+            key = files_key(self.result.key, digest)
+            self._cached(f"WORKDIR {config.working_dir}", key, lambda _: self._pack(transfer))
+
+    def _copy(self, instruction: records.Copy | records.Add) -> None:
+        with ExitStack() as stack:
+            target = stack.enter_context(self.solver.files(self.result))
+            origin = self.expand(instruction.origin) if isinstance(instruction, records.Copy) else ""
+            source = stack.enter_context(self.solver.view(origin, self.plan.stage.number))
+            copying = Copying(instruction, self.expand, self.document, self.result.config, target)
+            text = _on_one_line(instruction.text)
+            try:
+                transfer = copying.transfer(
+                    source, from_context=not origin, moment=_nanoseconds(self.solver.options.moment)
+                )
+                digest = files_digest(transfer)
+            except SandboxError as error:
+                self.solver.progress.begin(self._name(text)).failed(error.message)
+                raise
+            self._cached(text, files_key(self.result.key, digest), lambda _: self._pack(transfer))
+
+    def document(self, text: str) -> str:
+        """The content of a here-document that asks for variables."""
+        return self.solver.expander.document(text, self.variables())
+
+    def _pack(self, transfer: Transfer) -> LayerRecord | None:
+        parent = self.result.layers[-1].chain_id if self.result.layers else None
+        record = self.solver.engine.images.snapshots.pack(transfer, parent, lease=self.solver.lease)
+        return record.layer if record.entries else None
+
+    def _run(self, instruction: records.Run) -> None:
+        if instruction.security != "sandbox" or instruction.devices:
+            raise UnsupportedError(f"line {instruction.span.line}: --security=insecure and --device are not supported")
+        config = self.result.config
+        mounts = [self._prepare(text) for text in instruction.mounts]
+        prepared = [mount for mount in mounts if mount is not None]
+        argv, script = self._argv(instruction)
+        environment = {**self.scope.args, **config.environment}
+        network = self.expand(instruction.network)
+        network = self.solver.options.network if network == "default" else network
+        key = run_key(
+            self.result.key,
+            argv=(*argv, script[1]) if script else argv,
+            environment=environment,
+            user=config.user,
+            working_dir=config.working_dir,
+            network=network,
+            mounts=[mount.key for mount in prepared],
+        )
+        secrets = {name: value for mount in prepared for name, value in mount.environment.items()}
+
+        def do(step: Step) -> LayerRecord | None:
+            with ExitStack() as stack, self.solver.files(self.result) as below:
+                made = [mount.make(stack) for mount in prepared if mount.make is not None]
+                ready = RunStep(
+                    argv=argv,
+                    environment={**environment, **self.scope.proxies(), **secrets},
+                    user=config.user,
+                    working_dir=config.working_dir,
+                    network=network,
+                    mounts=(*made, self._script(*script)) if script else tuple(made),
+                )
+                return run(
+                    self.solver.engine,
+                    self.result.layers,
+                    config,
+                    ready,
+                    below=below,
+                    build=self.solver.folder.name,
+                    lease=self.solver.lease,
+                    progress=step,
+                )
+
+        self._cached(_on_one_line(instruction.text), key, do, history=self._run_history(argv))
+
+    def _prepare(self, text: str) -> Prepared | None:
+        try:
+            mount = parse_mount(text, self.expand)
+        except MountError as error:
+            raise Mistake("mount", str(error), hint=error.hint) from None
+        return self.solver.mounter(self.plan.stage.number).prepare(mount, self.result.config.working_dir)
+
+    def _argv(self, instruction: records.Run) -> tuple[tuple[str, ...], tuple[str, str] | None]:
+        """The words to execute; a script (name, text) that has to be shown to them where there is one."""
+        command, config = instruction.command, self.result.config
+        if not command.in_shell or not command.heredocs:
+            return settings.in_shell(config, command), None
+        first = command.heredocs[0]
+        if read_heredoc(command.words[0]) is None:  # the shell reads them: `cat <<A | wc`
+            text = command.words[0] + "".join(f"\n{one.content}{one.name}" for one in command.heredocs)
+            return settings.in_shell(config, replace(command, words=(text,))), None
+        if first.text.startswith("#!"):
+            return (f"{_SCRIPTS}/{first.name}",), (first.name, first.text)
+        return settings.in_shell(config, replace(command, words=(first.text,))), None
+
+    def _script(self, name: str, text: str) -> RuntimeMount:
+        path = self.solver.folder / os.urandom(8).hex()
+        path.write_text(text, encoding="utf-8", errors="surrogateescape", newline="")
+        path.chmod(0o755)
+        return RuntimeMount(kind=MountKind.BIND, target=f"{_SCRIPTS}/{name}", source=str(path), read_only=True)
+
+    def _run_history(self, argv: tuple[str, ...]) -> str:
+        args: Mapping[str, str] = self.scope.args
+        shown = "".join(f" {name}={value}" for name, value in args.items())
+        return f"RUN {f'|{len(args)}{shown} ' if args else ''}{' '.join(argv)}"
+
+    def _cached(self, text: str, key: str, do: Callable[[Step], LayerRecord | None], *, history: str = "") -> None:
+        """Take the step from the cache, or do it and remember it."""
+        self._step += 1
+        step = self.solver.progress.begin(self._name(text))
+        found = self._find(key)
+        if found is not None:
+            step.cached()
+        else:
+            try:
+                found = CachedStep(do(step), self.solver.options.moment)
+            except SandboxError as error:
+                step.failed(error.message)
+                raise
+            self.solver.cache.put(key, found)
+            step.done()
+        self.result = self.result.stacked(found.layer, key, history or text, found.created)
+
+    def _find(self, key: str) -> CachedStep | None:
+        """A step that was done before, if its layer is still there and belongs on top of these."""
+        found = self.solver.cache.get(key) if self.solver.options.use_cache else None
+        if found is None or found.layer is None:
+            return found
+        store = self.solver.engine.images
+        if not store.snapshots.claim(found.layer.chain_id, self.solver.lease):
+            return None
+        below = self.result.layers[-1].chain_id if self.result.layers else None
+        return found if store.snapshots.record(found.layer.chain_id).parent == below else None
+
+    def _name(self, text: str) -> str:
+        place = f"{self._step}/{self._steps}"
+        return f"[{self._title} {place}] {text}" if self._title else f"[{place}] {text}"
+
+
+def _on_one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _nanoseconds(moment: str) -> int:
+    """An RFC 3339 time of ours as nanoseconds."""
+    import calendar  # noqa: PLC0415  (seldom)
+    import time  # noqa: PLC0415
+
+    whole, _, fraction = moment.rstrip("Z").partition(".")
+    return calendar.timegm(time.strptime(whole, "%Y-%m-%dT%H:%M:%S")) * 10**9 + int((fraction or "0").ljust(9, "0")[:9])

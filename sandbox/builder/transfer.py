@@ -1,0 +1,230 @@
+"""COPY, ADD of files, WORKDIR: the files that an instruction puts into an image, as a layer's entries.
+
+Nothing is written here: `Transfer` is iterated once for the cache key and, on a miss, once more by the store, which
+makes the
+layer of it. Destinations are resolved in the image that is built on, its symbolic links followed inside it. Source:
+docker's Dockerfile reference "COPY", and where that is silent BuildKit's copying.
+"""
+
+from __future__ import annotations
+
+import os
+import posixpath
+import stat
+from typing import TYPE_CHECKING, NamedTuple
+
+from sandbox.builder.modes import change_mode
+from sandbox.dockerfile.wildcard import has_wildcard, name_pattern, unescape
+from sandbox.errors import NotFoundError
+from sandbox.image import attributes
+from sandbox.image.tarformat import NO_XATTRS, Kind, TarEntry
+from sandbox.image.whiteout import PREFIX
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from sandbox.builder.files import FileView, Item
+    from sandbox.dockerfile.ignorefile import IgnorePatterns
+
+    Data = Callable[[], Iterator[bytes]]
+
+_CHUNK = 1 << 18
+_KINDS = {stat.S_IFLNK: Kind.SYMLINK, stat.S_IFIFO: Kind.FIFO, stat.S_IFCHR: Kind.CHARACTER, stat.S_IFBLK: Kind.BLOCK}
+
+
+class Owner(NamedTuple):
+    """Who the files will belong to."""
+
+    uid: int = 0
+    gid: int = 0
+
+
+class Selected(NamedTuple):
+    """A source: its clean path in a view, and its name at the destination where that is a folder."""
+
+    path: bytes
+    name: bytes
+
+
+class InlineFile(NamedTuple):
+    """A here-document as a source."""
+
+    name: bytes
+    content: bytes
+
+
+class Placing(NamedTuple):
+    """Where files go and what they become. `destination` is absolute; with a slash at its end it is a folder.
+
+    `mode` is `--chmod`'s text. `moment` is the time of folders and documents that are made, in nanoseconds.
+    """
+
+    destination: str
+    owner: Owner | None = None
+    mode: str = ""
+    moment: int = 0
+    parents: bool = False
+    exclude: IgnorePatterns | None = None
+
+
+def select(view: FileView, pattern: str) -> list[Selected]:
+    """The sources that a pattern means, in order. NotFoundError for a name without wild cards that is not there."""
+    clean = posixpath.normpath("/" + pattern).lstrip("/")
+    parts = [] if clean in ("", ".") else clean.split("/")
+    found = [b""]
+    for part in parts:
+        if has_wildcard(part):
+            compiled = name_pattern(part)
+            folders = [(path, view.names(view.resolve(path))) for path in found]
+            found = [
+                _join(path, name) for path, names in folders for name in names if compiled.fullmatch(os.fsdecode(name))
+            ]
+        else:
+            found = [_join(path, os.fsencode(unescape(part))) for path in found]
+    result = []
+    for path in found:
+        resolved = view.resolve(path)
+        if view.status(resolved) is not None:
+            result.append(Selected(resolved, path.rpartition(b"/")[2]))
+        elif not has_wildcard(clean):
+            raise NotFoundError(
+                f"source {pattern!r} is not in the context", hint="is it named in .dockerignore?", reference="no-source"
+            )
+    return result
+
+
+class Transfer:
+    """The entries of one instruction's layer; `target` is the image that is built on, `source` what is copied from."""
+
+    def __init__(
+        self,
+        target: FileView,
+        source: FileView,
+        selected: Sequence[Selected],
+        documents: Sequence[InlineFile],
+        placing: Placing,
+    ) -> None:
+        self._target = target
+        self._source = source
+        self._selected = selected
+        self._documents = documents
+        self._placing = placing
+        self._made: set[bytes] = set()
+        self.warnings: tuple[str, ...] = ()
+
+    def __iter__(self) -> Iterator[tuple[TarEntry, Data]]:
+        self._made.clear()
+        many = len(self._selected) + len(self._documents) > 1
+        into = many or self._placing.destination.endswith("/")
+        destination = self._target.resolve(os.fsencode(self._placing.destination))
+        status = self._target.status(destination)
+        into = into or (status is not None and stat.S_ISDIR(status.st_mode))
+        for one in self._selected:
+            yield from self._one(one, destination, into=into)
+        for document in self._documents:
+            path = _join(destination, document.name) if into else destination
+            yield from self._folders(path.rpartition(b"/")[0])
+            mode = self._mode(0o644, directory=False)
+            owner = self._placing.owner or Owner()
+            entry = TarEntry(path, Kind.FILE, mode, *owner, len(document.content), self._placing.moment)
+            yield entry, lambda content=document.content: iter((content,) if content else ())  # type: ignore[misc]
+
+    def _one(self, one: Selected, destination: bytes, *, into: bool) -> Iterator[tuple[TarEntry, Data]]:
+        status = self._source.status(one.path)
+        directory = status is not None and stat.S_ISDIR(status.st_mode)
+        if self._placing.parents:
+            base = _join(destination, one.path)
+        else:
+            base = destination if directory or not into else _join(destination, one.name)
+        yield from self._folders(base if directory else base.rpartition(b"/")[0])
+        for item in self._source.walk(one.path):
+            if (directory and not item.path) or self._leaves_out(item, one):
+                continue
+            path = _join(base, item.path) if item.path else base
+            yield from self._entry(path, item)
+
+    def _leaves_out(self, item: Item, one: Selected) -> bool:
+        name = item.name if item.path else one.name
+        if name.startswith(PREFIX) or stat.S_ISSOCK(item.status.st_mode):
+            return True  # a layer would take the one for a deletion, and the other is nothing without its process
+        exclude = self._placing.exclude
+        return exclude is not None and exclude.ignores(os.fsdecode(item.path or name))
+
+    def _entry(self, path: bytes, item: Item) -> Iterator[tuple[TarEntry, Data]]:
+        status = item.status
+        kind = _KINDS.get(stat.S_IFMT(status.st_mode), Kind.FILE)
+        if stat.S_ISDIR(status.st_mode):
+            self._made.add(path)
+            yield self._shaped(path, Kind.DIRECTORY, status), _nothing
+        elif kind is not Kind.FILE:
+            target = item.target() if kind is Kind.SYMLINK else b""
+            yield self._shaped(path, kind, status, target=target), _nothing
+        else:
+            fd = item.open()
+            try:
+                status = os.fstat(fd)
+                xattrs = attributes.read_open(fd)
+                entry = self._shaped(path, Kind.FILE, status, size=status.st_size, xattrs=xattrs)
+                yield entry, lambda: _read(fd, status.st_size)
+            finally:
+                os.close(fd)
+
+    def _shaped(
+        self,
+        path: bytes,
+        kind: Kind,
+        status: os.stat_result,
+        *,
+        size: int = 0,
+        target: bytes = b"",
+        xattrs: Mapping[bytes, bytes] = NO_XATTRS,
+    ) -> TarEntry:
+        mode = stat.S_IMODE(status.st_mode)
+        if kind is not Kind.SYMLINK:
+            mode = self._mode(mode, directory=kind is Kind.DIRECTORY)
+        owner = self._placing.owner or Owner(status.st_uid, status.st_gid)
+        major, minor = (
+            (os.major(status.st_rdev), os.minor(status.st_rdev)) if kind in (Kind.CHARACTER, Kind.BLOCK) else (0, 0)
+        )
+        return TarEntry(path, kind, mode, *owner, size, status.st_mtime_ns, target, major, minor, xattrs)
+
+    def _mode(self, mode: int, *, directory: bool) -> int:
+        return change_mode(self._placing.mode, mode, directory=directory) if self._placing.mode else mode
+
+    def _folders(self, path: bytes) -> Iterator[tuple[TarEntry, Data]]:
+        """A folder and those above it, as far as the image has none."""
+        parts = path.split(b"/") if path else []
+        for length in range(1, len(parts) + 1):
+            folder = b"/".join(parts[:length])
+            if folder not in self._made and self._target.status(folder) is None:
+                self._made.add(folder)
+                owner = self._placing.owner or Owner()
+                yield TarEntry(folder, Kind.DIRECTORY, 0o755, *owner, 0, self._placing.moment), _nothing
+
+
+class FolderTransfer(Transfer):
+    """WORKDIR: a folder, where the image has none."""
+
+    def __init__(self, target: FileView, path: str, moment: int) -> None:
+        super().__init__(target, target, (), (), Placing(path, moment=moment))
+
+    def __iter__(self) -> Iterator[tuple[TarEntry, Data]]:
+        self._made.clear()
+        yield from self._folders(self._target.resolve(os.fsencode(self._placing.destination)))
+
+
+def _nothing() -> Iterator[bytes]:
+    return iter(())
+
+
+def _read(fd: int, size: int) -> Iterator[bytes]:
+    """Exactly `size` bytes: a file that shrinks meanwhile is filled with zeros, as tar does."""
+    position = 0
+    while position < size:
+        piece = os.pread(fd, min(_CHUNK, size - position), position) or bytes(min(_CHUNK, size - position))
+        position += len(piece)
+        yield piece
+
+
+def _join(folder: bytes, name: bytes) -> bytes:
+    return folder + b"/" + name if folder and name else folder or name

@@ -1,0 +1,206 @@
+"""`sandbox build`: an image of a Dockerfile."""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sandbox.cli import values
+from sandbox.cli.making import ensure
+from sandbox.cli.options import Option, Syntax, UsageError, Verb
+from sandbox.cli.output import say, write
+from sandbox.cli.session import open_engine, reclaim, state_directory
+from sandbox.errors import InvalidError
+
+if TYPE_CHECKING:
+    from sandbox.builder.contexts import Given
+    from sandbox.builder.mounting import Secret
+    from sandbox.builder.scope import Platform
+    from sandbox.cli.options import Arguments
+    from sandbox.dockerfile.parsing import Dockerfile
+    from sandbox.runtime.engine import Engine
+
+_PROGRESS = ("auto", "plain", "quiet")
+
+
+def _build(arguments: Arguments, home: str) -> int:
+    from sandbox.builder.contexts import Input, of_archive  # noqa: PLC0415  (other verbs do without all of it)
+
+    _check(arguments)
+    place = arguments.operands[0]
+    stream = Input(lambda size: os.read(0, size)) if "-" in (place, arguments.text("file")) else None
+    with ExitStack() as stack:
+        if place == "-" and stream is not None and stream.is_archive:
+            engine = open_engine(home)
+            lease = stack.enter_context(engine.images.lease())
+            given = of_archive(engine.images, stream, lease, arguments.text("file", "Dockerfile"))
+            dockerfile = _parsed(given)
+        else:
+            given = _given(arguments, place, stream)
+            dockerfile = _parsed(given)
+            _ensure_images(dockerfile, arguments, home)
+            engine = open_engine(home)
+        return _solve(engine, arguments, given, dockerfile)
+
+
+def _given(arguments: Arguments, place: str, stream: object) -> Given:
+    from sandbox.builder.contexts import Input, of_folder, without_files  # noqa: PLC0415
+
+    if isinstance(stream, Input):
+        if place == "-":
+            return without_files(stream.whole("standard input"))
+        return of_folder(Path(place), Path(place, "Dockerfile"), stream.whole("standard input"))
+    if place.startswith(("http://", "https://", "git@", "git://")):
+        raise UsageError(f"a context at {place!r} is not supported yet", hint="clone it, and name the folder")
+    return of_folder(Path(place), Path(arguments.text("file") or Path(place, "Dockerfile")))
+
+
+def _parsed(given: Given) -> Dockerfile:
+    from sandbox.dockerfile.parsing import parse  # noqa: PLC0415
+
+    return parse(given.text, given.name).require()
+
+
+def _ensure_images(dockerfile: Dockerfile, arguments: Arguments, home: str) -> None:
+    """Make what FROM names and is not here; mmdebstrap has to begin before the engine is opened."""
+    from sandbox.builder.graph import SCRATCH, plan_stages  # noqa: PLC0415
+    from sandbox.builder.scope import Expander, global_scope, platform_args  # noqa: PLC0415
+
+    platform = _platform()
+    expander = Expander(dockerfile.directives.escape)
+    build_args = _build_args(arguments)
+    values_ = global_scope(dockerfile.global_args, build_args, platform_args(platform, platform), expander)
+    for plan in plan_stages(dockerfile, values_, expander, arguments.text("target")):
+        if plan.image and plan.image.lower() != SCRATCH:
+            ensure(plan.image, state_directory(home), make=True)
+
+
+def _solve(engine: Engine, arguments: Arguments, given: Given, dockerfile: Dockerfile) -> int:
+    from sandbox.builder.options import BuildOptions  # noqa: PLC0415
+    from sandbox.builder.progress import Progress  # noqa: PLC0415
+    from sandbox.builder.solver import build  # noqa: PLC0415
+
+    quiet = arguments.flag("quiet") or arguments.text("progress") == "quiet"
+    engine.images.reclaim_if_any()
+    _reclaim_builds(engine)
+    image = build(
+        engine,
+        BuildOptions(
+            dockerfile=dockerfile,
+            context=given.context,
+            image=engine.images.get,
+            platform=_platform(),
+            moment=_moment(arguments),
+            target=arguments.text("target"),
+            tags=arguments.texts("tag"),
+            build_args=_build_args(arguments),
+            labels=values.labels(arguments.texts("label"), "--label"),
+            secrets=_secrets(arguments),
+            use_cache=not arguments.flag("no-cache"),
+            network=arguments.text("network", "default"),
+        ),
+        Progress((lambda _: None) if quiet else (lambda data: write(2, data))),
+    )
+    if arguments.given("iidfile"):
+        Path(arguments.text("iidfile")).write_text(image.id)
+    if quiet:
+        say(f"{image.id}\n")
+    return 0
+
+
+def _reclaim_builds(engine: Engine) -> None:
+    """Take away what a killed build has left running."""
+    from sandbox.builder.running import abandoned  # noqa: PLC0415
+
+    for identifier in abandoned(engine):
+        engine.remove(identifier, force=True)
+    reclaim(engine)
+
+
+def _check(arguments: Arguments) -> None:
+    from sandbox.image.reference import parse  # noqa: PLC0415
+
+    if arguments.text("progress", "auto") not in _PROGRESS:
+        raise UsageError(f"--progress {arguments.text('progress')!r} is none of {', '.join(_PROGRESS)}")
+    for tag in arguments.texts("tag"):  # said before the work
+        parse(tag)
+    if arguments.given("platform") and arguments.text("platform") != str(_platform()):
+        raise UsageError(
+            f"--platform {arguments.text('platform')!r} is not this machine's", hint=f"it is {_platform()}"
+        )
+
+
+def _platform() -> Platform:
+    from sandbox.builder.scope import Platform  # noqa: PLC0415
+    from sandbox.image.manifest import ARCHITECTURES  # noqa: PLC0415
+
+    machine = os.uname().machine
+    return Platform("linux", ARCHITECTURES.get(machine, machine))
+
+
+def _build_args(arguments: Arguments) -> dict[str, str]:
+    return values.environment(arguments.texts("build-arg"), "--build-arg", os.environ)
+
+
+def _moment(arguments: Arguments) -> str:
+    """Now, or what SOURCE_DATE_EPOCH says."""
+    from sandbox.image.committing import now  # noqa: PLC0415
+
+    text = _build_args(arguments).get("SOURCE_DATE_EPOCH", os.environ.get("SOURCE_DATE_EPOCH", ""))
+    if not text:
+        return now()
+    if not (text.isascii() and text.isdigit() and len(text) < 12):
+        raise InvalidError(f"SOURCE_DATE_EPOCH {text!r} is not a number of seconds")
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(int(text)))
+
+
+def _secrets(arguments: Arguments) -> dict[str, Secret]:
+    from sandbox.builder.mounting import Secret  # noqa: PLC0415
+
+    found = {}
+    for text in arguments.texts("secret"):
+        fields = dict(field.partition("=")[::2] for field in text.split(","))
+        name = fields.get("id", "")
+        path, variable = fields.get("src") or fields.get("source"), fields.get("env")
+        if not name or set(fields) - {"id", "src", "source", "env", "type"}:
+            raise UsageError(
+                f"--secret {text!r} is not understood", hint="write id=NAME,src=FILE or id=NAME,env=VARIABLE"
+            )
+        if path is None and (variable or name) in os.environ:
+            content = os.fsencode(os.environ[variable or name])
+        else:
+            try:
+                content = Path(path or name).read_bytes()
+            except OSError as error:
+                reason = (error.strerror or "").lower()
+                raise InvalidError(f"cannot read the secret {name!r} from {path or name!r}: {reason}") from None
+        found[name] = Secret(name, content)
+    return found
+
+
+VERBS = {
+    "build": Verb(
+        Syntax(
+            "make an image of a Dockerfile",
+            "CONTEXT",
+            (
+                Option(("--build-arg",), "a value for an ARG", "NAME=VALUE", many=True),
+                Option(("-f", "--file"), "the Dockerfile (default: CONTEXT/Dockerfile), - for standard input", "PATH"),
+                Option(("--iidfile",), "write the image's id to a file", "PATH"),
+                Option(("--label",), "a label of the image", "NAME=VALUE", many=True),
+                Option(("--network",), "the network of RUN: default, none, host", "NETWORK"),
+                Option(("--no-cache",), "take nothing from earlier builds"),
+                Option(("--platform",), "the platform to build for; this machine's", "PLATFORM"),
+                Option(("--progress",), "how to show progress: auto, plain or quiet", "FORM"),
+                Option(("-q", "--quiet"), "print the image's id alone"),
+                Option(("--secret",), "a secret for RUN --mount=type=secret", "id=NAME,src=FILE", many=True),
+                Option(("-t", "--tag"), "a name for the image", "NAME[:TAG]", many=True),
+                Option(("--target",), "the stage to build (default: the last)", "STAGE"),
+            ),
+        ),
+        _build,
+    ),
+}

@@ -1,0 +1,94 @@
+"""What builds remember: a step's key and the layer that it made. `images/cache/<key>` is one record.
+
+The records keep their layers in the store when no image has them; `prune` lets them go. A record whose layer is gone
+counts for nothing.
+Writing is atomic, and two builds that write one key write the same thing.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, NamedTuple
+
+from sandbox.image import digest as digests
+from sandbox.image import scratch
+from sandbox.image.image import LayerRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from sandbox.image.digest import ChainID
+
+
+class CachedStep(NamedTuple):
+    """A step's layer, None where it changed nothing, and when it was made (RFC 3339)."""
+
+    layer: LayerRecord | None
+    created: str
+
+
+class BuildCache:
+    """The records of one `$HAKO_HOME`."""
+
+    def __init__(self, home: Path) -> None:
+        self._home = home
+        self._folder = home / "images" / "cache"
+
+    def get(self, key: str) -> CachedStep | None:
+        """The step of a key (64 hexadecimal figures); None for an unknown one, and for a record that is damaged."""
+        try:
+            return _read((self._folder / digests.from_hex(key).hex).read_bytes())
+        except (FileNotFoundError, ValueError, KeyError, TypeError):
+            return None
+
+    def put(self, key: str, step: CachedStep) -> None:
+        """Remember a step. Its layer has to be leased meanwhile.
+
+        Nothing is synchronised with the disk, which would cost more than many a step: a record that a power loss
+        has emptied counts for nothing.
+        """
+        data = {"layer": list(step.layer) if step.layer else None, "created": step.created}
+        scratch.make_directory(self._folder)
+        with scratch.Scratch(self._home) as made:
+            path = made.path / key
+            path.write_bytes(json.dumps(data).encode("ascii"))
+            path.rename(self._folder / digests.from_hex(key).hex)
+
+    def chain_ids(self) -> Iterator[ChainID]:
+        """The layers that are remembered."""
+        for path in self._records():
+            with suppress(FileNotFoundError, ValueError, KeyError, TypeError):
+                step = _read(path.read_bytes())
+                if step.layer is not None:
+                    yield step.layer.chain_id
+
+    def prune(self, *, older: float = 0.0) -> int:
+        """Forget steps that were remembered more than `older` seconds ago; how many. The store's sweep takes layers
+        away.
+        """
+        gone = 0
+        limit = time.time() - older
+        for path in self._records():
+            with suppress(FileNotFoundError):
+                if path.stat().st_mtime <= limit:
+                    path.unlink()
+                    gone += 1
+        return gone
+
+    def _records(self) -> list[Path]:
+        try:
+            return list(self._folder.iterdir())
+        except FileNotFoundError:
+            return []
+
+
+def _read(data: bytes) -> CachedStep:
+    record = json.loads(data)
+    layer = record["layer"]
+    if layer is not None:
+        diff_id, chain_id, size, tar_size = layer
+        layer = LayerRecord(digests.parse(diff_id), digests.parse(chain_id), int(size), int(tar_size))
+    return CachedStep(layer, str(record["created"]))

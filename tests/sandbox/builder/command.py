@@ -1,0 +1,39 @@
+"""`sandbox` as people run it, for builds: input may be an archive, and a build may be killed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+COMMAND = [sys.executable, "-m", "sandbox.cli.main"]
+TIMEOUT = 60
+
+
+class Sandbox:
+    """Runs `sandbox WORDS…`."""
+
+    def __init__(self, home: Path, repository: Path) -> None:
+        self._environment = {**os.environ, "HAKO_HOME": str(home), "PYTHONPATH": str(repository)}
+
+    def __call__(self, *words: str, stdin: str | bytes = "", **environment: str) -> subprocess.CompletedProcess[str]:
+        """To its end."""
+        done = subprocess.run(
+            [*COMMAND, *words],
+            env=self._environment | environment,
+            input=stdin.encode() if isinstance(stdin, str) else stdin,
+            capture_output=True,
+            check=False,
+            timeout=TIMEOUT,
+        )
+        return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
+
+    def start(self, *words: str) -> subprocess.Popen[bytes]:
+        """In the background, standard error to be read."""
+        return subprocess.Popen(
+            [*COMMAND, *words], env=self._environment, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL
+        )

@@ -1,0 +1,240 @@
+"""Whole builds on the real engine: what is in the image, what the cache does, what failures leave."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import subprocess
+import tarfile
+import time
+import uuid
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.sandbox.builder.command import Sandbox
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture
+def sandbox(engine_home: Path, repository: Path) -> Sandbox:
+    """The command on the shared state directory."""
+    return Sandbox(engine_home, repository)
+
+
+@pytest.fixture
+def tag(sandbox: Sandbox) -> Iterator[str]:
+    """A name for an image that is removed at the end."""
+    name = f"build-{uuid.uuid4().hex[:12]}"
+    yield name
+    sandbox("rmi", "-f", name)
+
+
+@pytest.fixture
+def context(tmp_path: Path) -> Path:
+    """An empty context."""
+    folder = tmp_path / "context"
+    folder.mkdir()
+    return folder
+
+
+def write(context: Path, text: str) -> str:
+    """Write the Dockerfile; a variable of its own keeps it from other tests' cache."""
+    marked = re.sub("^(FROM busybox.*)$", rf"\1\nENV TEST={context.parent.name}", text, flags=re.MULTILINE)
+    (context / "Dockerfile").write_text(marked)
+    return str(context)
+
+
+def config(sandbox: Sandbox, name: str) -> dict[str, Any]:
+    """An image's configuration."""
+    return dict(json.loads(sandbox("image", "inspect", name).stdout)[0]["Config"])
+
+
+def show(sandbox: Sandbox, name: str, script: str) -> str:
+    """What a script prints in a container of the image."""
+    return sandbox("run", "--rm", "--network", "none", name, "sh", "-c", script).stdout
+
+
+def test_stages(sandbox: Sandbox, tag: str, context: Path) -> None:
+    """Files of one stage end in another; settings are in the configuration."""
+    (context / "main").write_text("from the context")
+    write(
+        context,
+        """
+        ARG WHO=world
+        FROM busybox AS build
+        ARG WHO
+        WORKDIR /src
+        COPY main .
+        RUN echo "hello $WHO" > out && cat main >> out
+        FROM busybox
+        COPY --from=build --chown=1000:100 --chmod=0600 /src/out /data/
+        COPY <<EOF <<"PLAIN" /texts/
+        test is ${TEST:+set}
+        EOF
+        test is $TEST
+        PLAIN
+        EXPOSE 80
+        USER 1000
+        CMD ["cat", "/data/out"]
+        """.replace("        ", ""),
+    )
+    made = sandbox("build", "-t", tag, "--label", "a=b", "--build-arg", "WHO=you", str(context))
+    assert made.returncode == 0, made.stderr
+    assert "#2 [build 2/4] WORKDIR /src" in made.stderr
+    assert sandbox("run", "--rm", tag).stdout == "hello you\nfrom the context"
+    assert show(sandbox, tag, "stat -c '%u:%g %a' /data/out; cat /texts/EOF /texts/PLAIN") == (
+        "1000:100 600\ntest is set\ntest is $TEST\n"
+    )
+    found = config(sandbox, tag)
+    assert (found["User"], found["ExposedPorts"], found["Labels"]) == ("1000", {"80/tcp": {}}, {"a": "b"})
+
+
+def test_the_cache(sandbox: Sandbox, context: Path) -> None:
+    """Nothing is done twice, whatever the time of files; what changed is done, and all after it."""
+    (context / "file").write_text("one")
+    place = write(context, "FROM busybox\nRUN echo before > /a\nCOPY file /\nRUN echo after > /b")
+    first = sandbox("build", "-q", place)
+    (context / "file").touch()
+    again = sandbox("build", place)
+    assert again.stderr.count("CACHED") == 3
+    assert sandbox("build", "-q", place).stdout == first.stdout
+    (context / "file").write_text("two")
+    assert sandbox("build", place).stderr.count("CACHED") == 1
+    assert sandbox("build", "--no-cache", place).stderr.count("CACHED") == 0
+
+
+def test_arguments_and_the_cache(sandbox: Sandbox, context: Path) -> None:
+    """A declared argument counts from its ARG on; a proxy never does."""
+    place = write(context, "FROM busybox\nRUN true > /a\nARG V\nRUN echo $V$http_proxy > /b")
+    sandbox("build", "-q", place)
+    assert sandbox("build", "--build-arg", "V=1", place).stderr.count("CACHED") == 1
+    assert sandbox("build", "--build-arg", "V=1", "--build-arg", "http_proxy=x", place).stderr.count("CACHED") == 2
+
+
+def test_a_failing_command(sandbox: Sandbox, context: Path) -> None:
+    """The build ends with its output and exit code; what was finished is kept, nothing else is left."""
+    place = write(context, "FROM busybox\nRUN echo kept > /a\nRUN echo about to fail; exit 7")
+    failed = sandbox("build", place)
+    assert failed.returncode == 1
+    assert "about to fail" in failed.stderr
+    assert "exit code: 7" in failed.stderr.splitlines()[-1]
+    assert sandbox("build", place).stderr.count("CACHED") == 1
+    assert "hako.build" not in sandbox("ps", "-a", "--format", "{{.Labels}}").stdout
+
+
+def test_mounts(sandbox: Sandbox, tmp_path: Path, tag: str, context: Path) -> None:
+    """Binds are read-only and leave no trace, caches stay, secrets and temporary folders go; all that in one RUN."""
+    (context / "src").mkdir()
+    (context / "src" / "f").write_text("bound\n")
+    (tmp_path / "s").write_text("hidden\n")
+    flags = "--mount=type=bind,source=src,target=/mnt/src --mount=type=secret,id=s --mount=type=tmpfs,target=/t"
+    cache = f"--mount=type=cache,id={context.parent},target=/cache,mode=0711"
+    script = "cat /mnt/src/f /run/secrets/s; echo x >> /cache/x; wc -l < /cache/x; stat -c %a /cache; "
+    script += "touch /mnt/src/g || echo read-only"
+    place = write(context, f"FROM busybox\nRUN {flags} {cache} {script}")
+    made = sandbox("build", "--no-cache", "-t", tag, "--secret", f"id=s,src={tmp_path / 's'}", place)
+    printed = [line.split(" ", 2)[2] for line in made.stderr.splitlines() if line.startswith("#2 0.")]
+    assert [line for line in printed if "touch" not in line] == ["bound", "hidden", "1", "711", "read-only"]
+    again = sandbox("build", "--no-cache", "--secret", f"id=s,src={tmp_path / 's'}", place)
+    assert any(line.endswith(" 2") for line in again.stderr.splitlines())
+    assert show(sandbox, tag, "ls -A /mnt /run /cache /t 2>&1 | grep -c -e src -e secrets") == "0\n"
+    required = write(context, "FROM busybox\nRUN --mount=type=secret,id=none,required cat /run/secrets/none")
+    assert "the secret 'none' is required" in sandbox("build", required).stderr
+
+
+def test_scripts(sandbox: Sandbox, context: Path) -> None:
+    """A here-document is a script: for the shell, for its own interpreter, or input for a command."""
+    text = "RUN <<EOF\necho one\nEOF\nRUN <<-A\n\t#!/bin/sh -e\n\techo two $0\n\tA\n"
+    text += "RUN cat <<X && cat <<Y\nthree\nX\nfour\nY\n"
+    printed = sandbox("build", write(context, f"FROM busybox\n{text}")).stderr
+    assert [word in printed for word in ("one", "two /dev/pipes/A", "three", "four")] == [True] * 4
+
+
+def test_standard_input(sandbox: Sandbox, tag: str) -> None:
+    """A Dockerfile alone has no files; an archive has all of a context."""
+    assert sandbox("build", "-t", tag, "-", stdin="FROM busybox\nRUN echo ruby > /lang\n").returncode == 0
+    assert show(sandbox, tag, "cat /lang") == "ruby\n"
+    assert "is not in the context" in sandbox("build", "-", stdin="FROM busybox\nCOPY x /\n").stderr
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w:gz") as archive:
+        for name, content in (
+            ("Dockerfile", b"FROM busybox\nCOPY . /in/\n"),
+            ("x", b"1"),
+            (".dockerignore", b"Dockerfile"),
+        ):
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    assert sandbox("build", "-t", tag, "-", stdin=stream.getvalue()).returncode == 0
+    assert show(sandbox, tag, "ls -A /in") == ".dockerignore\nx\n"
+
+
+def test_triggers(sandbox: Sandbox, tag: str, context: Path) -> None:
+    """ONBUILD runs in the image that is built on top, and not in those on top of that."""
+    sandbox("build", "-t", tag, write(context, "FROM busybox\nONBUILD RUN echo triggered > /t"))
+    made = sandbox("build", "-t", tag, "-", stdin=f"FROM {tag}\n")
+    assert show(sandbox, tag, "cat /t") == "triggered\n", made.stderr
+    assert "OnBuild" not in config(sandbox, tag)
+
+
+def test_mistakes_are_told_before_anything_is_done(sandbox: Sandbox, context: Path) -> None:
+    """All of them, with exit code 125 and the lines."""
+    failed = sandbox("build", write(context, "FROM busybox\nRUNN x\nCOPY a\n"))
+    assert failed.returncode == 125
+    assert "did you mean RUN?" in failed.stderr
+    assert "COPY requires at least two arguments" in failed.stderr
+    assert "#1" not in failed.stderr
+
+
+def test_links_lead_nowhere(sandbox: Sandbox, tmp_path: Path, tag: str, context: Path) -> None:
+    """Neither those of a context nor those of an image reach files of the host."""
+    secret = tmp_path / "secret"
+    secret.write_text("of the host")
+    (context / "link").symlink_to(secret)
+    assert "is not in the context" in sandbox("build", write(context, "FROM busybox\nCOPY link /x")).stderr
+    (context / "link").unlink()
+    (context / "file").write_text("copied")
+    made = write(context, f"FROM busybox\nRUN ln -s {tmp_path} /out\nCOPY file /out/secret")
+    assert sandbox("build", "-t", tag, made).returncode == 0
+    assert secret.read_text() == "of the host"
+
+
+def test_a_killed_build(sandbox: Sandbox, context: Path) -> None:
+    """What it leaves running goes with the next build; what was finished is in the cache."""
+    place = write(context, "FROM busybox\nRUN echo done > /a\nRUN echo running; sleep 300")
+    process = sandbox.start("build", place)
+    assert process.stderr is not None
+    for line in process.stderr:
+        if b" running" in line and b"RUN" not in line:
+            break
+    process.kill()
+    process.communicate()
+    again = write(context, "FROM busybox\nRUN echo done > /a\nRUN true")
+    assert sandbox("build", again).stderr.count("CACHED") == 1
+    deadline = time.monotonic() + 10
+    while "sleep 300" in sandbox("ps", "-a", "--no-trunc").stdout:
+        assert time.monotonic() < deadline
+
+
+def test_a_copy_is_root_s_and_a_stage_s_files_keep_their_owners(sandbox: Sandbox, tag: str, context: Path) -> None:
+    """As docker has it."""
+    (context / "f").write_text("")
+    text = "FROM busybox\nCOPY f /f\nRUN chown 5:6 /f && cp -p /f /g\nFROM busybox\nCOPY --from=0 /f /g /\nCOPY f /h"
+    assert sandbox("build", "-t", tag, write(context, text)).returncode == 0
+    assert show(sandbox, tag, "stat -c %u:%g /f /g /h") == "5:6\n5:6\n0:0\n"
+
+
+def test_the_same_sources_make_the_same_image(sandbox: Sandbox, context: Path, tmp_path: Path) -> None:
+    """With SOURCE_DATE_EPOCH, from another folder, without the cache."""
+    (context / "f").write_text("x")
+    first = sandbox(
+        "build", "-q", "--no-cache", write(context, "FROM scratch\nCOPY <<F /f\nx\nF\n"), SOURCE_DATE_EPOCH="1"
+    )
+    other = tmp_path / "other"
+    subprocess.run(["cp", "-r", context, other], check=True)
+    assert sandbox("build", "-q", "--no-cache", str(other), SOURCE_DATE_EPOCH="1").stdout == first.stdout

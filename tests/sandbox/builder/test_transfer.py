@@ -1,0 +1,112 @@
+"""Where COPY puts files, and what becomes of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from sandbox.builder.files import FileView
+from sandbox.builder.transfer import InlineFile, Owner, Placing, Transfer, select
+from sandbox.dockerfile.ignorefile import IgnorePatterns
+from sandbox.errors import NotFoundError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def context(tmp_path: Path) -> Path:
+    """A small context."""
+    folder = tmp_path / "context"
+    for name in ("a.txt", "b.txt", "src/main.c", "src/lib/x.c", "src/lib/x.h"):
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(name)
+        path.chmod(0o640)
+    (folder / "link").symlink_to("src")
+    return folder
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Path:
+    """A small image."""
+    folder = tmp_path / "image"
+    (folder / "usr" / "bin").mkdir(parents=True)
+    (folder / "bin").symlink_to("usr/bin")
+    return folder
+
+
+def copy(
+    context: Path, image: Path, *patterns: str, documents: tuple[InlineFile, ...] = (), **placing: Any
+) -> list[str]:
+    """The entries: kind, path, mode."""
+    with FileView((context,), "") as source, FileView((image,), "") as target:
+        selected = [one for pattern in patterns for one in select(source, pattern)]
+        transfer = Transfer(target, source, selected, documents, Placing(**placing))
+        found = []
+        for entry, data in transfer:
+            assert len(b"".join(data())) == entry.size
+            found.append(f"{entry.kind.value.decode()} {entry.name.decode()} {entry.mode:o} {entry.uid}:{entry.gid}")
+        return found
+
+
+@pytest.mark.parametrize(
+    ("patterns", "destination", "expected"),
+    [
+        (("a.txt",), "/x", ["0 x 640 1:2"]),
+        (("a.txt",), "/x/", ["5 x 755 1:2", "0 x/a.txt 640 1:2"]),
+        (("a.txt",), "/usr", ["0 usr/a.txt 640 1:2"]),
+        (("a.txt",), "/bin/", ["0 usr/bin/a.txt 640 1:2"]),
+        (("*.txt",), "/usr/", ["0 usr/a.txt 640 1:2", "0 usr/b.txt 640 1:2"]),
+        (("src/lib",), "/usr", ["0 usr/x.c 640 1:2", "0 usr/x.h 640 1:2"]),
+        (
+            ("src",),
+            "/usr",
+            ["5 usr/lib 755 1:2", "0 usr/lib/x.c 640 1:2", "0 usr/lib/x.h 640 1:2", "0 usr/main.c 640 1:2"],
+        ),
+        (("link/main.c",), "/n/m", ["5 n 755 1:2", "0 n/m 640 1:2"]),
+        (
+            ("link",),
+            "/n",
+            ["5 n 755 1:2", "5 n/lib 755 1:2", "0 n/lib/x.c 640 1:2", "0 n/lib/x.h 640 1:2", "0 n/main.c 640 1:2"],
+        ),
+        (("../../a.txt",), "/x", ["0 x 640 1:2"]),
+        (("none*",), "/x", []),
+    ],
+)
+def test_destinations(
+    context: Path, image: Path, patterns: tuple[str, ...], destination: str, expected: list[str]
+) -> None:
+    """A folder's contents go into the destination; a file becomes it, or goes into it where it is a folder."""
+    assert copy(context, image, *patterns, destination=destination, owner=Owner(1, 2)) == expected
+
+
+def test_modes_and_exclusions(context: Path, image: Path) -> None:
+    """`--chmod` is for folders, too; `--exclude` is seen from the source."""
+    exclude = IgnorePatterns(["**/*.h"])
+    found = copy(context, image, "src", destination="/s/", owner=Owner(), mode="0700", exclude=exclude)
+    assert found == ["5 s 755 0:0", "5 s/lib 700 0:0", "0 s/lib/x.c 700 0:0", "0 s/main.c 700 0:0"]
+
+
+def test_parents(context: Path, image: Path) -> None:
+    """`--parents` keeps the folders of a source."""
+    found = copy(context, image, "src/lib/*.c", destination="/p/", owner=Owner(), parents=True)
+    assert found == ["5 p 755 0:0", "5 p/src 755 0:0", "5 p/src/lib 755 0:0", "0 p/src/lib/x.c 640 0:0"]
+
+
+def test_documents(context: Path, image: Path) -> None:
+    """Here-documents are files of mode 0644, beside others."""
+    document = InlineFile(b"EOF", b"text")
+    assert copy(context, image, documents=(document,), destination="/etc/motd") == [
+        "5 etc 755 0:0",
+        "0 etc/motd 644 0:0",
+    ]
+    found = copy(context, image, "a.txt", documents=(document,), destination="/usr", owner=Owner())
+    assert found == ["0 usr/a.txt 640 0:0", "0 usr/EOF 644 0:0"]
+
+
+def test_what_is_missing_is_said(context: Path) -> None:
+    """A source without wild cards has to be there."""
+    with FileView((context,), "") as source, pytest.raises(NotFoundError, match="'nothing' is not in the context"):
+        select(source, "nothing")

@@ -172,7 +172,7 @@ def _facts(
         single_id=ids.single,
         cgroup=f"{CGROUP_PARENT}/{config.id}" if cgroups.version else "",
         limits=limits(config.spec.resources),
-        cgroup_mounts=(("cgroup2", "", ""),) if cgroups.version == 2 else (),
+        control_groups=_control_groups(cgroups, shared=config.spec.shared.cgroup),
         network=network,
         attachments=attachments,
         owner=_owner(home, config) if network == "container" else None,
@@ -183,6 +183,13 @@ def _facts(
         files=joining.files(config, network),
         warnings=warnings,
     )
+
+
+def _control_groups(cgroups: Hierarchy, *, shared: bool) -> str:
+    """Of version 2 only: a mount of version 1 shows the host's groups in any namespace."""
+    if cgroups.version != 2:
+        return ""
+    return cgroups.unified if shared else "own"  # nobody may mount what belongs to a namespace of the host's
 
 
 def limits(resources: Resources) -> Limits:

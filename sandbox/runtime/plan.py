@@ -49,6 +49,7 @@ MASKED_PATHS = (
     "/sys/firmware",
 )
 READ_ONLY_PATHS = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
+CONTROL_GROUPS = "/sys/fs/cgroup"
 FILES = ("hosts", "hostname", "resolv.conf")
 
 
@@ -69,8 +70,8 @@ class Facts(NamedTuple):
     """What the host adds: `lowers` are layer directories, top first; `network` is bridge, none, host, container or
     uplink; `scratch` is an empty directory to mount on, the same for all, since each supervisor has mounts of its own.
 
-    `cgroup_mounts` are (fstype, source, name) of what appears below /sys/fs/cgroup: a cgroup2 mount has an empty
-    source and name.
+    `control_groups` is what appears at /sys/fs/cgroup: "own" a cgroup2 of the container's own namespace, or a directory of
+    the host's, or nothing.
     """
 
     folder: str
@@ -83,7 +84,7 @@ class Facts(NamedTuple):
     single_id: bool
     cgroup: str
     limits: Limits
-    cgroup_mounts: tuple[tuple[str, str, str], ...]
+    control_groups: str
     network: str
     attachments: tuple[Attachment, ...]
     binds: tuple[Bind, ...]
@@ -187,9 +188,8 @@ def _prepared(facts: Facts, *, passing_on: bool, privileged: bool) -> Iterator[o
         yield op.MakeSystem("sys", privileged)
     if facts.system == "host":
         yield op.PrepareMount("sys", "/sys", True, False, True, None)
-    for fstype, source, name in facts.cgroup_mounts:
-        if fstype == "cgroup":
-            yield op.PrepareMount(f"cgroup/{name}", source, True, False, False, None)
+    if facts.system != "host" and facts.control_groups not in ("", "own"):
+        yield op.PrepareMount(CONTROL_GROUPS, facts.control_groups, True, False, True, None)
     for index, bind in enumerate(facts.binds):
         private = passing_on and bind.propagation != "slave"
         yield op.PrepareMount(
@@ -198,7 +198,6 @@ def _prepared(facts: Facts, *, passing_on: bool, privileged: bool) -> Iterator[o
 
 
 def _init(config: ContainerConfig, facts: Facts) -> Iterator[op.InitOperation]:
-    filesystems = tuple(_filesystems(config, facts))
     if facts.cgroup:
         yield op.EnterCgroup(facts.cgroup)
     yield op.HoldPlace(facts.scratch)
@@ -207,14 +206,13 @@ def _init(config: ContainerConfig, facts: Facts) -> Iterator[op.InitOperation]:
         yield op.UnshareCgroups()
     if not config.spec.shared.uts:
         yield op.SetHostname(config.hostname, config.spec.domainname)
-    for target, filesystem in filesystems:
+    for target, filesystem in _filesystems(config, facts):
         yield op.PrepareFilesystem(target, *filesystem)
     yield op.FurnishFilesystem("/dev", ("pts", "shm", "mqueue"), tuple(DEVICES), LINKS)
     yield op.AttachRoot()
     if facts.own_network:
         yield op.ConfigureNetwork(facts.attachments)
-    placed = {target for target, _ in filesystems}
-    yield from _system_mounts(facts, placed, config.spec)
+    yield from _system_mounts(facts, config.spec)
     yield from _user_mounts(config.spec.mounts, facts.binds)
     yield from _files(config.spec.mounts)
     yield op.PivotRoot()
@@ -265,11 +263,8 @@ def _filesystems(config: ContainerConfig, facts: Facts) -> Iterator[tuple[str, _
         yield from _own_memory(config)
     if facts.system == "own":
         yield "/sys", ("sysfs", (), system)
-    if facts.system != "host":
-        if any(fstype == "cgroup" for fstype, _, _ in facts.cgroup_mounts):
-            yield "/sys/fs/cgroup", ("tmpfs", (("mode", "755"), ("size", "0")), safe)
-        if any(fstype == "cgroup2" for fstype, _, _ in facts.cgroup_mounts):
-            yield "/sys/fs/cgroup", ("cgroup2", (), system)
+    if facts.system != "host" and facts.control_groups == "own":
+        yield CONTROL_GROUPS, ("cgroup2", (), system)
     for mount in config.spec.mounts:
         if mount.kind is MountKind.TMPFS:
             yield mount.target, _tmpfs(mount)
@@ -293,7 +288,7 @@ def _tmpfs(mount: Mount) -> _Filesystem:
     return "tmpfs", tuple(options.items()), (*attributes, "RDONLY") if mount.read_only else attributes
 
 
-def _system_mounts(facts: Facts, filesystems: set[str], spec: ContainerSpec) -> Iterator[op.InitOperation]:
+def _system_mounts(facts: Facts, spec: ContainerSpec) -> Iterator[op.InitOperation]:
     """What every container has, outer targets first."""
     queues = () if spec.shared.ipc else ("/dev/mqueue",)  # only who owns their namespace may mount them
     for target in ("/proc", "/dev", "/dev/pts", "/dev/shm", *queues):  # noqa: S108
@@ -303,11 +298,8 @@ def _system_mounts(facts: Facts, filesystems: set[str], spec: ContainerSpec) -> 
     for index, device in enumerate(spec.devices):
         yield op.PlaceMount(f"device/{index}", device.target, directory=False)
     yield op.PlaceMount("/sys" if facts.system == "own" else "sys", "/sys", directory=True)
-    if "/sys/fs/cgroup" in filesystems:
-        yield op.PlaceMount("/sys/fs/cgroup", "/sys/fs/cgroup", directory=True)
-        for fstype, _, name in facts.cgroup_mounts:
-            if fstype == "cgroup":
-                yield op.PlaceMount(f"cgroup/{name}", f"/sys/fs/cgroup/{name}", directory=True)
+    if facts.system != "host" and facts.control_groups:
+        yield op.PlaceMount(CONTROL_GROUPS, CONTROL_GROUPS, directory=True)
 
 
 def _files(mounts: tuple[Mount, ...]) -> Iterator[op.InitOperation]:

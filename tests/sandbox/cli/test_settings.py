@@ -60,12 +60,12 @@ def test_wrong_devices(text: str) -> None:
 def test_what_a_container_finds(sandbox: Sandbox) -> None:
     """Limits of processes, also of an exec; parameters; devices; groups; names."""
     options = (
-        *("--ulimit", "nofile=100:200", "--sysctl", "net.core.somaxconn=77", "--sysctl", "kernel.shmmax=12345"),
+        *("--ulimit", "nofile=100:200", "--sysctl", "net.ipv4.ip_default_ttl=77", "--sysctl", "kernel.shmmax=12345"),
         *("--device", "/dev/null:/dev/other", "--group-add", "users", "--group-add", "123", "--oom-score-adj", "500"),
         *("--domainname", "example.org", "--hostname", "web", "--tmpfs", "/t:exec,mode=750,uid=5"),
     )
     script = (
-        "ulimit -n; ulimit -Hn; cat /proc/sys/net/core/somaxconn /proc/sys/kernel/shmmax;"
+        "ulimit -n; ulimit -Hn; cat /proc/sys/net/ipv4/ip_default_ttl /proc/sys/kernel/shmmax;"
         "echo x > /dev/other && echo ok;"
         "stat -c %u /dev/other; id -G; cat /proc/self/oom_score_adj /proc/sys/kernel/domainname; stat -c '%a %u' /t;"
         "cp /bin/busybox /t/true && /t/true && echo executed"
@@ -189,6 +189,12 @@ def test_namespaces_of_the_host(sandbox: Sandbox, name: str) -> None:
     own = sandbox(*RUN, "busybox", "readlink", "/proc/self/ns/cgroup").stdout
     host = sandbox(*RUN, "--cgroupns", "host", "busybox", "readlink", "/proc/self/ns/cgroup").stdout
     assert host.strip() == str(Path("/proc/self/ns/cgroup").readlink()) != own.strip()
+    groups = Path("/sys/fs/cgroup/cgroup.controllers")
+    if groups.exists():  # cgroup v2: they are the host's, and cannot be changed
+        script = "cat /sys/fs/cgroup/cgroup.controllers; mkdir /sys/fs/cgroup/made"
+        seen = sandbox(*RUN, "--cgroupns", "host", "busybox", "sh", "-c", script)
+        assert seen.stdout == groups.read_text()
+        assert "Read-only file system" in seen.stderr
     refused = sandbox(*RUN, "--userns", "host", "busybox", "true")
     assert (refused.returncode, refused.stderr.split(" (")[0]) == (125, "sandbox: --userns 'host' is not supported")
 

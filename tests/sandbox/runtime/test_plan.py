@@ -27,7 +27,7 @@ FACTS = Facts(
     single_id=False,
     cgroup="hako/ff",
     limits=Limits(pids=10),
-    cgroup_mounts=(),
+    control_groups="",
     network="none",
     attachments=(),
     binds=(),
@@ -97,6 +97,17 @@ def test_a_network_namespace_unless_the_hosts(network: str, own: bool) -> None:
     assert bool(flags & Flags.NEWNET) is own
     assert any(isinstance(operation, op.ConfigureNetwork) for operation in made.init) is own
     assert any(isinstance(o, op.PrepareFilesystem) and o.fstype == "sysfs" for o in made.init) is own
+
+
+@pytest.mark.parametrize(("groups", "made", "bound"), [("", False, False), ("own", True, False), ("/cg", False, True)])
+def test_where_control_groups_come_from(groups: str, made: bool, bound: bool) -> None:
+    """A mount of the container's own namespace; the host's, read-only, with the host's namespace; or nothing."""
+    result = plan(_config(), FACTS._replace(control_groups=groups))
+    places = [operation.target for operation in result.init if isinstance(operation, op.PlaceMount)]
+    assert ("/sys/fs/cgroup" in places) is (made or bound)
+    assert any(isinstance(o, op.PrepareFilesystem) and o.fstype == "cgroup2" for o in result.init) is made
+    binds = [o for o in result.host if isinstance(o, op.PrepareMount) and o.source == "/cg"]
+    assert [o.read_only for o in binds] == [True] * bound
 
 
 def test_every_namespace_is_new() -> None:

@@ -70,8 +70,8 @@ class Facts(NamedTuple):
     """What the host adds: `lowers` are layer directories, top first; `network` is bridge, none, host, container or
     uplink; `scratch` is an empty directory to mount on, the same for all, since each supervisor has mounts of its own.
 
-    `control_groups` is what appears at /sys/fs/cgroup: "own" a cgroup2 of the container's own namespace, or a directory of
-    the host's, or nothing.
+    `control_groups` is what appears at /sys/fs/cgroup: "own" a cgroup2 of the container's own namespace, or one of the
+    host's directories, or nothing.
     """
 
     folder: str

@@ -2,13 +2,13 @@
 
 One Document is one Stage before its matrix is multiplied out. Nothing is decided here: conditions are not evaluated,
 variables not substituted, and a duration or a size is still the text that was written, because `${…}` may stand in it.
-Each value keeps its position.
+Each value keeps its position. The small records, of which a file makes thousands, are named tuples (see `source`).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ci.pipeline.failure import OnFailure
 from ci.pipeline.rules import HAKO, Rules
@@ -23,24 +23,21 @@ DEFAULT_NAME = "default"
 DEFAULT_SHELL = "/bin/sh"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Variable:
+class Variable(NamedTuple):
     """A name and a value: of an environment, a matrix cell, a label."""
 
     name: Text
     value: Text
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SecretUse:
+class SecretUse(NamedTuple):
     """The environment variable `variable` gets the value of the secret `secret`."""
 
     variable: Text
     secret: Text
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Filter:
+class Filter(NamedTuple):
     """Patterns of one fact. It holds when one of `include` matches (or there is none) and none of `exclude`."""
 
     include: tuple[Text, ...] = ()
@@ -64,19 +61,17 @@ class Condition:
     position: Position = NOWHERE
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Mount:
+class Mount(NamedTuple):
     """A volume of the Stage (`name`) or a path of the host (`host`) at `target`; exactly one of the two is there."""
 
+    target: Text
     name: Text | None = None
     host: Text | None = None
-    target: Text
     read_only: bool = False
     position: Position = NOWHERE
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Axis:
+class Axis(NamedTuple):
     """One variable of a matrix and the values it takes."""
 
     name: Text
@@ -93,16 +88,14 @@ class Matrix:
     position: Position = NOWHERE
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Setting:
+class Setting(NamedTuple):
     """An input of a plugin: the environment variable `variable` gets `value`, whatever that is (see `settings`)."""
 
     variable: Text
     value: Node
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeviceUse:
+class DeviceUse(NamedTuple):
     """The host's device at `source` is at `target` in the container."""
 
     source: Text

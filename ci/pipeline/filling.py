@@ -13,12 +13,14 @@ with an operator becomes a variable of its own.
 from __future__ import annotations
 
 import re
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import is_dataclass, replace
+from operator import is_
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ci.pipeline import envsubst
 from ci.pipeline.document import Document, Step, Variable
-from ci.pipeline.nodes import Entry, Kind, Mapping, Scalar, Sequence
+from ci.pipeline.failure import OnFailure
+from ci.pipeline.nodes import Kind, Scalar
 from ci.pipeline.rules import Rules
 from ci.pipeline.source import Position, Text
 from ci.pipeline.substitution import SubstitutionError
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping as Map
 
 T = TypeVar("T")
+
+_LEAVES = frozenset((str, bool, Position, Rules, OnFailure))
 
 _HARMLESS = re.compile(r"[A-Za-z0-9_./:@%+=,^~-]*", re.ASCII)
 _VARIABLE = "CI_VALUE_{}"
@@ -63,31 +67,32 @@ class _Filler:
         return self._filled(value)  # type: ignore[no-any-return]
 
     def _filled(self, value: Any) -> Any:  # noqa: PLR0911  (one for each kind of record)
-        match value:
-            case Text():
-                return self._text(value)
-            case Scalar():
-                return self._scalar(value)
-            case Position() | Rules():
+        """The value itself where nothing in it changes: most of a document is shared with the one that was read."""
+        kind = type(value)
+        if kind is Text:
+            return self._text(value)
+        if value is None or kind in _LEAVES:
+            return value
+        if kind is Step:
+            return self._step(value)
+        if kind is Scalar:
+            return self._scalar(value)
+        if isinstance(value, tuple):
+            parts = tuple(map(self._filled, value))
+            if all(map(is_, parts, value)):
                 return value
-            case Sequence() | Mapping() | Entry():
-                return value._replace(**{name: self._filled(part) for name, part in value._asdict().items()})
-            case Step():
-                return self._step(value)
-            case tuple():
-                return tuple(map(self._filled, value)) if value else value
-            case dict():
-                return {key: self._filled(part) for key, part in value.items()}
-        if is_dataclass(value) and not isinstance(value, type):
-            return self._record(value)
-        return value
+            return parts if kind is tuple else value._make(parts)  # type: ignore[attr-defined]
+        if isinstance(value, dict):
+            found = {key: self._filled(part) for key, part in value.items()}
+            return value if all(map(is_, found.values(), value.values())) else found
+        return self._record(value) if is_dataclass(value) else value
 
     def _record(self, record: Any, but: Collection[str] = ()) -> Any:
         changes = {}
-        for field in fields(record):
-            before = getattr(record, field.name)
-            if field.name not in but and (after := self._filled(before)) is not before:
-                changes[field.name] = after
+        for name in record.__dataclass_fields__:
+            before = getattr(record, name)
+            if name not in but and (after := self._filled(before)) is not before:
+                changes[name] = after
         return replace(record, **changes) if changes else record
 
     def _text(self, text: Text) -> Text:
@@ -109,11 +114,16 @@ class _Filler:
         scripts = ["commands"]
         if any(text.value == "-c" for text in (*step.entrypoint, *step.arguments)):
             scripts += ["entrypoint", "arguments"]  # the words of an interpreter
-        changes: dict[str, Any] = {
-            name: tuple(self._command(text, made) for text in getattr(step, name)) for name in scripts
-        }
+        changes: dict[str, Any] = {}
+        for name in scripts:
+            before = getattr(step, name)
+            after = tuple(self._command(text, made) for text in before)
+            if after != before:
+                changes[name] = after
         record: Step = self._record(step, but=scripts)
-        return replace(record, **changes, environment=(*record.environment, *made))
+        if made:
+            changes["environment"] = (*record.environment, *made)
+        return replace(record, **changes) if changes else record
 
     def _command(self, text: Text, made: list[Variable]) -> Text:
         """A command. What it needs as variables of its own is added to `made`."""

@@ -288,7 +288,7 @@ class _Woodpecker(Containers):
 
 def _in_capitals(use: SecretUse) -> SecretUse:
     """The variable of a secret in `secrets` is in capitals, whatever `target` says."""
-    return replace(use, variable=use.variable._replace(value=use.variable.value.upper()))
+    return use._replace(variable=use.variable._replace(value=use.variable.value.upper()))
 
 
 def _grouped(steps: tuple[Step, ...], groups: Map[str, str]) -> tuple[Step, ...]:

@@ -1,7 +1,7 @@
 """`ci-run lint [FILE…]`: all mistakes of pipeline files, before anything runs.
 
-Prints each mistake with its line, or with `--json` one object. Exit code 0: the files can be run; 2: they cannot, or
-could not be read. Warnings and infos do not count.
+Prints each mistake with its line, or with `--format` one JSON object, or a SARIF log. Exit code 0: the files can be
+run; 2: they cannot, or could not be read. Warnings and infos do not count.
 """
 
 from __future__ import annotations
@@ -35,20 +35,23 @@ def configure(parser: ArgumentParser) -> None:
         metavar="FILE",
         help=f"a pipeline file, a folder .woodpecker, or - for standard input ({DEFAULT_FILE})",
     )
-    parser.add_argument("--json", action="store_true", help="print one JSON object instead of text")
+    parser.add_argument("--format", choices=("text", "json", "sarif"), default="text", help="how to print (text)")
+    parser.add_argument("--json", dest="format", action="store_const", const="json", help="the same as --format json")
 
 
 def run(arguments: Namespace) -> int:
     """Check the files; returns the exit code."""
     gc.disable()  # a short process that makes many small records and no cycles: collecting is a third of its time
     results = [_check(name) for name in arguments.files or [present(Path()) or DEFAULT_FILE]]
-    if arguments.json:
+    if arguments.format == "json":
         import json  # noqa: PLC0415
 
         files = [_as_json(name, result) for name, result in results]
         ok = all(file["ok"] for file in files)
         _write(json.dumps({"ok": ok, "files": files}, indent=2) + "\n")
         return 0 if ok else EXIT_MISTAKES
+    if arguments.format == "sarif":
+        return _print_sarif(results)
     colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
     ok = True
     for name, result in results:
@@ -59,6 +62,23 @@ def run(arguments: Namespace) -> int:
         else:
             _write(render(result.diagnostics, colour=colour) + f"{printable(name)}: {_verdict(result)}\n")
             ok = ok and result.ok
+    return 0 if ok else EXIT_MISTAKES
+
+
+def _print_sarif(results: list[tuple[str, Loaded | CiError]]) -> int:
+    """Print one log of all files; one that cannot be read has no place in it, and is told as ever."""
+    import json  # noqa: PLC0415
+    from importlib.metadata import version  # noqa: PLC0415
+
+    from ci.pipeline.sarif import sarif  # noqa: PLC0415
+
+    loaded = [result for _, result in results if not isinstance(result, CiError)]
+    log = sarif((one for result in loaded for one in result.diagnostics), version=version("hako"))
+    _write(json.dumps(log, indent=2) + "\n")
+    for _, result in results:
+        if isinstance(result, CiError):
+            sys.stderr.write(printable(f"ci-run: {result}") + "\n")
+    ok = len(loaded) == len(results) and all(result.ok for result in loaded)
     return 0 if ok else EXIT_MISTAKES
 
 

@@ -18,6 +18,13 @@ class LayerRecord(NamedTuple):
     tar_size: int
 
 
+class Entry(NamedTuple):
+    """What the store's record of an image says."""
+
+    manifest_digest: Digest
+    layers: tuple[LayerRecord, ...]
+
+
 class Image(NamedTuple):
     """A stored image. `id` is the digest of its configuration, as docker's is; `references` are in familiar form,
     sorted.

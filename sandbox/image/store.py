@@ -23,9 +23,10 @@ from sandbox.image import digest as digests
 from sandbox.image import reference as references
 from sandbox.image import scratch
 from sandbox.image.content import ContentStore
-from sandbox.image.image import Image, LayerRecord
+from sandbox.image.image import Entry, Image, LayerRecord
 from sandbox.image.locking import Lease, StoreLock, leased
 from sandbox.image.references import ReferenceStore, Target
+from sandbox.image.settling import Settling
 from sandbox.image.snapshots import Snapshots
 
 if TYPE_CHECKING:
@@ -49,13 +50,6 @@ class Removed(NamedTuple):
     freed: int = 0
 
 
-class _Entry(NamedTuple):
-    """A record of `ids`."""
-
-    manifest_digest: Digest
-    layers: tuple[LayerRecord, ...]
-
-
 def not_in_use(_image_id: str) -> tuple[str, ...]:
     """For callers without containers."""
     return ()
@@ -70,6 +64,7 @@ class ImageStore:
         self.content = ContentStore(home)
         self.snapshots = Snapshots(home)
         self._references = ReferenceStore(home)
+        self._settling = Settling(self.images)
         self._ids = self.images / "ids"
 
     # -- reading
@@ -152,7 +147,9 @@ class ImageStore:
                     raise SandboxError(f"layer {layer.chain_id.short} is not in the store")
             manifest_digest = self.content.put(manifest)
             image_id = self.content.put(configuration)
-            if self._load(image_id, manifest_digest, ()) is None:
+            new = self._load(image_id, manifest_digest, ()) is None
+            if new:
+                self._settling.note(image_id)
                 record = {"manifest": manifest_digest, "layers": layers}
                 scratch.write(self.home, self._ids / image_id.hex, json.dumps(record).encode("ascii"))
             for name in names:
@@ -160,6 +157,8 @@ class ImageStore:
             image = self._load(image_id, manifest_digest, self._names_of(image_id))
         if image is None:
             raise SandboxError(f"image {image_id.short} could not be read back")
+        if new:
+            self._settling.settle(image_id)
         return image
 
     def import_tar(
@@ -260,8 +259,35 @@ class ImageStore:
         names = tuple(sorted(name for image in doomed.values() for name in image.references))
         return Removed(untagged=names, deleted=(*doomed, *deleted), freed=freed)
 
+    def mend(self) -> tuple[str, ...]:
+        """Look at the images that were made shortly before a power loss, and remove those whose files are not what they
+        were; their names. Before an image is used, in no time where there are none; not within `hold`.
+        """
+        if not self._settling.doubtful():
+            return ()
+        from sandbox.image.verifying import Verifier  # noqa: PLC0415  (after a power loss alone)
+
+        with scratch.Scratch(self.home) as trash, StoreLock(self.images, exclusive=True):
+            verifier = Verifier(self.content, self.snapshots)
+            doubtful = self._settling.doubtful()
+            for image_id in doubtful:
+                verifier.look_at(image_id, self._entry(image_id))
+            doomed = {one for one in self._image_ids() if verifier.condemns(one, self._entry(one))}
+            names = []
+            for reference, target in tuple(self._references.list()):
+                if target.image_id in doomed:
+                    self._references.delete(reference)
+                    names.append(reference.familiar)
+            for image_id in doomed:
+                (self._ids / image_id.hex).unlink(missing_ok=True)
+            self._sweep(trash.path)
+            for image_id in doubtful:
+                self._settling.forget(image_id)
+        return tuple(sorted(names))
+
     def reclaim_if_any(self) -> None:
         """`reclaim` where a dead process may have left something: for every verb that makes images, in no time."""
+        self.mend()
         for folder in (self.home / "tmp", self.images / "leases"):
             with suppress(FileNotFoundError):
                 if any(True for _ in folder.iterdir()):
@@ -325,14 +351,14 @@ class ImageStore:
         except FileNotFoundError:
             return ()
 
-    def _entry(self, image_id: Digest) -> _Entry | None:
+    def _entry(self, image_id: Digest) -> Entry | None:
         try:
             data = json.loads((self._ids / image_id.hex).read_bytes())
             layers = tuple(
                 LayerRecord(digests.parse(diff_id), digests.parse(chain_id), size, tar_size)
                 for diff_id, chain_id, size, tar_size in data["layers"]
             )
-            return _Entry(digests.parse(data["manifest"]), layers)
+            return Entry(digests.parse(data["manifest"]), layers)
         except FileNotFoundError:
             return None
         except (ValueError, KeyError, TypeError) as error:

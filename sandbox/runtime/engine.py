@@ -71,6 +71,8 @@ class Engine(Overview):
 
         `image` stands for the one that `spec` names: layers that are only being put together, which the caller leases.
         """
+        if image is None:
+            self.images.mend()
         if spec.network.startswith("container:"):
             from sandbox.runtime import sharing  # noqa: PLC0415  (seldom)
 

@@ -22,15 +22,24 @@ class Sandbox:
 
     def __call__(self, *words: str, stdin: str | bytes = "", **environment: str) -> subprocess.CompletedProcess[str]:
         """To its end."""
-        done = subprocess.run(
+        done = self._run(words, stdin.encode() if isinstance(stdin, str) else stdin, environment)
+        return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
+
+    def printed(self, *words: str) -> bytes:
+        """What it prints, as it is."""
+        return self._run(words, b"", {}).stdout
+
+    def _run(
+        self, words: tuple[str, ...], stdin: bytes, environment: dict[str, str]
+    ) -> subprocess.CompletedProcess[bytes]:
+        return subprocess.run(
             [*COMMAND, *words],
             env=self._environment | environment,
-            input=stdin.encode() if isinstance(stdin, str) else stdin,
+            input=stdin,
             capture_output=True,
             check=False,
             timeout=TIMEOUT,
         )
-        return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
 
     def start(self, *words: str) -> subprocess.Popen[bytes]:
         """In the background, standard error to be read."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -182,7 +183,8 @@ class Host:
 
 def nft(*arguments: str) -> str:
     """The output of nft."""
-    return subprocess.run(["nft", *arguments], check=True, capture_output=True, text=True, timeout=30).stdout
+    program = shutil.which("nft", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin") or "nft"
+    return subprocess.run([program, *arguments], check=True, capture_output=True, text=True, timeout=30).stdout
 
 
 def bridges() -> list[str]:

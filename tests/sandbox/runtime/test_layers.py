@@ -38,6 +38,7 @@ def container(engine: Engine) -> Iterator[str]:
             engine.images.remove(image.id, force=True)
 
 
+@pytest.mark.root
 def test_changes(engine: Engine, container: str) -> None:
     """Only what the container did, nothing of what the engine puts into every root."""
     assert tuple(engine.changes(container)) == (
@@ -49,6 +50,7 @@ def test_changes(engine: Engine, container: str) -> None:
     )
 
 
+@pytest.mark.root
 def test_a_commit_of_a_running_container(engine: Engine, container: str) -> None:
     """It goes on afterwards; links, modes and deletions are in the image, the container's own changes stay its own."""
     image = engine.commit(container, name=f"layers-test:{os.getpid()}", changes=["USER 5"], author="a", comment="c")

@@ -19,6 +19,7 @@ from runners.masking import Masker, mask_patterns
 from runners.report import StageResult
 from runners.running import READY_PATIENCE, Running, seconds
 from runners.schedule import Progress, State, StepResult
+from runners.status import corrected
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -170,7 +171,7 @@ class StageRun:
         running.begin(handle)
 
     def _container(self, step: StepSpec, *, service: bool) -> Container:
-        environment = dict(step.environment)
+        environment = {**step.environment, **corrected(step.environment, self._results.values())}
         for variable, name in step.secrets.items():
             if name not in self._given.secrets:
                 raise BackendError(f'the secret "{name}" is not there', hint=f"{step.name} wants it as {variable}")

@@ -46,10 +46,12 @@ class Workspaces:
         return self._copied.mounts
 
     def make(self, stage: StageSpec) -> Path:
-        """The folder of a Stage that starts. Raises OSError."""
+        """The folder of a Stage that starts, empty where its pipeline wants no project. Raises OSError."""
         path = self._path(stage)
         self._left -= 1
-        if self._left > 0:
+        if stage.clone.disable:
+            path.mkdir(mode=0o755)
+        elif self._left > 0:
             workspace.copy(self._copied.path, path)
         else:
             self._copied.path.rename(path)

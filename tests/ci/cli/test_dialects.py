@@ -91,6 +91,28 @@ def test_a_file_of_drone(ci_run: Run, project: Path) -> None:
     assert "never" not in lines
 
 
+def test_the_project_is_not_cloned(ci_run: Run, project: Path) -> None:
+    """With `clone: disable` the workspace is empty; a failure is told in drone's variables."""
+    done = run(
+        ci_run,
+        project,
+        ".drone.yml",
+        """
+kind: pipeline
+clone: {disable: true}
+steps:
+- {name: look, image: busybox, commands: ['echo "<$(ls -A)>"; exit 3']}
+- name: tell
+  image: busybox
+  commands: [echo $DRONE_STAGE_STATUS $DRONE_FAILED_STEPS $DRONE_BUILD_STATUS]
+  when: {status: [failure]}
+""",
+    )
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "look | <>\n" in done.stdout
+    assert "tell | failure look failure\n" in done.stdout
+
+
 def test_a_file_of_woodpecker(ci_run: Run, project: Path) -> None:
     """A matrix, spliced lists, substitution with a default, and the exit code that ends a stage early."""
     done = run(ci_run, project, ".woodpecker.yml", WOODPECKER)

@@ -20,6 +20,7 @@ from ci.pipeline.document import DEFAULT_SHELL
 from ci.pipeline.drone_variables import drone_step_variables, drone_variables
 from ci.pipeline.expression import ExpressionError
 from ci.pipeline.filling import FillError, filled
+from ci.pipeline.glob import GlobError
 from ci.pipeline.source import NOWHERE
 from ci.pipeline.spec import Clone, Device, StageSpec, StepSpec, Tmpfs, VolumeMount
 from ci.pipeline.variables import present, step_variables, variables
@@ -60,6 +61,7 @@ def compile_all(
         stages += compile(document, event, number=number, first=len(stages) + 1, machine=machine)
     present = {stage.name for stage in stages}
     dependencies = {document.title: tuple(text.value for text in document.depends_on) for document in documents}
+    dependencies |= {stage.name: stage.depends_on for stage in stages}  # names may hold variables
     try:
         rewired = graph.without(dependencies, lambda name: name not in present)
     except ValueError as error:
@@ -198,6 +200,8 @@ class _Cell:
         except ExpressionError as error:
             position = next((one.evaluate.position for one in when if one.evaluate), NOWHERE)
             raise CompileError(position, "bad-expression", str(error)) from None
+        except GlobError as error:
+            raise CompileError(when[0].position, "bad-pattern", f"a pattern of the condition: {error}") from None
         if outcome and runs_on:
             wanted = {text.value for text in runs_on}
             return conditions.Outcome("success" in wanted, "failure" in wanted)

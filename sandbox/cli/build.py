@@ -11,15 +11,18 @@ from typing import TYPE_CHECKING
 from sandbox.cli import values
 from sandbox.cli.making import ensure
 from sandbox.cli.options import Option, Syntax, UsageError, Verb
-from sandbox.cli.output import say, write
+from sandbox.cli.output import say, tell, write
 from sandbox.cli.session import open_engine, reclaim, state_directory
-from sandbox.errors import InvalidError
+from sandbox.errors import InvalidError, SandboxError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from sandbox.builder.contexts import Given
     from sandbox.builder.mounting import Secret
     from sandbox.builder.scope import Platform
     from sandbox.cli.options import Arguments
+    from sandbox.dockerfile.diagnostics import Diagnostic
     from sandbox.dockerfile.parsing import Dockerfile
     from sandbox.runtime.engine import Engine
 
@@ -41,9 +44,45 @@ def _build(arguments: Arguments, home: str) -> int:
         else:
             given = _given(arguments, place, stream)
             dockerfile = _parsed(given)
-            _ensure_images(dockerfile, arguments, home)
+            if not arguments.flag("check"):
+                _ensure_images(dockerfile, arguments, home)
             engine = open_engine(home)
-        return _solve(engine, arguments, given, dockerfile)
+        findings = _findings(engine, dockerfile, given)
+        failed = bool(findings) and dockerfile.directives.check.error
+        if arguments.flag("check"):
+            return _show(dockerfile, findings, failed=failed)
+        if failed:
+            raise InvalidError(
+                f"{given.name} violates checks, and says that this is an error", hint="see them with --check"
+            )
+        code = _solve(engine, arguments, given, dockerfile)
+        if (count := len(findings)) and not arguments.flag("quiet"):
+            tell(
+                f"sandbox: the checks found {count} warning{'s' if count > 1 else ''} (show with sandbox build --check)"
+            )
+        return code
+
+
+def _findings(engine: Engine, dockerfile: Dockerfile, given: Given) -> tuple[Diagnostic, ...]:
+    """What the build checks say; an image that is here is asked for its variables."""
+    from sandbox.dockerfile.checks import check  # noqa: PLC0415
+
+    def environment(name: str) -> Mapping[str, str] | None:
+        try:
+            image = engine.images.find(name)
+        except SandboxError:
+            return None
+        return image.config.environment if image is not None else None
+
+    return check(dockerfile, environment=environment, ignore=given.context.ignore)
+
+
+def _show(dockerfile: Dockerfile, findings: tuple[Diagnostic, ...], *, failed: bool) -> int:
+    from sandbox.dockerfile.diagnostics import render, summary  # noqa: PLC0415
+
+    say(render(dockerfile.source, findings))
+    say(f"{summary(findings)}\n")
+    return int(failed)
 
 
 def _given(arguments: Arguments, place: str, stream: object) -> Given:
@@ -188,6 +227,7 @@ VERBS = {
             "CONTEXT",
             (
                 Option(("--build-arg",), "a value for an ARG", "NAME=VALUE", many=True),
+                Option(("--check",), "check the Dockerfile, and build nothing"),
                 Option(("-f", "--file"), "the Dockerfile (default: CONTEXT/Dockerfile), - for standard input", "PATH"),
                 Option(("--iidfile",), "write the image's id to a file", "PATH"),
                 Option(("--label",), "a label of the image", "NAME=VALUE", many=True),

@@ -124,7 +124,7 @@ def test_a_failing_command(sandbox: Sandbox, context: Path) -> None:
     assert "about to fail" in failed.stderr
     assert "exit code: 7" in failed.stderr.splitlines()[-1]
     assert sandbox("build", place).stderr.count("CACHED") == 1
-    assert "hako.build" not in sandbox("ps", "-a", "--format", "{{.Labels}}").stdout
+    assert "about to fail" not in sandbox("ps", "-a", "--no-trunc").stdout
 
 
 def test_mounts(sandbox: Sandbox, tmp_path: Path, tag: str, context: Path) -> None:
@@ -238,3 +238,17 @@ def test_the_same_sources_make_the_same_image(sandbox: Sandbox, context: Path, t
     other = tmp_path / "other"
     subprocess.run(["cp", "-r", context, other], check=True)
     assert sandbox("build", "-q", "--no-cache", str(other), SOURCE_DATE_EPOCH="1").stdout == first.stdout
+
+
+def test_checks(sandbox: Sandbox, context: Path) -> None:
+    """`--check` shows what BuildKit's checks find and builds nothing; a build says that there is something."""
+    place = write(context, "FROM busybox\nCMD true")
+    found = sandbox("build", "--check", place)
+    assert "[JSONArgsRecommended]" in found.stdout
+    assert found.stdout.endswith("1 warning\n")
+    assert (found.returncode, found.stderr) == (0, "")
+    assert "the checks found 1 warning" in sandbox("build", place).stderr
+    (context / "Dockerfile").write_text("# check=error=true\nFROM busybox\nCMD true")
+    assert sandbox("build", "--check", place).returncode == 1
+    assert sandbox("build", place).returncode == 125
+    assert sandbox("build", "--check", "-", stdin="FROM busybox").stdout == "no mistakes\n"

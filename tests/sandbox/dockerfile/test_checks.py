@@ -71,7 +71,7 @@ def findings(text: str) -> list[str]:
         ("# foo bar\nARG foo", []),
         ("# check=experimental=InvalidDefinitionDescription\n# bar this\nARG foo", ["InvalidDefinitionDescription 3"]),
         (
-            "# check=experimental=InvalidDefinitionDescription\n# foo this\nARG foo\n\n# base it is\nFROM scratch AS base",
+            "# check=experimental=all\n# foo this\nARG foo\n\n# base it is\nFROM scratch AS base",
             [],
         ),
         ("# check=skip=all\nFROM scratch as a\ncopy x /", []),

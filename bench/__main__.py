@@ -18,7 +18,7 @@ from pathlib import Path
 from bench import peers, report
 from bench.harness import Benchmark, BenchmarkError, Setup, run
 
-MODULES = ("sandbox_run", "engine_cycle", "local_pipeline", "startup")
+MODULES = ("sandbox_run", "engine_cycle", "local_pipeline", "pipeline_file", "startup")
 
 
 def main(arguments: list[str]) -> int:

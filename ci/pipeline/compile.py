@@ -249,7 +249,7 @@ class _Cell:
         own = step_variables(name, index, kind)
         if kind == "plugin" or self.rules.drone_environment:
             own |= {**self.drone, **drone_step_variables(name, index)}
-        return own | {"CI": self.rules.ci}
+        return own
 
     def _container(self, step: Step, index: int, kind: str, secrets: Sequence[SecretUse]) -> StepSpec:
         own = self._own_variables(step.name.value, index, kind)

@@ -283,6 +283,12 @@ class _Drone(Containers):
 
     # Steps
 
+    def _depends_on(self, keys: Keys) -> tuple[Text, ...] | None:
+        """The steps; `clone`, which is drone's own and the first of all, is no step here."""
+        if "depends_on" not in keys:
+            return None
+        return tuple(text for text in self.texts(keys, "depends_on") if text.value != "clone")
+
     def container(self, keys: Keys, name: Text) -> Step:
         environment, from_secret = self.environment(keys, "environment")
         return Step(
@@ -295,7 +301,7 @@ class _Drone(Containers):
             environment=environment,
             secrets=(*from_secret, *self.setting_secrets(keys, "settings", _plugin_variable)),
             when=self.when(keys, "when", WHEN_KEYS),
-            depends_on=self.texts(keys, "depends_on") if "depends_on" in keys else None,
+            depends_on=self._depends_on(keys),
             failure=OnFailure(self.word(keys, "failure", ("ignore", "fast", "fail")) or OnFailure.FAIL),
             working_dir=self.text(keys, "working_dir"),
             user=self.text(keys, "user"),

@@ -46,7 +46,7 @@ def check_documents(documents: Sequence[Document], report: Report) -> None:
     """The same for the documents of a file; and that each of several has a name."""
     if len(documents) > 1:
         for document in documents:
-            if document.name is None:
+            if document.name is None and not document.rules.lenient:
                 hint = 'each document of a file with several needs one: write "name:"'
                 report.error("missing-name", document.position, "the document has no name", hint)
     names = dict.fromkeys(document.title for document in documents)

@@ -9,6 +9,7 @@ from bench.harness import OURS, Benchmark, Contender, Contest, Setup, Target, pr
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 _STEPS = 500
 _COMPILE = """
@@ -53,7 +54,7 @@ def _large_file(setup: Setup) -> Iterator[Contest]:
             for number in range(_STEPS)
         )
         path.write_text(f"{head}steps:\n{''.join(steps)}")
-        command = [setup.commands / "python", "-c", _COMPILE, path, str(_STEPS)]
+        command: list[str | Path] = [setup.commands / "python", "-c", _COMPILE, path, str(_STEPS)]
         contenders.append(Contender(name=OURS if name == ".ci.yml" else name, measure=process(command)))
         contenders.append(
             Contender(name=f"ci-run lint {name}", measure=process([setup.commands / "ci-run", "lint", path]))

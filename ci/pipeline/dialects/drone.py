@@ -8,12 +8,14 @@ every other key; here that is a warning, because most often it is a misspelling.
 from __future__ import annotations
 
 import posixpath
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ci.pipeline.containers import Containers
 from ci.pipeline.document import CloneUse, DeviceUse, Document, Mount, Step, Variable
 from ci.pipeline.failure import OnFailure
-from ci.pipeline.nodes import Mapping, Scalar, Sequence
+from ci.pipeline.nodes import Mapping, Sequence
+from ci.pipeline.reading import Keys
 from ci.pipeline.rules import DRONE
 from ci.pipeline.source import NOWHERE, Text
 
@@ -23,7 +25,6 @@ if TYPE_CHECKING:
 
     from ci.pipeline.diagnostics import Report
     from ci.pipeline.nodes import Node
-    from ci.pipeline.reading import Keys
     from ci.pipeline.rules import Rules
 
 CONTAINER_KEYS = (
@@ -109,11 +110,10 @@ class _Drone(Containers):
             hint = 'begin with "kind: pipeline" and "steps:"'
             self.report.error("not-a-mapping", node.position, "the document is not a map of keys and values", hint)
             return None
-        kind = next((entry.value for entry in node.entries if entry.key.value == "kind"), None)
-        if isinstance(kind, Scalar) and kind.value in _OTHER_KINDS:
+        if not self._is_ours(node):
             return None
         keys = self.keys(node, "the pipeline", DOCUMENT_KEYS, _DOCUMENT_SYNONYMS)
-        if keys is None or not self._is_ours(keys, node):
+        if keys is None:
             return None
         if "steps" not in keys:
             hint = 'write "steps:", and a list below it'
@@ -124,7 +124,7 @@ class _Drone(Containers):
         base, path = self._workspace(keys)
         return Document(
             name=self.text(keys, "name"),
-            steps=self.containers(keys, "steps"),
+            steps=_without_clone(self.containers(keys, "steps")),
             services=self.containers(keys, "services"),
             environment=environment,
             secrets=secrets,
@@ -141,10 +141,14 @@ class _Drone(Containers):
             position=node.position,
         )
 
-    def _is_ours(self, keys: Keys, node: Mapping) -> bool:
+    def _is_ours(self, node: Mapping) -> bool:
         """Whether it is a pipeline of a type that runs in containers."""
+        entries = {entry.key.value: entry for entry in node.entries}
+        keys = Keys(entries, "the document", node.position)
         kind, kind_type = self.text(keys, "kind"), self.text(keys, "type")
-        if kind is None and any(entry.key.value == "pipeline" for entry in node.entries):
+        if kind is not None and kind.value in _OTHER_KINDS:
+            return False
+        if kind is None and "pipeline" in keys:
             hint = 'drone 1.x and 2.x want "kind: pipeline", and "steps:" with a list'
             self.report.error("unknown-kind", node.position, "this is a file of drone 0.8", hint)
             return False
@@ -283,12 +287,6 @@ class _Drone(Containers):
 
     # Steps
 
-    def _depends_on(self, keys: Keys) -> tuple[Text, ...] | None:
-        """The steps; `clone`, which is drone's own and the first of all, is no step here."""
-        if "depends_on" not in keys:
-            return None
-        return tuple(text for text in self.texts(keys, "depends_on") if text.value != "clone")
-
     def container(self, keys: Keys, name: Text) -> Step:
         environment, from_secret = self.environment(keys, "environment")
         return Step(
@@ -301,7 +299,7 @@ class _Drone(Containers):
             environment=environment,
             secrets=(*from_secret, *self.setting_secrets(keys, "settings", _plugin_variable)),
             when=self.when(keys, "when", WHEN_KEYS),
-            depends_on=self._depends_on(keys),
+            depends_on=self.texts(keys, "depends_on") if "depends_on" in keys else None,
             failure=OnFailure(self.word(keys, "failure", ("ignore", "fast", "fail")) or OnFailure.FAIL),
             working_dir=self.text(keys, "working_dir"),
             user=self.text(keys, "user"),
@@ -313,6 +311,18 @@ class _Drone(Containers):
             **self.options(keys, _plugin_variable),
             position=name.position if name.position != NOWHERE else keys.position,
         )
+
+
+def _without_clone(steps: tuple[Step, ...]) -> tuple[Step, ...]:
+    """Steps may name `clone`, drone's own and the first of all; here it is over when they begin."""
+    if any(step.name.value == "clone" for step in steps):
+        return steps
+    return tuple(
+        replace(step, depends_on=tuple(text for text in step.depends_on if text.value != "clone"))
+        if step.depends_on
+        else step
+        for step in steps
+    )
 
 
 def _plugin_variable(name: str) -> str:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ci.pipeline import graph
+from ci.pipeline.source import Text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from ci.pipeline.diagnostics import Report
     from ci.pipeline.document import Document
-    from ci.pipeline.source import Text
 
 _CYCLE_SHOWN = 12
 
@@ -50,7 +50,13 @@ def check_documents(documents: Sequence[Document], report: Report) -> None:
                 hint = 'each document of a file with several needs one: write "name:"'
                 report.error("missing-name", document.position, "the document has no name", hint)
     names = dict.fromkeys(document.title for document in documents)
-    _check_unique([document.name for document in documents if document.name], "a document named", report)
+    # In a lenient dialect one without a name has the usual one.
+    named = [
+        document.name or Text(document.title, document.position)
+        for document in documents
+        if document.name or document.rules.lenient
+    ]
+    _check_unique(named, "a document named", report)
     for document in documents:
         for text in document.depends_on:
             if text.value not in names and not document.rules.others_by_file:

@@ -72,6 +72,7 @@ class StageRun:
         self._running: dict[str, Running] = {}
         self._results: dict[str, StepResult] = {}
         self._ready: set[str] = set()
+        self._retried: dict[str, int] = {}
         self._cancelled = ""
         self._interrupted = False
         self._stopping = False
@@ -219,6 +220,8 @@ class StageRun:
         del self._running[running.step.name]
         service = running.service
         result = self._result_of_service(running, ended) if service else self._result_of_step(running, ended)
+        if not service and self._tries_again(running.step, result):
+            return
         self._record(result)
         if service and not self._stopping and result.state is State.IGNORED:
             word = "step" if running.step.detach else "service"
@@ -226,6 +229,18 @@ class StageRun:
         if result.state is State.FAILED and running.step.failure is OnFailure.FAST:
             self.cancel(f"{result.name} failed")
         self._advance()
+
+    def _tries_again(self, step: StepSpec, result: StepResult) -> bool:
+        """Whether a step that failed has been started once more."""
+        tried = self._retried.get(step.name, 0)
+        failed = result.state in {State.FAILED, State.IGNORED}
+        if not failed or tried == step.retries or self._cancelled or self._prepared is None:
+            return False
+        self._retried[step.name] = tried + 1
+        why = result.reason or f"failed with exit code {result.exit_code}"
+        self._reporter.notice(self.stage, f"{step.name}: {why}; trying again ({tried + 1} of {step.retries})")
+        self._start(step, self._prepared)
+        return True
 
     def _record(self, result: StepResult) -> None:
         self._results[result.name] = result

@@ -238,6 +238,7 @@ class _Cell:
             run_on_success=outcome.on_success,
             run_on_failure=outcome.on_failure,
             failure=step.failure,
+            retries=self._optional(step.retries, self.known, values.retries) or 0,
         )
 
     def _service(self, service: Step, index: int) -> StepSpec:

@@ -127,6 +127,7 @@ class Step:
     when: tuple[Condition, ...] = ()  # one of them must hold; none: always
     depends_on: tuple[Text, ...] | None = None
     failure: OnFailure = OnFailure.FAIL
+    retries: Text | None = None
     timeout: Text | None = None
     working_dir: Text | None = None
     user: Text | None = None

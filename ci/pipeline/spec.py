@@ -80,7 +80,8 @@ class StepSpec:
     run_on_success: bool = True
     run_on_failure: bool = False
     failure: OnFailure = OnFailure.FAIL
-    timeout: float | None = None  # seconds
+    timeout: float | None = None  # seconds, of one attempt
+    retries: int = 0  # how often a failed step is run again
     working_dir: str = ""  # absolute; empty: the workspace
     user: str = ""
     privileged: bool = False

@@ -53,6 +53,7 @@ _IMAGE = re.compile(
 
 MEMORY_MINIMUM = 6 * 1024 * 1024  # Docker's own minimum; no process starts with less
 IMAGE_LIMIT = 512
+RETRIES_LIMIT = 10
 FREE_NAME_LIMIT = 200
 IDENTITY_LIMIT = 2**31 - 1  # a larger uid wraps around somewhere, and 2**32 is root again (CVE-2024-40635)
 _SYSTEM_DIRECTORIES = ("/proc", "/sys", "/dev", "/run/hako")
@@ -108,6 +109,14 @@ def count(text: str) -> int:
     if text.isascii() and text.isdigit() and len(text) < 10:
         return int(text)
     raise BadValue("bad-number", f'"{text}" is not a number from 0 on')
+
+
+def retries(text: str) -> int:
+    """How often something is tried again, up to RETRIES_LIMIT."""
+    found = count(text)
+    if found > RETRIES_LIMIT:
+        raise BadValue("bad-number", f'"{text}" retries are too many', f"{RETRIES_LIMIT} at most")
+    return found
 
 
 def cpus(text: str) -> float:

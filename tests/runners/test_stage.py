@@ -274,3 +274,25 @@ def test_a_failure_that_ends_the_stage_at_once(run: Any, backend: Any, act: Any)
     assert result.state is State.FAILED
     assert result.finished == 1
     assert states(result) == {"a": "failed", "b": "cancelled", "c": "skipped"}
+
+
+def test_a_step_that_fails_is_tried_again(run: Any, backend: Any, act: Any, reporter: Any) -> None:
+    """As often as it wants; what waits for it begins when it has passed, or has failed for good."""
+    backend.acts = {"a": act(lasts=1, code=4)}
+    result = run(stage(step("a", retries=2), step("b", "a")))
+    assert (result.state, result.finished) == (State.FAILED, 3)
+    assert states(result) == {"a": "failed", "b": "skipped"}
+    assert [event for event in reporter.events if " a " in event] == [
+        "0 a started",
+        "1 a started",
+        "2 a started",
+        "3 a failed",
+    ]
+
+
+def test_a_step_that_passes_is_not_tried_again(run: Any, backend: Any, act: Any, reporter: Any) -> None:
+    """One attempt is enough; nor is a step tried again that was cancelled."""
+    backend.acts = {"a": act(lasts=1), "b": act(lasts=9)}
+    result = run(stage(step("a", retries=2), step("b", retries=3)), during=((2, lambda made: made.cancel("over")),))
+    assert states(result) == {"a": "passed", "b": "cancelled"}
+    assert len([event for event in reporter.events if event.endswith("started")]) == 3

@@ -50,7 +50,7 @@ CONTAINER_KEYS = (
     "tmpfs",
     "shm_size",
 )
-STEP_KEYS = (*CONTAINER_KEYS, "depends_on", "failure", "timeout", "detach", "settings")
+STEP_KEYS = (*CONTAINER_KEYS, "depends_on", "failure", "timeout", "retries", "detach", "settings")
 SERVICE_KEYS = (*CONTAINER_KEYS, "ports")
 DOCUMENT_KEYS = (
     "name",
@@ -86,6 +86,8 @@ _STEP_SYNONYMS = {
     "workdir": "working_dir",
     "mem_limit": "memory",
     "allow_failure": "failure",
+    "retry": "retries",
+    "attempts": "retries",
     "continue-on-error": "failure",
     "timeout-minutes": "timeout",
     "uses": "image",
@@ -185,6 +187,7 @@ class _Hako(Containers):
             depends_on=self.texts(keys, "depends_on") if "depends_on" in keys else None,
             failure=OnFailure(failure or OnFailure.FAIL),
             timeout=self.text(keys, "timeout"),
+            retries=self.text(keys, "retries"),
             working_dir=self.text(keys, "working_dir") or self.text(keys, "directory"),
             user=self.text(keys, "user"),
             privileged=self.flag(keys, "privileged"),

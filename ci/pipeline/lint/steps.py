@@ -79,6 +79,7 @@ def _check_container(step: Step, volumes: Sequence[str], workspace: str | None, 
     check.check(step.image, values.image)
     check.check(step.shell, values.shell)
     check.check(step.timeout, values.duration)
+    check.check(step.retries, values.retries)
     check.check(step.user, values.user)
     check.check(step.memory, values.memory)
     check.check(step.cpus, values.cpus)

@@ -1,6 +1,6 @@
 """COPY and ADD: the instruction with its words replaced, as a transfer of files.
 
-ADD's archives, URLs and repositories are other kinds of sources; what is not supported is said here.
+ADD unpacks archives (`adding`); URLs and repositories, which it also takes, are not supported yet.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import os
 from typing import TYPE_CHECKING
 
 from sandbox.builder import settings
+from sandbox.builder.adding import ArchiveTransfer
 from sandbox.builder.transfer import InlineFile, Owner, Placing, Transfer, select
 from sandbox.dockerfile.diagnostics import Mistake
 from sandbox.dockerfile.ignorefile import IgnorePatterns
@@ -61,12 +62,15 @@ class Copying:
         placing = Placing(
             destination=self._destination(),
             owner=owner or (Owner() if from_context else None),
+            owner_of_archives=owner,
             mode=self._expand(instruction.chmod),
             moment=moment,
             parents=instruction.parents,
             exclude=IgnorePatterns([self._expand(one) for one in instruction.exclude], "--exclude"),
         )
-        return Transfer(self._target, source, selected, documents, placing)
+        unpacks = isinstance(instruction, Add) and instruction.unpack is not False
+        kind = ArchiveTransfer if unpacks else Transfer
+        return kind(self._target, source, selected, documents, placing)
 
     def _destination(self) -> str:
         written = self._expand(self._instruction.destination)

@@ -13,7 +13,7 @@ import stat
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
-from sandbox.errors import InvalidError, NotFoundError
+from sandbox.errors import InvalidError, LimitError, NotFoundError
 from sandbox.image import whiteout
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from sandbox.dockerfile.ignorefile import IgnorePatterns, Matched
 
 _LINKS_LIMIT = 40  # as the kernel's
+_DEPTH_LIMIT = 250  # folders in folders; the kernel's paths end at two thousand
 _READ_LIMIT = 1 << 20  # bytes of /etc/passwd
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
@@ -135,6 +136,8 @@ class FileView:
                 yield from self._below(found, path, b"", self._matched(path))
 
     def _below(self, folder: _Folders, path: bytes, relative: bytes, above: Matched | None) -> Iterator[Item]:
+        if relative.count(b"/") >= _DEPTH_LIMIT:
+            raise LimitError(f"folders are nested more than {_DEPTH_LIMIT} deep: {os.fsdecode(relative)[:80]}…")
         for name, status in folder.entries():
             whole = path + b"/" + name if path else name
             inner = relative + b"/" + name if relative else name

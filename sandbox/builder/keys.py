@@ -50,7 +50,7 @@ def files_key(parent: str, digest: str) -> str:
     return _key("files", parent, digest)
 
 
-def files_digest(entries: Iterable[tuple[TarEntry, Callable[[], Iterator[bytes]]]]) -> str:
+def files_digest(entries: Iterable[tuple[TarEntry, Callable[[], Iterator[bytes | memoryview]]]]) -> str:
     """The digest of files: names, kinds, modes, owners, attributes, contents; not of times."""
     total = hashlib.sha256()
     for entry, data in entries:

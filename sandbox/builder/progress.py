@@ -21,8 +21,9 @@ _NAME_LIMIT = 200  # characters of an instruction
 class Step:
     """One numbered step."""
 
-    def __init__(self, write: Callable[[bytes], object], number: int, name: str) -> None:
+    def __init__(self, write: Callable[[bytes], object], number: int, name: str, said: set[str]) -> None:
         self._write = write
+        self._said = said
         self._number = number
         self._started = time.monotonic()
         self._rest = b""
@@ -37,6 +38,12 @@ class Step:
     def note(self, text: str) -> None:
         """A remark of the builder's."""
         self._line(printable(text))
+
+    def note_once(self, text: str) -> None:
+        """A remark that one step of a build makes for all."""
+        if text not in self._said:
+            self._said.add(text)
+            self.note(text)
 
     def cached(self) -> None:
         """The step was done before."""
@@ -71,8 +78,9 @@ class Progress:
     def __init__(self, write: Callable[[bytes], object]) -> None:
         self._write = write
         self._number = 0
+        self._said: set[str] = set()
 
     def begin(self, name: str) -> Step:
         """The next step."""
         self._number += 1
-        return Step(self._write, self._number, name)
+        return Step(self._write, self._number, name, self._said)

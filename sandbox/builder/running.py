@@ -124,7 +124,7 @@ def _until_end(engine: Engine, identifier: str, progress: Step) -> int:
         finally:
             os.close(writer)
         for warning in process.warnings:
-            progress.note(f"warning: {warning}")
+            progress.note_once(f"warning: {warning}")
         while data := os.read(reader, _CHUNK):
             progress.output(data)
         status = process.wait()

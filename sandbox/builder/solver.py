@@ -100,6 +100,11 @@ class Solver:
             return
         number = find_stage(self.options.dockerfile.stages, origin, before)
         if number is not None:
+            if number not in self.results:
+                raise InvalidError(
+                    f"stage {origin!r} was left out",
+                    hint="ONBUILD of an image names it; name it in the Dockerfile, too",
+                )
             result = self.results[number]
         elif origin.lower() == SCRATCH:
             result = base.scratch(self.options.moment)

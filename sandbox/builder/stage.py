@@ -122,7 +122,7 @@ class StageBuilder:
     def _copy(self, instruction: records.Copy | records.Add) -> None:
         with ExitStack() as stack:
             target = stack.enter_context(self.solver.files(self.result))
-            origin = self.expand(instruction.origin) if isinstance(instruction, records.Copy) else ""
+            origin = instruction.origin if isinstance(instruction, records.Copy) else ""
             source = stack.enter_context(self.solver.view(origin, self.plan.stage.number))
             copying = Copying(instruction, self.expand, self.document, self.result.config, target)
             text = _on_one_line(instruction.text)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from sandbox.builder.files import FileView, Item
     from sandbox.dockerfile.ignorefile import IgnorePatterns
 
-    Data = Callable[[], Iterator[bytes]]
+    Data = Callable[[], Iterator[bytes | memoryview]]
 
 _CHUNK = 1 << 18
 _KINDS = {stat.S_IFLNK: Kind.SYMLINK, stat.S_IFIFO: Kind.FIFO, stat.S_IFCHR: Kind.CHARACTER, stat.S_IFBLK: Kind.BLOCK}
@@ -56,11 +56,13 @@ class InlineFile(NamedTuple):
 class Placing(NamedTuple):
     """Where files go and what they become. `destination` is absolute; with a slash at its end it is a folder.
 
-    `mode` is `--chmod`'s text. `moment` is the time of folders and documents that are made, in nanoseconds.
+    `owner` None keeps the source's; what comes out of an archive belongs to `owner_of_archives`. `mode` is
+    `--chmod`'s text. `moment` is the time of folders and documents that are made, in nanoseconds.
     """
 
     destination: str
     owner: Owner | None = None
+    owner_of_archives: Owner | None = None
     mode: str = ""
     moment: int = 0
     parents: bool = False

@@ -1,10 +1,11 @@
-"""`sandbox build`: an image of a Dockerfile."""
+"""`sandbox build` and `builder prune`: an image of a Dockerfile, and forgetting what builds remember."""
 
 from __future__ import annotations
 
 import os
+import signal
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from sandbox.errors import InvalidError, SandboxError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import NoReturn
 
     from sandbox.builder.contexts import Given
     from sandbox.builder.mounting import Secret
@@ -33,6 +35,8 @@ def _build(arguments: Arguments, home: str) -> int:
     from sandbox.builder.contexts import Input, of_archive  # noqa: PLC0415  (other verbs do without all of it)
 
     _check(arguments)
+    for number in (signal.SIGTERM, signal.SIGHUP):  # what runs is taken down first, as after Ctrl-C
+        signal.signal(number, _leave)
     place = arguments.operands[0]
     stream = Input(lambda size: os.read(0, size)) if "-" in (place, arguments.text("file")) else None
     with ExitStack() as stack:
@@ -83,6 +87,10 @@ def _show(dockerfile: Dockerfile, findings: tuple[Diagnostic, ...], *, failed: b
     say(render(dockerfile.source, findings))
     say(f"{summary(findings)}\n")
     return int(failed)
+
+
+def _leave(number: int, _frame: object) -> NoReturn:
+    raise SystemExit(128 + number)
 
 
 def _given(arguments: Arguments, place: str, stream: object) -> Given:
@@ -220,7 +228,30 @@ def _secrets(arguments: Arguments) -> dict[str, Secret]:
     return found
 
 
+def _prune(arguments: Arguments, home: str) -> int:
+    from sandbox.cli.table import size  # noqa: PLC0415
+    from sandbox.image.buildcache import BuildCache  # noqa: PLC0415
+    from sandbox.kernel.paths import Root  # noqa: PLC0415
+
+    engine = open_engine(home)
+    steps = BuildCache(engine.home).prune()
+    freed = engine.images.reclaim()
+    if arguments.flag("all"):
+        with suppress(FileNotFoundError), Root(engine.home) as root:
+            root.remove_tree("caches")
+    say(f"Forgot {steps} steps, reclaimed {size(freed)}\n")
+    return 0
+
+
 VERBS = {
+    "builder prune": Verb(
+        Syntax(
+            "forget what builds remember, and free its space",
+            "",
+            (Option(("-a", "--all"), "also the folders of RUN --mount=type=cache"),),
+        ),
+        _prune,
+    ),
     "build": Verb(
         Syntax(
             "make an image of a Dockerfile",

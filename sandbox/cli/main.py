@@ -60,6 +60,7 @@ MODULES = {
     "update": "changing",
     "rm": "ending",
     "port": "publish",
+    "builder prune": "build",
     "image ls": "images",
     "image inspect": "inspect",
     "image history": "images",

@@ -142,6 +142,9 @@ def _transfer(statement: Statement, fields: Fields) -> Fields:
 def _copy(statement: Statement, fields: Fields) -> records.Instruction:
     flags = statement.flags
     origin, parents = flags.text("from"), bool(flags.switch("parents"))
+    if "$" in origin:
+        hint = "name a stage FROM the variable's image, and use its name"
+        raise Mistake("copy-from", "--from of COPY cannot hold variables", hint=hint)
     return records.Copy(origin=origin, parents=parents, **_transfer(statement, fields))
 
 
@@ -203,8 +206,7 @@ def _maintainer(statement: Statement, fields: Fields) -> records.Instruction:
 
 
 def _healthcheck(statement: Statement, fields: Fields) -> records.Instruction:
-    kind, _, rest = statement.text.partition(" ")
-    rest = rest.strip()
+    kind, rest = (*statement.text.split(None, 1), "", "")[:2]
     if kind.upper() == "NONE":
         if rest:
             raise statement.mistake("arguments", "HEALTHCHECK NONE takes no arguments")

@@ -48,7 +48,7 @@ class Entries(Protocol):
 
     warnings: tuple[str, ...]
 
-    def __iter__(self) -> Iterator[tuple[TarEntry, Data]]: ...
+    def __iter__(self) -> Iterator[tuple[TarEntry, Callable[[], Iterator[bytes | memoryview]]]]: ...
 
 
 class Tree:

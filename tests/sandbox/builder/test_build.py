@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import re
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.sandbox.builder.command import Sandbox
+from tests.sandbox.runtime.images import copy_busybox
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -252,3 +254,78 @@ def test_checks(sandbox: Sandbox, context: Path) -> None:
     assert sandbox("build", "--check", place).returncode == 1
     assert sandbox("build", place).returncode == 125
     assert sandbox("build", "--check", "-", stdin="FROM busybox").stdout == "no mistakes\n"
+
+
+def archive(compression: str, **files: bytes) -> bytes:
+    """A tar of files, with a link to the first."""
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode=f"w:{compression}") as made:  # type: ignore[call-overload]
+        for name, content in files.items():
+            member = tarfile.TarInfo(f"d/{name}")
+            member.size, member.uid, member.gid, member.mode = len(content), 5, 6, 0o640
+            made.addfile(member, io.BytesIO(content))
+        link = tarfile.TarInfo("d/hard")
+        link.type, link.linkname = tarfile.LNKTYPE, f"d/{next(iter(files))}"
+        made.addfile(link)
+    return stream.getvalue()
+
+
+def test_archives_are_unpacked_by_add(sandbox: Sandbox, tag: str, context: Path) -> None:
+    """Whatever their compression and name, with owners and hard links; COPY copies them, as ADD does other files."""
+    for compression in ("gz", "bz2", "xz", ""):
+        (context / f"{compression or 'plain'}.bin").write_bytes(archive(compression, a=b"content"))
+    (context / "text.gz").write_bytes(gzip.compress(b"no archive"))
+    text = "FROM busybox\nADD *.bin text.gz /all/\n"
+    text += "ADD --chown=7:8 plain.bin /owned/\n"
+    text += "ADD --unpack=false plain.bin /kept\nCOPY gz.bin /"
+    made = sandbox("build", "-t", tag, write(context, text))
+    assert made.returncode == 0, made.stderr
+    script = "cd /all; ls; cat d/hard; stat -c '%u:%g %a %h' d/a /owned/d/a; stat -c %F /kept /gz.bin"
+    assert show(sandbox, tag, script).splitlines() == [
+        *("d", "text.gz", "content5:6 640 2", "7:8 640 2", "regular file", "regular file"),
+    ]
+
+
+def test_hostile_archives(sandbox: Sandbox, context: Path) -> None:
+    """A name that leads out ends the build."""
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w") as made:
+        made.addfile(tarfile.TarInfo("../../out"), io.BytesIO())
+    (context / "evil.tar").write_bytes(stream.getvalue())
+    failed = sandbox("build", write(context, "FROM busybox\nADD evil.tar /x/y/"))
+    assert failed.returncode == 125
+    assert "leads out of the layer" in failed.stderr
+
+
+def test_a_terminated_build_leaves_nothing(sandbox: Sandbox, context: Path) -> None:
+    """Its container goes with it."""
+    process = sandbox.start("build", write(context, "FROM busybox\nRUN echo begun; sleep 301"))
+    assert process.stderr is not None
+    for line in process.stderr:
+        if b" begun" in line and b"RUN" not in line:
+            break
+    process.terminate()
+    process.communicate()
+    assert process.returncode == 128 + 15
+    assert "sleep 301" not in sandbox("ps", "-a", "--no-trunc").stdout
+
+
+def test_builds_can_be_forgotten(hako_home: Path, engine_home: Path, repository: Path, context: Path) -> None:
+    """`builder prune` lets layers go that no image has; the next build does all anew."""
+    copy_busybox(engine_home, hako_home)
+    own = Sandbox(hako_home, repository)
+    place = write(context, "FROM busybox\nRUN --network=none --mount=type=cache,target=/c echo x > /c/x")
+    own("rmi", own("build", "-q", place).stdout.strip())
+    assert own("build", place).stderr.count("CACHED") == 1
+    assert own("builder", "prune", "-a").stdout.startswith("Forgot 1 steps")
+    assert not (hako_home / "caches").exists()
+    assert own("build", place).stderr.count("CACHED") == 0
+
+
+def test_folders_without_end(sandbox: Sandbox, context: Path) -> None:
+    """A context that is nested too deeply is an error, and no trace of Python's."""
+    deep = context / "deep"
+    deep.joinpath(*["d"] * 300).mkdir(parents=True)
+    failed = sandbox("build", write(context, "FROM busybox\nCOPY deep /deep"))
+    assert "nested more than" in failed.stderr
+    assert "Traceback" not in failed.stderr

@@ -12,12 +12,15 @@ from sandbox.cli.options import Option, Syntax, UsageError, Verb
 from sandbox.cli.output import say, tell, write
 from sandbox.cli.session import open_images
 from sandbox.errors import ConflictError, InvalidError, NotFoundError
+from sandbox.image.compress import FORMS, Compressed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from sandbox.cli.options import Arguments
+    from sandbox.image.tarsource import Readable
 
+_NETWORK_PATIENCE = 60.0  # seconds without a byte
 _FORMS = ("docker-archive", "oci-archive", "oci-dir")
 CHANGE = Option(("-c", "--change"), "a Dockerfile instruction, such as 'CMD [\"sh\"]'", "INSTRUCTION", many=True)
 
@@ -61,9 +64,9 @@ def _import(arguments: Arguments, home: str) -> int:
 
     name, *references = arguments.operands
     config = apply_lines(ImageConfig(), arguments.texts("change"))
-    with opened(name, "import -") as fd:
+    with _source(name) as stream:
         image = open_images(home).import_tar(
-            Input(fd),
+            stream,
             reference=references[0] if references else "",
             config=config,
             comment=arguments.text("message")
@@ -71,6 +74,23 @@ def _import(arguments: Arguments, home: str) -> int:
         )
     say(f"{image.id}\n")
     return 0
+
+
+@contextmanager
+def _source(name: str) -> Iterator[Readable]:
+    """An archive: a file, `-`, or the address of one."""
+    if not name.startswith(("http://", "https://", "ftp://")):
+        with opened(name, "import -") as fd:
+            yield Input(fd)
+        return
+    from urllib.request import urlopen  # noqa: PLC0415  (a tenth of a second)
+
+    try:
+        answer = urlopen(name, timeout=_NETWORK_PATIENCE)  # noqa: S310  (the schemes are known)
+    except (OSError, ValueError) as error:  # URLError and HTTPError are OSErrors
+        raise InvalidError(f"cannot fetch {name}: {str(getattr(error, 'reason', error)).lower()}") from None
+    with answer:
+        yield answer
 
 
 def _load(arguments: Arguments, home: str) -> int:
@@ -98,7 +118,10 @@ def _save(arguments: Arguments, home: str) -> int:
     form = arguments.text("format", _FORMS[0])
     if form not in _FORMS:
         raise UsageError(f"--format {form!r} is unknown", hint=f"one of: {', '.join(_FORMS)}")
-    output = arguments.text("output")
+    output, compression = arguments.text("output"), arguments.text("compress")
+    if compression and (compression not in FORMS or form == "oci-dir"):
+        hint = "leave it out" if form == "oci-dir" else f"one of: {', '.join(FORMS)}"
+        raise UsageError(f"--compress {compression!r} cannot be had with --format {form}", hint=hint)
     files = members(open_images(home), arguments.operands, docker=form == "docker-archive")
     if form == "oci-dir":
         if not output:
@@ -109,7 +132,12 @@ def _save(arguments: Arguments, home: str) -> int:
         write_directory(files, path)
     else:
         with written(output) as sink:
-            write_archive(files, sink)
+            if compression:
+                compressed = Compressed(compression, sink)
+                write_archive(files, compressed.write)
+                compressed.close()
+            else:
+                write_archive(files, sink)
     return 0
 
 
@@ -172,7 +200,7 @@ VERBS = {
     "import": Verb(
         Syntax(
             "make an image of the archive of a root file system",
-            "FILE|- [NAME[:TAG]]",
+            "FILE|URL|- [NAME[:TAG]]",
             (CHANGE, Option(("-m", "--message"), "a comment for the image's history", "TEXT")),
         ),
         _import,
@@ -194,6 +222,7 @@ VERBS = {
             "IMAGE...",
             (
                 Option(("-o", "--output"), "the file (default: standard output)", "PATH"),
+                Option(("--compress",), "the whole archive: gzip or zstd, which load recognises", "FORM"),
                 Option(("--format",), f"{', '.join(_FORMS)} (default: the first, which is OCI's, too)", "FORM"),
             ),
         ),

@@ -7,7 +7,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sandbox.cli import health_options, limits, log_options, network_options, settings, values
+from sandbox.cli import docker_options, health_options, limits, log_options, network_options, settings, values
 from sandbox.cli.options import Option, UsageError
 from sandbox.runtime.spec import ContainerSpec, LogDriver, Resources, Security
 
@@ -37,6 +37,7 @@ OPTIONS = (
     Option(("--entrypoint",), "command before the arguments, instead of the image's", "COMMAND"),
     Option(("-i", "--interactive"), "keep standard input open"),
     Option(("-t", "--tty"), "give it a terminal"),
+    Option(("-a", "--attach"), "only these of stdin, stdout and stderr are ours (all)", "STREAM", many=True),
     Option(("--rm",), "remove it when it has ended"),
     *network_options.OPTIONS,
     Option(("--shm-size",), "size of /dev/shm (64m)", "BYTES[k|m|g]"),
@@ -57,6 +58,7 @@ OPTIONS = (
     Option(("--stop-timeout",), "seconds that `stop` waits before it kills (10)", "SECONDS"),
     log_options.OPTION,
     Option(("--log-driver",), "local, or none to keep no output", "DRIVER"),
+    *docker_options.OPTIONS,
     Option(("--pull",), "what to do for an image that is not here: missing (make it) or never", "WHEN"),
 )
 
@@ -69,6 +71,7 @@ def container_spec(arguments: Arguments, ours: Mapping[str, str], resolve: Calla
     image, *command = arguments.operands
     if not image:
         raise UsageError("the name of the image is empty")
+    docker_options.check(arguments)
     timeout = arguments.number("stop-timeout")
     return ContainerSpec(
         image=image,
@@ -99,6 +102,17 @@ def container_spec(arguments: Arguments, ours: Mapping[str, str], resolve: Calla
         log_driver=LogDriver(_choice(arguments, "log-driver", (LogDriver.LOCAL, LogDriver.NONE))),
         **network_options.fields(arguments),
     )
+
+
+def attached(arguments: Arguments) -> frozenset[str]:
+    """The streams that are this process's; all where the line names none. Raises UsageError."""
+    every = frozenset(("stdin", "stdout", "stderr"))
+    named = frozenset(text.lower() for text in arguments.texts("attach"))
+    if not named <= every:
+        raise UsageError(f"--attach {', '.join(sorted(named - every))} is unknown", hint="stdin, stdout or stderr")
+    if named and arguments.flag("detach"):
+        raise UsageError("--attach and --detach contradict each other", hint="leave one out")
+    return named or every
 
 
 def pull(arguments: Arguments) -> bool:

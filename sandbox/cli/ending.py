@@ -14,15 +14,16 @@ if TYPE_CHECKING:
 
 
 def _stop(arguments: Arguments, home: str) -> int:
-    timeout = arguments.number("time")
+    timeout = arguments.number("timeout")
+    signal = arguments.text("signal")
     engine = open_engine(home)
     names = arguments.operands
     if len(names) == 1:
-        return for_each(names, lambda name: engine.stop(name, timeout))
+        return for_each(names, lambda name: engine.stop(name, timeout, signal))
     from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415  (so that several share the ten seconds)
 
     with ThreadPoolExecutor(max_workers=len(names)) as pool:
-        stopping = {name: pool.submit(engine.stop, name, timeout) for name in names}
+        stopping = {name: pool.submit(engine.stop, name, timeout, signal) for name in names}
         return for_each(names, lambda name: stopping[name].result())
 
 
@@ -65,7 +66,14 @@ VERBS = {
         Syntax(
             "ask containers to end, and kill those that do not",
             "CONTAINER...",
-            (Option(("-t", "--time"), "seconds until it is killed (what --stop-timeout said, or 10)", "SECONDS"),),
+            (
+                Option(("-s", "--signal"), "the signal to ask with (what --stop-signal or the image said)", "SIGNAL"),
+                Option(
+                    ("-t", "--time", "--timeout"),
+                    "seconds until it is killed (what --stop-timeout said, or 10)",
+                    "SECONDS",
+                ),
+            ),
         ),
         _stop,
     ),

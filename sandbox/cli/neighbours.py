@@ -1,4 +1,4 @@
-"""What a new container takes from others (`--volumes-from`), and what is told to others of it (`--cidfile`)."""
+"""What a new container takes from others (`--volumes-from`, `--link`), and what others are told of it (`--cidfile`)."""
 
 from __future__ import annotations
 
@@ -28,6 +28,21 @@ def borrow(engine: Engine, spec: ContainerSpec, others: Sequence[str]) -> Contai
             if mount.kind is not MountKind.TMPFS and mount.target not in taken:
                 mounts.append(mount._replace(read_only=mount.read_only or mode == "ro"))
     return spec._replace(mounts=tuple(mounts))
+
+
+def link(engine: Engine, spec: ContainerSpec, others: Sequence[str]) -> ContainerSpec:
+    """The container with names for others, of `CONTAINER` or `CONTAINER:NAME`, in its /etc/hosts, as they are now."""
+    hosts = list(spec.extra_hosts)
+    for text in others:
+        other, _, name = text.partition(":")
+        addresses = [one.address for one in engine.state(other).attachments if one.network == spec.network]
+        if not addresses:
+            raise ConflictError(
+                f"cannot link to container {other}: it is not running in network {spec.network}",
+                hint="start it first, or make both with one --network, where they find each other by name",
+            )
+        hosts.append((name or other, addresses[0]))
+    return spec._replace(extra_hosts=tuple(hosts))
 
 
 def check_identifier_file(path: str) -> None:

@@ -40,6 +40,11 @@ _COLUMNS = ("ID", "Name", "Driver", "Scope", "Subnet")
 def _create(arguments: Arguments, home: str) -> int:
     if arguments.text("driver", "bridge") != "bridge":
         raise UsageError(f"--driver {arguments.text('driver')!r} is unknown", hint="bridge is the only one")
+    for key, only in (("ipam-driver", "default"), ("scope", "local")):
+        if arguments.text(key, only) != only:
+            raise UsageError(f"--{key} {arguments.text(key)!r} is unknown", hint=f"{only} is the only one")
+    if not arguments.flag("ipv4", default=True):
+        raise UsageError("--ipv4=false cannot be had: every network has IPv4 addresses", hint="leave it out")
     options = values.labels(arguments.texts("opt"), "--opt")
     subnet, subnet6 = _by_family(arguments, "subnet")
     gateway, gateway6 = _by_family(arguments, "gateway")
@@ -259,16 +264,20 @@ VERBS = {
             "create a network whose containers find each other by name",
             "NAME",
             (
+                Option(("--attachable",), "for docker's sake: containers can join every network"),
                 Option(("-d", "--driver"), "bridge, the only one", "DRIVER"),
                 Option(("--gateway",), "address of the host in it", "ADDRESS", many=True),
                 Option(("--internal",), "no way out of it"),
                 Option(("--ip-range",), "the part of the subnet that addresses are given from", "ADDRESS/LENGTH"),
+                Option(("--ipam-driver",), "default, the only one", "DRIVER"),
+                Option(("--ipv4",), "with IPv4 addresses (true)"),
                 Option(("--ipv6",), "with IPv6 addresses, too"),
                 Option(("--label",), "a label", "NAME[=VALUE]", many=True),
                 Option(("--mtu",), "greatest packet (the uplink's)", "BYTES"),
                 Option(
                     ("-o", "--opt"), "docker's options: mtu=…, com.docker.network.bridge.name=…", "KEY=VALUE", many=True
                 ),
+                Option(("--scope",), "local, the only one", "SCOPE"),
                 Option(("--subnet",), "its addresses (a free range); one more for IPv6", "ADDRESS/LENGTH", many=True),
             ),
         ),

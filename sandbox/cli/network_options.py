@@ -16,6 +16,13 @@ OPTIONS = (
     Option(("--net-alias", "--network-alias"), "a further name in its network", "NAME", many=True),
     Option(("--ip",), "its address in its network", "ADDRESS"),
     Option(("--ip6",), "its IPv6 address in its network", "ADDRESS"),
+    Option(("--mac-address",), "the hardware address of its interface there", "ADDRESS"),
+    Option(
+        ("--link",),
+        "a further name for a running container; names of networks are better",
+        "CONTAINER[:NAME]",
+        many=True,
+    ),
     Option(("-p", "--publish"), "have a port of the host lead to the container's", "[[ADDRESS:]HOST:]PORT", many=True),
     Option(("-P", "--publish-all"), "publish every port that the image exposes, at ports that are free"),
     Option(("--expose",), "a port that --publish-all publishes, too", "PORT[/udp]", many=True),
@@ -33,6 +40,7 @@ def fields(arguments: Arguments) -> dict[str, Any]:
         "aliases": arguments.texts("network-alias"),
         "address": arguments.text("ip"),
         "address6": arguments.text("ip6"),
+        "mac": _mac(arguments.text("mac-address")),
         "extra_hosts": tuple(values.host(text, "--add-host") for text in arguments.texts("add-host")),
         "dns": _dns(arguments),
         "publish_all": arguments.flag("publish-all"),
@@ -45,6 +53,17 @@ def fields(arguments: Arguments) -> dict[str, Any]:
             port for text in arguments.texts("expose") for port in publish.expose(text, "--expose")
         )
     return found
+
+
+def _mac(text: str) -> str:
+    """A hardware address of one station: six pairs of hexadecimal digits."""
+    pairs = text.lower().replace("-", ":").split(":")
+    digits = frozenset("0123456789abcdef")
+    if text and (len(pairs) != 6 or any(len(pair) != 2 or not digits.issuperset(pair) for pair in pairs)):
+        raise UsageError(f"--mac-address {text!r} is no hardware address", hint="such as 02:42:ac:11:00:02")
+    if text and (int(pairs[0], 16) & 1 or set(pairs) == {"00"}):
+        raise UsageError(f"--mac-address {text} stands for several stations", hint="such as 02:42:ac:11:00:02")
+    return ":".join(pairs)
 
 
 def _dns(arguments: Arguments) -> Dns:

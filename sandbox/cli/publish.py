@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from sandbox.cli.options import Arguments
     from sandbox.network.records import Published
 
-_PROTOCOLS = ("tcp", "udp")
+_PROTOCOLS = ("tcp", "udp", "sctp")
 _HINT = "such as 8080:80, 127.0.0.1:8080:80, 53:53/udp, 8000-8010:8000-8010, or 80 for any port of the host"
 _LARGEST = 65535
 
@@ -128,7 +128,7 @@ def _address(text: str, what: str) -> str:
 
 def _protocol(text: str, what: str) -> str:
     if text.lower() not in _PROTOCOLS:
-        raise UsageError(f"{what}: unknown protocol {text!r}", hint="tcp or udp")
+        raise UsageError(f"{what}: unknown protocol {text!r}", hint="tcp, udp or sctp")
     return text.lower()
 
 

@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from sandbox.cli.attached import check_terminal, hold_signals, run_container
-from sandbox.cli.container_options import OPTIONS, container_spec, pull
+from sandbox.cli.container_options import OPTIONS, attached, container_spec, pull
 from sandbox.cli.keys import DETACH, detach_keys
 from sandbox.cli.making import ensure
 from sandbox.cli.options import Option, Syntax, Verb
@@ -30,6 +30,7 @@ _RUN_OPTIONS = (
 
 def _run(arguments: Arguments, home: str) -> int:
     spec = container_spec(arguments, os.environ, os.path.abspath)
+    streams = attached(arguments)
     _check_identifier_file(arguments)
     if arguments.flag("plan"):
         engine = _engine(arguments, spec, home)
@@ -45,6 +46,7 @@ def _run(arguments: Arguments, home: str) -> int:
     detach_keys(arguments)  # a mistake in them is to be said before anything is made
     check_terminal(terminal=spec.terminal, interactive=spec.open_stdin)
     engine = _engine(arguments, spec, home)
+    _leave_out(streams)
     hold_signals()
     identifier = _add(engine, spec, arguments)
     try:
@@ -52,7 +54,7 @@ def _run(arguments: Arguments, home: str) -> int:
             engine,
             identifier,
             terminal=spec.terminal,
-            interactive=spec.open_stdin,
+            interactive=spec.open_stdin and "stdin" in streams,
             proxy=arguments.flag("sig-proxy", default=True),
             detach=detach_keys(arguments),
         )
@@ -62,6 +64,15 @@ def _run(arguments: Arguments, home: str) -> int:
                 engine.remove(identifier, force=True)
         raise
     return status.code if status is not None else 0
+
+
+def _leave_out(streams: frozenset[str]) -> None:
+    """What of our output is not the container's is nobody's."""
+    for descriptor, stream in ((1, "stdout"), (2, "stderr")):
+        if stream not in streams:
+            null = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+            os.dup2(null, descriptor)
+            os.close(null)
 
 
 def _create(arguments: Arguments, home: str) -> int:
@@ -77,6 +88,10 @@ def _add(engine: Engine, spec: ContainerSpec, arguments: Arguments) -> str:
         from sandbox.cli.neighbours import borrow  # noqa: PLC0415  (few lines have any)
 
         spec = borrow(engine, spec, arguments.texts("volumes-from"))
+    if arguments.given("link"):
+        from sandbox.cli.neighbours import link  # noqa: PLC0415  (few lines have any)
+
+        spec = link(engine, spec, arguments.texts("link"))
     try:
         identifier = engine.create(spec)
     except ConflictError:

@@ -71,6 +71,11 @@ def shared(arguments: Arguments) -> Shared:
 def _is_host(arguments: Arguments, key: str) -> bool:
     text = arguments.text(key)
     if text not in ("", "private", "shareable", "host") or (text == "shareable" and key != "ipc"):
+        if text.startswith("container:"):
+            raise UsageError(
+                f"--{key} {text} cannot be had: each container has ids of its own, and with them no right in another's",
+                hint=f"--{key} host, or `sandbox exec` in the other",
+            )
         raise UsageError(f"--{key} {text!r} is not supported", hint="host or private")
     return text == "host"
 

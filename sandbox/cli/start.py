@@ -36,7 +36,7 @@ def _start(arguments: Arguments, home: str) -> int:
 
 
 def _restart(arguments: Arguments, home: str) -> int:
-    timeout = arguments.number("time")
+    timeout = arguments.number("timeout")
     engine = open_engine(home)
 
     def restart(name: str) -> None:
@@ -64,7 +64,13 @@ VERBS = {
         Syntax(
             "stop containers, where they run, and start them again",
             "CONTAINER...",
-            (Option(("-t", "--time"), "seconds until it is killed (what --stop-timeout said, or 10)", "SECONDS"),),
+            (
+                Option(
+                    ("-t", "--time", "--timeout"),
+                    "seconds until it is killed (what --stop-timeout said, or 10)",
+                    "SECONDS",
+                ),
+            ),
         ),
         _restart,
     ),

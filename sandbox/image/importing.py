@@ -57,4 +57,6 @@ def import_tar(
             )
         )
         manifest = describe(configuration, (layer,), annotations)
-        return store.add(manifest, configuration, (layer,), names)
+        image = store.add(manifest, configuration, (layer,), names)
+    store.notify("import", image.id, {"name": reference or image.id})
+    return image

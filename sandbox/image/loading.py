@@ -139,6 +139,7 @@ def _load_image(
             parent = layer.chain_id
         manifest = found.manifest or describe(found.configuration, layers)
         image = store.add(manifest, found.configuration, layers, found.names)
+        store.notify("load", image.id, {"name": found.names[0].familiar if found.names else image.id})
     return Loaded(image, tuple(name.familiar for name in found.names))
 
 

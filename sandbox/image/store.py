@@ -50,16 +50,24 @@ class Removed(NamedTuple):
     freed: int = 0
 
 
+def _nobody(_action: str, _image_id: str, _attributes: Mapping[str, str]) -> None:
+    """For callers who keep no events."""
+
+
 def not_in_use(_image_id: str) -> tuple[str, ...]:
     """For callers without containers."""
     return ()
 
 
 class ImageStore:
-    """The images of one `$HAKO_HOME`. Holds no state: every call reads what is there now."""
+    """The images of one `$HAKO_HOME`. Holds no state: every call reads what is there now.
 
-    def __init__(self, home: Path) -> None:
+    `notify` is told what happens to images: docker's word for it, the id, attributes.
+    """
+
+    def __init__(self, home: Path, notify: Callable[[str, str, Mapping[str, str]], None] = _nobody) -> None:
         self.home = home
+        self.notify = notify
         self.images = home / "images"
         self.content = ContentStore(home)
         self.snapshots = Snapshots(home)
@@ -201,6 +209,7 @@ class ImageStore:
         with self.hold():
             image = self.get(name)
             self._references.set(parsed, Target(image.manifest_digest, image.id))
+            self.notify("tag", image.id, {"name": parsed.familiar})
             return self.get(parsed.canonical)
 
     def remove(
@@ -237,10 +246,12 @@ class ImageStore:
                 )
             for ref in going:
                 self._references.delete(ref)
+                self.notify("untag", image.id, {"name": ref.familiar})
             untagged = tuple(sorted(ref.familiar for ref in going))
             if not last or users:
                 return Removed(untagged=untagged)
             (self._ids / image.id.hex).unlink(missing_ok=True)
+            self.notify("delete", image.id, {"name": name})
             deleted, freed = self._sweep(trash.path)
             return Removed(untagged=untagged, deleted=(image.id, *deleted), freed=freed)
 
@@ -253,8 +264,10 @@ class ImageStore:
             for reference, target in tuple(self._references.list()):
                 if target.image_id in doomed:
                     self._references.delete(reference)
+                    self.notify("untag", target.image_id, {"name": reference.familiar})
             for image_id in doomed:
                 (self._ids / image_id.hex).unlink(missing_ok=True)
+                self.notify("delete", image_id, {"name": image_id})
             deleted, freed = self._sweep(trash.path)
         names = tuple(sorted(name for image in doomed.values() for name in image.references))
         return Removed(untagged=names, deleted=(*doomed, *deleted), freed=freed)

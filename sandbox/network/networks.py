@@ -44,7 +44,12 @@ class Networks:
     `create`, what was changed on the host or what of it stands in the way, a sentence each.
     """
 
-    def __init__(self, root: Path, *, prefix: str = "") -> None:
+    def __init__(
+        self, root: Path, *, prefix: str = "", notify: Callable[[str, str, Mapping[str, str]], None] | None = None
+    ) -> None:
+        self._notify = notify or (
+            lambda *_: None
+        )  # told docker's word for what happens to a network, its id, attributes
         real = os.path.realpath(root)
         if not prefix:
             prefix = "hako" if real == _STANDARD_ROOT else f"hk{zlib.crc32(os.fsencode(real)) & 0xFF_FFFF:06x}"
@@ -78,7 +83,9 @@ class Networks:
         if name in PREDEFINED:
             raise ConflictError(f"network {name} is predefined", hint="choose another name")
         wishes = Wishes(subnet=subnet, gateway=gateway, internal=internal, mtu=mtu, labels=dict(labels), **further)
-        return make(self._store, self._bridges, name, wishes)
+        made = make(self._store, self._bridges, name, wishes)
+        self._notify("create", made.id, {"name": name, "type": made.driver})
+        return made
 
     def ensure_default(self) -> Network:
         """The network `bridge`, on a subnet that is free now."""
@@ -141,6 +148,7 @@ class Networks:
                     f"no right to remove the bridge of network {network.name}", reference="network-not-permitted"
                 ) from None
             self._store.discard(network.name)
+        self._notify("destroy", network.id, {"name": network.name, "type": network.driver})
 
     def reserve(
         self,
@@ -153,13 +161,14 @@ class Networks:
         interface: str = "eth0",
         wanted: str = "",
         wanted6: str = "",
+        mac: str = "",
         ports: Sequence[Published] = (),
     ) -> Attachment:
         """Give the container an address and its names, and tell its peers: work on files only.
 
         `names` begin with the canonical one (the host's name). `hosts_path` is made if missing, with `extra_hosts`
-        (name, address) in it; it and the files of all peers are up to date on return. `wanted` and `wanted6` ask for
-        addresses. `ports` are the host's that lead to the container, which the caller has claimed.
+        (name, address) in it; it and the files of all peers are up to date on return. `wanted`, `wanted6` and `mac` ask
+        for addresses. `ports` are the host's that lead to the container, which the caller has claimed.
         Raises `ConflictError` (taken, or in the network already), `InvalidError`, `NotFoundError`, `SandboxError`
         (full).
         """
@@ -177,7 +186,7 @@ class Networks:
                 host_interface=self._bridges.veth_name(one.host_interface for one in everyone),
                 bridge=record.bridge,
                 gateway="" if record.internal else record.gateway,
-                mac=address.mac(number),
+                mac=mac or address.mac(number),
                 mtu=record.mtu,
                 names=tuple(names),
                 hosts_path=hosts_path,

@@ -12,7 +12,7 @@ import errno
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
-from sandbox.errors import ConflictError, InvalidError, SandboxError
+from sandbox.errors import ConflictError, InvalidError, SandboxError, UnsupportedError
 from sandbox.network.records import Published
 
 if TYPE_CHECKING:
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
     from sandbox.network.records import PortRequest
 
-PROTOCOLS = {"tcp": _socket.SOCK_STREAM, "udp": _socket.SOCK_DGRAM}
+# Kind and protocol of a socket
+PROTOCOLS = {"tcp": (_socket.SOCK_STREAM, 0), "udp": (_socket.SOCK_DGRAM, 0), "sctp": (_socket.SOCK_STREAM, 132)}
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - what is written for all addresses
 EVERYWHERE6 = "::"
 _ATTEMPTS = 16
@@ -106,7 +107,8 @@ def _claim(request: PortRequest, holder: Callable[[str, str, int], str]) -> Clai
 
 def _bind(protocol: str, address: str, number: int) -> _socket.socket:
     family = _socket.AF_INET6 if ":" in address else _socket.AF_INET
-    socket = _socket.socket(family, PROTOCOLS[protocol] | _socket.SOCK_CLOEXEC)
+    kind, number_of_protocol = PROTOCOLS[protocol]
+    socket = _socket.socket(family, kind | _socket.SOCK_CLOEXEC, number_of_protocol)
     try:
         if family == _socket.AF_INET6:
             socket.setsockopt(_socket.IPPROTO_IPV6, _socket.IPV6_V6ONLY, 1)
@@ -133,6 +135,8 @@ def _refused(request: PortRequest, error: OSError, holder: Callable[[str, str, i
         return ConflictError(f"{what}: port is already allocated", hint=f"{by}; {_HINT}", reference="port-allocated")
     if error.errno == errno.EADDRNOTAVAIL:
         return InvalidError(f"{what}: {request.address} is no address of this host", hint="see `ip address`")
+    if error.errno == errno.EPROTONOSUPPORT:
+        return UnsupportedError(f"{what}: this host's kernel has no {request.protocol.upper()}", hint="`modprobe sctp`")
     if error.errno in (errno.EACCES, errno.EPERM):
         return SandboxError(
             f"{what}: permission denied", hint="ordinary users publish at ports from 1024 on", reference="port-denied"

@@ -73,6 +73,7 @@ def _write(folder: ContainerFolder, config: ContainerConfig, wanted: tuple[Endpo
         aliases=first.aliases,
         address=first.address,
         address6=first.address6,
+        mac=first.mac,
         endpoints=wanted[1:],
     )
     folder.replace_config(config._replace(spec=spec))
@@ -83,8 +84,8 @@ def _write(folder: ContainerFolder, config: ContainerConfig, wanted: tuple[Endpo
 
 def enter(supervisor: Supervised, message: Message) -> Message:
     """Join a network now."""
-    network, aliases, address, address6 = message["endpoint"]
-    endpoint = Endpoint(network, tuple(aliases), address, address6)
+    network, aliases, address, address6, mac = message["endpoint"]
+    endpoint = Endpoint(network, tuple(aliases), address, address6, mac)
     allocations = _allocations(supervisor)
     present, networks, config = allocations.joined.attachments, allocations.networks, supervisor.config
     hosts = str(supervisor.home / "containers" / config.id / "hosts")
@@ -108,6 +109,7 @@ def enter(supervisor: Supervised, message: Message) -> Message:
         interface=name,
         wanted=address,
         wanted6=address6,
+        mac=mac,
     )
     way_out = bool(attachment.gateway) and not any(one.gateway for one in present)
     try:
@@ -124,8 +126,15 @@ def enter(supervisor: Supervised, message: Message) -> Message:
             allocations.serve(supervisor.loop, resolver.listen(inside), config.spec.dns.servers)
         text = resolv_conf(config, "bridge", resolver=True)
         hosts_files.write(str(supervisor.home / "containers" / config.id / "resolv.conf"), text)
-    events.of_container(supervisor.home, config, "connect", network=network)
+    _tell(supervisor, "connect", network)
     return {"event": "done"}
+
+
+def _tell(supervisor: Supervised, action: str, network: str) -> None:
+    """An event of the network's, as docker has it."""
+    record = _allocations(supervisor).networks.look_up(network)
+    attributes = {"container": supervisor.config.id, "name": record.name, "type": record.driver}
+    events.record(supervisor.home, "network", action, record.id, attributes)
 
 
 def leave(supervisor: Supervised, message: Message) -> Message:
@@ -143,7 +152,7 @@ def leave(supervisor: Supervised, message: Message) -> Message:
             interface.remove(gone.interface, successor)
     allocations.networks.leave(network, supervisor.config.id)
     _keep(supervisor, kept)
-    events.of_container(supervisor.home, supervisor.config, "disconnect", network=network)
+    _tell(supervisor, "disconnect", network)
     return {"event": "done"}
 
 

@@ -145,8 +145,10 @@ class Engine(Overview):
         self._ask(folder, {"do": "signal", "signal": number})
         events.of_container(self.home, folder.config(), "kill", signal=str(number))
 
-    def stop(self, reference: str, timeout: float | None = None) -> None:
-        """Its stop signal, then after `timeout` seconds (its own by default) SIGKILL; returns when it has ended."""
+    def stop(self, reference: str, timeout: float | None = None, signal_name: str = "") -> None:
+        """Its stop signal, or another, then after `timeout` seconds (its own by default) SIGKILL; returns when it has
+        ended.
+        """
         folder = self._containers.find(reference)
         made = folder.config()
         try:
@@ -157,7 +159,10 @@ class Engine(Overview):
             with contextlib.suppress(BrokenPipeError):  # ending by itself; the next question finds that out
                 control.send(connection, {"do": "wait"})
             grace = made.spec.stop_timeout if timeout is None else timeout
-            for number, patience in ((signal_number(made.stop_signal), grace), (signal.SIGKILL, _KILL_TIMEOUT)):
+            for number, patience in (
+                (signal_number(signal_name or made.stop_signal), grace),
+                (signal.SIGKILL, _KILL_TIMEOUT),
+            ):
                 try:
                     self._ask(folder, {"do": "signal", "signal": number})
                     if wait_on(connection, patience, folder.id) is not None:

@@ -51,7 +51,7 @@ def endpoints(config: ContainerConfig) -> tuple[Endpoint, ...]:
         return ()
     if spec.network.startswith("container:"):
         return ()
-    return (Endpoint(spec.network, spec.aliases, spec.address, spec.address6), *spec.endpoints)
+    return (Endpoint(spec.network, spec.aliases, spec.address, spec.address6, spec.mac), *spec.endpoints)
 
 
 def join(networks: Networks, folder: Path, config: ContainerConfig, mode: str) -> Joined:
@@ -133,6 +133,7 @@ def _reserve(
         interface=f"eth{number}",
         wanted=endpoint.address,
         wanted6=endpoint.address6,
+        mac=endpoint.mac,
         ports=tuple(claim.port for claim in joined.claims) if number == 0 else (),
     )
 

@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sandbox.errors import ConflictError, NotFoundError
 from sandbox.image.store import ImageStore
-from sandbox.runtime import creation, log
+from sandbox.runtime import creation, events, log
 from sandbox.runtime.spec import LogDriver
 from sandbox.runtime.state import ContainerFolder, Containers, Status
 
@@ -51,7 +52,7 @@ class Overview:
     def __init__(self, home: Path) -> None:
         self.home = home.absolute()
         self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self.images = ImageStore(self.home)
+        self.images = ImageStore(self.home, functools.partial(events.record, self.home, "image"))
         self._containers = Containers(self.home / "containers")
         self._networks: Networks | None = None
 
@@ -61,7 +62,8 @@ class Overview:
         if self._networks is None:
             from sandbox.network.networks import Networks  # noqa: PLC0415  (a run without a network does not need it here)
 
-            self._networks = Networks(self.home / "networks")
+            tell = functools.partial(events.record, self.home, "network")
+            self._networks = Networks(self.home / "networks", notify=tell)
         return self._networks
 
     def containers(self, *, all: bool = False) -> list[tuple[ContainerConfig, State]]:

@@ -48,7 +48,7 @@ def settle(containers: Containers, spec: ContainerSpec) -> ContainerSpec:
         "published ports": spec.ports or spec.publish_all,
         "exposed ports": spec.exposed,
         "aliases": spec.aliases,
-        "an address": spec.address or spec.address6,
+        "an address": spec.address or spec.address6 or spec.mac,
         "additional hosts": spec.extra_hosts,
         "servers for names": spec.dns != Dns(),
     }

@@ -107,6 +107,7 @@ class Endpoint(NamedTuple):
     aliases: tuple[str, ...] = ()
     address: str = ""
     address6: str = ""
+    mac: str = ""
 
 
 class Shared(NamedTuple):
@@ -143,6 +144,7 @@ class ContainerSpec(NamedTuple):
     aliases: tuple[str, ...] = ()  # further names in that network
     address: str = ""  # in that network
     address6: str = ""
+    mac: str = ""  # of its interface there
     endpoints: tuple[Endpoint, ...] = ()  # further networks
     ports: tuple[PortRequest, ...] = ()
     publish_all: bool = False  # also the ports that the image exposes

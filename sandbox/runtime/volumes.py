@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sandbox.errors import ConflictError, InvalidError, NotFoundError
 from sandbox.kernel import paths
+from sandbox.runtime import events
 from sandbox.runtime.spec import Mount, MountKind
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ class Volumes:
             part.write_text(json.dumps(record))
             part.rename(folder / "volume.json")
             (folder / "data").mkdir(mode=0o755, exist_ok=True)  # the last: from here on it is a volume
+            events.record(self.root.parent, "volume", "create", name, {"driver": "local"})
         return self.get(name)
 
     def get(self, name: str) -> Volume:
@@ -94,6 +96,7 @@ class Volumes:
                 paths.remove_tree(parent, name)
             finally:
                 os.close(parent)
+        events.record(self.root.parent, "volume", "destroy", name, {"driver": "local"})
 
     def hold(self) -> contextlib.AbstractContextManager[None]:
         """No volume is removed during a `with`."""

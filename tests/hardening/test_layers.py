@@ -187,6 +187,7 @@ ATTACKS: dict[str, Callable[[Host], list[Members]]] = {
         [member("l", "symlink", target=str(host.path)), member("f", "symlink", target=host.canary)],
         [member("h", "link", target="f"), member("h", data=b"evil"), member("g", "link", target="l/canary")],
     ],
+    # CVE-2021-29136, of umoci: what follows goes where the root leads
     "root is a link": lambda host: [[member(".", "symlink", target=str(host.path)), member("new", data=b"evil")]],
     "root is a link, slash": lambda host: [
         [member("/", "symlink", target=str(host.path)), member("new", data=b"evil")]

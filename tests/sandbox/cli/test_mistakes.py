@@ -52,7 +52,7 @@ CONTAINER_HINT = "`sandbox ps -a` lists them"
         ("start nosuch", 125, f"no such container: nosuch ({CONTAINER_HINT})"),
         ("start -a nosuch", 125, f"no such container: nosuch ({CONTAINER_HINT})"),
         ("stop nosuch", 125, f"no such container: nosuch ({CONTAINER_HINT})"),
-        ("stop -t soon x", 2, "--time 'soon' is not a whole number from 0 on (see `sandbox stop --help`)"),
+        ("stop -t soon x", 2, "--timeout 'soon' is not a whole number from 0 on (see `sandbox stop --help`)"),
         ("kill nosuch", 125, f"no such container: nosuch ({CONTAINER_HINT})"),
         ("rm nosuch", 125, f"no such container: nosuch ({CONTAINER_HINT})"),
         ("wait nosuch", 125, f"no such container: nosuch ({CONTAINER_HINT})"),

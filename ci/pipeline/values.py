@@ -11,7 +11,7 @@ import posixpath
 import re
 from typing import TYPE_CHECKING
 
-from ci.pipeline.script import SHELLS
+from ci.pipeline.script import INTERPRETERS, SHELLS, runs_scripts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -162,12 +162,12 @@ def image(text: str) -> str:
 
 def shell(text: str) -> str:
     """The path or name of a shell that can run a step's script."""
-    if text.rpartition("/")[2] in SHELLS and (text.startswith("/") or "/" not in text) and ".." not in text.split("/"):
+    if runs_scripts(text) and (text.startswith("/") or "/" not in text) and ".." not in text.split("/"):
         return text
     raise BadValue(
         "bad-shell",
         f'"{text}" is not a shell that runs commands',
-        f"one of {', '.join(SHELLS)}, or the full path of one",
+        f"one of {', '.join((*SHELLS, *INTERPRETERS))}, or the full path of one",
     )
 
 

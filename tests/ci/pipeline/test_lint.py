@@ -67,7 +67,7 @@ def codes(text: str) -> list[tuple[str, int, int]]:
         (f"{STEP[:-2]}, memory: 12}}]", [("bad-size", 1, 37)]),
         (f"{STEP[:-2]}, cpus: '0'}}]", [("bad-cpus", 1, 35)]),
         (f"{STEP[:-2]}, user: 'a b'}}]", [("bad-user", 1, 35)]),
-        (f"{STEP[:-2]}, shell: python}}]", [("bad-shell", 1, 36)]),
+        (f"{STEP[:-2]}, shell: tclsh}}]", [("bad-shell", 1, 36)]),
         (f"{STEP[:-2]}, directory: ../x}}]", [("bad-path", 1, 40)]),
         (f"workspace: x\n{STEP}", [("bad-path", 1, 12)]),
         (f"workspace: /\n{STEP}", [("bad-path", 1, 12)]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -101,8 +102,8 @@ def test_no_commands() -> None:
 
 def test_refusals() -> None:
     """A shell of another language and a NUL are refused by name."""
-    with pytest.raises(CiError, match="python3"):
-        script(["print()"], "/usr/bin/python3")
+    with pytest.raises(CiError, match="tclsh"):
+        script(["print()"], "/usr/bin/tclsh")
     with pytest.raises(CiError, match="NUL"):
         script(["echo \0"])
 
@@ -114,3 +115,24 @@ def test_quote_is_one_word(text: str, tmp_path: Path) -> None:
     file = tmp_path / "script"
     file.write_bytes(f"printf %s {quote(text)}".encode())
     assert subprocess.run(["/bin/sh", file], capture_output=True, check=True).stdout == text.encode()
+
+
+@pytest.mark.parametrize(
+    ("shell", "commands"),
+    [
+        (sys.executable, ["import sys", "for n in (1, 2):\n  print(n)", "sys.exit(3)"]),
+        ("perl", ['for (1, 2) { print "$_\\n"; }', "exit 3;"]),
+    ],
+)
+def test_another_language(shell: str, commands: list[str], tmp_path: Path) -> None:
+    """The commands are one program of an interpreter, which says nothing of its own."""
+    result = run(commands, shell, tmp_path)
+    assert (result.stdout, result.stderr, result.returncode) == ("1\n2\n", "", 3)
+
+
+def test_interpreters() -> None:
+    """Python may have a version; its output is not kept until the end."""
+    assert script_arguments("/usr/bin/python3.11", "x") == ("/usr/bin/python3.11", "-u", "x")
+    assert script_arguments("node", "x") == ("node", "x")
+    with pytest.raises(CiError, match="no script can be written"):
+        script(["x"], "pythonic")

@@ -140,9 +140,9 @@ def test_ports() -> None:
 
 
 def test_shells() -> None:
-    """Shells of the Bourne family, by path or by name."""
-    assert [values.shell(text) for text in ("sh", "bash", "/usr/local/bin/bash", "/bin/busybox")]
-    for text in ("python3", "/bin/fish", "bin/sh", "", "/a/../bin/sh"):
+    """Shells of the Bourne family and other interpreters, by path or by name."""
+    assert [values.shell(text) for text in ("sh", "bash", "/usr/local/bin/bash", "/bin/busybox", "python3.12")]
+    for text in ("tclsh", "/bin/fish", "bin/sh", "", "/a/../bin/sh"):
         with pytest.raises(BadValue):
             values.shell(text)
 

@@ -67,16 +67,9 @@ def run(
     progress: Step,
 ) -> LayerRecord | None:
     """Run it and keep what it changed; None where that is nothing. RunError when it fails."""
-    image = Image(
-        digests.of(build.encode()),
-        digests.of(b""),
-        (),
-        config._replace(volumes=(), labels={}),
-        tuple(layers),
-        "",
-        "",
-        "",
-    )
+    # What concerns containers of the finished image is left out: they would be probed, and get volumes.
+    settings = config._replace(volumes=(), labels={}, healthcheck=None)
+    image = Image(digests.of(build.encode()), digests.of(b""), (), settings, tuple(layers), "", "", "")
     spec = ContainerSpec(
         image="build",
         entrypoint=(),
@@ -93,7 +86,10 @@ def run(
     )
     identifier = engine.create(spec, image)
     try:
-        code = _until_end(engine, identifier, progress)
+        try:
+            code = _until_end(engine, identifier, progress)
+        except SandboxError as error:  # of exit codes that are the command's, not the build's
+            raise RunError(error.message, hint=error.hint) from None
         if code:
             command = " ".join(step.argv)
             raise RunError(f"process {command[:200]!r} did not complete successfully: exit code: {code}")

@@ -129,15 +129,16 @@ class Solver:
         if plan.image.lower() == SCRATCH:
             return base.scratch(self.options.moment)
         try:
-            return self._of_image(plan.image)
+            return self._of_image(plan.image, plan.platform)
         except NotFoundError as error:
             line = plan.stage.base.span.line
             raise NotFoundError(f"line {line}: {error.message}", hint=error.hint, reference=error.reference) from None
 
-    def _of_image(self, name: str) -> Result:
+    def _of_image(self, name: str, platform: str = "") -> Result:
         store = self.engine.images
         with store.hold():
             image = self.options.image(name)
+            _check_platform(name, image, platform)
             for layer in image.layers:
                 self.lease.add_snapshot(layer.chain_id)
         return base.of_image(store, image)
@@ -150,6 +151,14 @@ class Solver:
             return global_scope(args, options.build_args, platforms, self.expander)
         except Mistake as mistake:
             raise self.mistake(args[0], mistake) from None
+
+
+def _check_platform(name: str, image: Image, wanted: str) -> None:
+    """An image is here for one platform; `wanted` is os/architecture[/variant], empty for any."""
+    system, _, rest = wanted.partition("/")
+    architecture = rest.partition("/")[0]
+    if wanted and (system, architecture) != (image.os, image.architecture):
+        raise InvalidError(f"image {name!r} is for {image.os}/{image.architecture}, not for {wanted}")
 
 
 def _document(options: BuildOptions, result: Result) -> bytes:

@@ -329,3 +329,45 @@ def test_folders_without_end(sandbox: Sandbox, context: Path) -> None:
     failed = sandbox("build", write(context, "FROM busybox\nCOPY deep /deep"))
     assert "nested more than" in failed.stderr
     assert "Traceback" not in failed.stderr
+
+
+def test_what_cannot_be_run(sandbox: Sandbox, context: Path) -> None:
+    """A command that is not there is the build's failure, with docker's exit code of it."""
+    failed = sandbox("build", write(context, 'FROM busybox\nRUN ["nonsense"]'))
+    assert (failed.returncode, "nonsense" in failed.stderr.splitlines()[-1]) == (1, True)
+
+
+def test_platforms(sandbox: Sandbox, context: Path) -> None:
+    """An image of another platform than FROM asks for is refused; the platforms are arguments."""
+    (context / "Dockerfile").write_text("FROM --platform=linux/s390x busybox")
+    assert "not for linux/s390x" in sandbox("build", str(context)).stderr
+    text = "FROM --platform=$BUILDPLATFORM busybox\nARG TARGETOS TARGETPLATFORM\nRUN echo for $TARGETPLATFORM"
+    assert " for linux/" in sandbox("build", "--no-cache", write(context, text)).stderr
+
+
+def test_settings_for_later_do_not_concern_the_build(sandbox: Sandbox, tag: str, context: Path) -> None:
+    """Volumes of the image are plain folders in its build, health is not probed, an entry point is not used."""
+    text = 'FROM busybox\nENTRYPOINT ["false"]\nVOLUME /v\nHEALTHCHECK --interval=1s CMD touch /probed\n'
+    text += "RUN mkdir /v && echo kept > /v/file; sleep 1.2; ls / | grep probed || true"
+    assert sandbox("build", "-t", tag, write(context, text)).returncode == 0
+    assert sandbox("run", "--rm", "--entrypoint", "cat", tag, "/v/file").stdout == "kept\n"
+    assert sandbox("run", "--rm", "--entrypoint", "ls", tag, "/probed").returncode != 0
+
+
+def test_mounts_stay_inside(sandbox: Sandbox, tmp_path: Path, context: Path) -> None:
+    """Sources that are links, cache names with dots, targets that become links: none reaches the host."""
+    canary = tmp_path / "canary"
+    canary.mkdir()
+    (canary / "file").write_text("of the host")
+    (context / "link").symlink_to(canary)
+    link = "FROM busybox\nRUN --mount=type=bind,source=link,target=/m cat /m/file"
+    assert "is not in the context" in sandbox("build", write(context, link)).stderr
+    name = "../" * 8 + str(canary)
+    cache = f"FROM busybox\nRUN --mount=type=cache,id={name},target=/c touch /c/made; rm -rf /c/*"
+    assert sandbox("build", write(context, cache)).returncode == 0
+    stage = f"FROM busybox AS a\nRUN ln -s {canary} /out\n"
+    stage += "FROM busybox\nRUN --mount=from=a,source=/out,target=/m ls /m"
+    assert sandbox("build", write(context, stage)).returncode != 0
+    swap = f"FROM busybox\nRUN --mount=type=tmpfs,target=/a/b/c mv /a/b /a/d 2>/dev/null; ln -s {canary} /a/x; true"
+    assert sandbox("build", write(context, swap)).returncode == 0
+    assert [path.name for path in canary.iterdir()] == ["file"]

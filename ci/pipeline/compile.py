@@ -21,16 +21,19 @@ from ci.pipeline.drone_variables import drone_step_variables, drone_variables
 from ci.pipeline.expression import ExpressionError
 from ci.pipeline.filling import FillError, filled
 from ci.pipeline.glob import GlobError
+from ci.pipeline.nodes import Scalar, Sequence
 from ci.pipeline.source import NOWHERE
 from ci.pipeline.spec import Clone, Device, StageSpec, StepSpec, Tmpfs, VolumeMount
 from ci.pipeline.variables import present, step_variables, variables
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Sequence as Several
 
     from ci.pipeline.conditions import Outcome
     from ci.pipeline.document import CloneUse, Condition, Document, Mount, SecretUse, Step, Variable
     from ci.pipeline.event import Event
+    from ci.pipeline.nodes import Node
     from ci.pipeline.source import Position, Text
 
 T = TypeVar("T")
@@ -193,7 +196,7 @@ class _Cell:
             labels={label.name.value: self._value(label.value, self.known, values.label) for label in document.labels},
         )
 
-    def _outcome(self, when: Sequence[Condition], runs_on: Sequence[Text] = ()) -> Outcome:
+    def _outcome(self, when: Several[Condition], runs_on: Several[Text] = ()) -> Outcome:
         """What a `when` says; for a document `runs_on` has the last word about the status."""
         try:
             outcome = conditions.evaluate(when, self.event, self.cell, values=self.rules.values, variables=self.known)
@@ -252,7 +255,7 @@ class _Cell:
             own |= {**self.drone, **drone_step_variables(name, index)}
         return own
 
-    def _container(self, step: Step, index: int, kind: str, secrets: Sequence[SecretUse]) -> StepSpec:
+    def _container(self, step: Step, index: int, kind: str, secrets: Several[SecretUse]) -> StepSpec:
         own = self._own_variables(step.name.value, index, kind)
         known = {**self.known, **own}
         image = step.image if kind == "service" else step.image or self.document.image
@@ -261,7 +264,7 @@ class _Cell:
         environment = self._environment(self.document.environment, known)
         environment |= {**self.shared, **own, **self.cell}
         for setting in step.settings:
-            environment[setting.variable.value] = settings.encode(setting.value)
+            environment[setting.variable.value] = settings.encode(self._expanded(setting.value, known))
         used = {use.variable.value: use.secret.value for use in secrets}
         for variable, value in self._environment(step.environment, known).items():
             environment[variable] = value
@@ -303,8 +306,17 @@ class _Cell:
             line=step.position.line,
         )
 
-    def _environment(self, written: Sequence[Variable], known: Mapping[str, str]) -> dict[str, str]:
+    def _environment(self, written: Several[Variable], known: Mapping[str, str]) -> dict[str, str]:
         return {variable.name.value: self._value(variable.value, known, str) for variable in written}
+
+    def _expanded(self, node: Node, known: Mapping[str, str]) -> Node:
+        """A setting with the variables' values in it."""
+        if isinstance(node, Scalar):
+            return node._replace(value=self._value(node.text, known, str)) if "$" in node.value else node
+        if isinstance(node, Sequence):
+            return node._replace(items=tuple(self._expanded(item, known) for item in node.items))
+        entries = (entry._replace(value=self._expanded(entry.value, known)) for entry in node.entries)
+        return node._replace(entries=tuple(entries))
 
     def _working_dir(self, text: Text | None, known: Mapping[str, str]) -> str:
         if text is None:

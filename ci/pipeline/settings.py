@@ -44,6 +44,15 @@ def inner_secrets(node: Node) -> Iterator[Node]:
             yield from (item,) if is_secret(item) else inner_secrets(item)
 
 
+def scalars(node: Node) -> Iterator[Scalar]:
+    """The single values in a value, those of maps and lists too, keys aside."""
+    if isinstance(node, Scalar):
+        yield node
+    else:
+        for part in node.items if isinstance(node, Sequence) else (entry.value for entry in node.entries):
+            yield from scalars(part)
+
+
 def _text(scalar: Scalar) -> str:
     if scalar.kind is Kind.NULL:
         return ""

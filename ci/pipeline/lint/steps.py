@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ci.pipeline import values
+from ci.pipeline.settings import scalars
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -146,6 +147,9 @@ def _check_options(step: Step, check: Values) -> None:
         check.check(text, values.address)
     for text in step.tmpfs:
         check.check(text, values.tmpfs)
+    for setting in step.settings:
+        for scalar in scalars(setting.value):
+            check.check(scalar.text)
     for device in step.devices:
         check.check(device.source, values.device)
         check.check(device.target, values.device)

@@ -81,11 +81,11 @@ def _with_volumes(
 
 def take_ids(home: Path, identifier: str, taken: ExitStack) -> IdMap:
     """Ids of the host for a container that does not run, for as long as `taken` is open; the caller has its lock."""
-    from sandbox.kernel import idmap  # noqa: PLC0415  (only `cp` needs it here)
+    from sandbox.kernel import idmap, idranges  # noqa: PLC0415  (only `cp` needs them here)
 
     if not idmap.in_initial_namespace():
-        return idmap.IdMap.identity(65536)
-    ranges = idmap.IdRanges(home / "ids")
+        return idmap.IdMap.identity(idranges.RANGE_SIZE)
+    ranges = idranges.IdRanges(home / "ids")
     taken.callback(ranges.release, identifier)
     return ranges.allocate(identifier)
 

@@ -17,7 +17,8 @@ from sandbox.image import digest
 from sandbox.image.snapshots import Snapshots
 from sandbox.kernel import idmap
 from sandbox.kernel.cgroups import DeviceRate, Hierarchy, Limits
-from sandbox.kernel.idmap import IdMap, IdRange, IdRanges
+from sandbox.kernel.idmap import IdMap
+from sandbox.kernel.idranges import RANGE_SIZE, IdRanges, range_map
 from sandbox.network.networks import Networks
 from sandbox.runtime import joining
 from sandbox.runtime.plan import Bind, Facts
@@ -31,12 +32,12 @@ if TYPE_CHECKING:
     from sandbox.network.uplink import Uplink
     from sandbox.runtime.config import ContainerConfig
     from sandbox.runtime.sharing import Owner
+    from sandbox.runtime.spares import Spare, Spares
     from sandbox.runtime.spec import DiskRate, Mount
     from sandbox.runtime.streams import Part
 
 DEFAULT_PIDS_LIMIT = 4096
 CGROUP_PARENT = "hako"
-_RANGE_SIZE = 65536
 
 
 @functools.cache
@@ -55,19 +56,22 @@ class Allocations:
 
     def __init__(self, home: Path, identifier: str, hierarchy: Hierarchy) -> None:
         self.hierarchy = hierarchy
+        self.spare: Spare | None = None  # whoever uses it makes it its own
         self.networks = Networks(home / "networks")
         self.joined = joining.Joined()
         self.resolver: Resolver | None = None
         self.uplink: Uplink | None = None
         self._id = identifier
+        self._home = home
         self._folder = home / "containers" / identifier
         self._ranges = IdRanges(home / "ids")
         self._has_range = False
 
-    def take_ids(self) -> IdMap:
-        """A range of the host's ids for this container alone."""
+    def take_ids(self, spares: Spares) -> IdMap:
+        """A range of the host's ids for this container alone, with namespaces where they are ready."""
+        self.spare = spares.take(self._home, self._id)
         self._has_range = True
-        return self._ranges.allocate(self._id)
+        return self._ranges.allocate(self._id) if self.spare is None else self.spare.ids
 
     def address(self) -> dict[str, Any]:
         """The fields of `State` that tell its places in networks."""
@@ -97,16 +101,19 @@ class Allocations:
         if self.uplink is not None:
             self.uplink.close()
             self.uplink = None
+        if self.spare is not None:
+            self.spare.close()
+            self.spare = None
         if self._has_range:
             self._ranges.release(self._id)
         self.joined.leave(self.networks, self._id, shared=(self._folder / joining.SHARED).exists())
 
 
-def collect(home: Path, folder: Path, config: ContainerConfig) -> tuple[Facts, Allocations]:
+def collect(home: Path, folder: Path, config: ContainerConfig, spares: Spares) -> tuple[Facts, Allocations]:
     """Reserve and look; on an error what was reserved is given back."""
     allocations = Allocations(home, config.id, hierarchy())
     try:
-        return _collect(home, folder, config, allocations), allocations
+        return _collect(home, folder, config, allocations, spares), allocations
     except BaseException:
         allocations.release()
         raise
@@ -117,15 +124,14 @@ def predict(home: Path, config: ContainerConfig) -> Facts:
     touched.
     """
     privileged = idmap.in_initial_namespace()
-    first = (IdRange(0, idmap.FIRST_HOST_ID, _RANGE_SIZE),)
-    ids = IdMap(first, first) if privileged else IdMap.identity(_RANGE_SIZE)
+    ids = range_map(0) if privileged else IdMap.identity(RANGE_SIZE)
     network, warnings = _network_mode(config, privileged)
     return _facts(home, home / "containers" / config.id, config, ids, hierarchy(), (), network, privileged, warnings)
 
 
-def _collect(home: Path, folder: Path, config: ContainerConfig, allocations: Allocations) -> Facts:
+def _collect(home: Path, folder: Path, config: ContainerConfig, allocations: Allocations, spares: Spares) -> Facts:
     privileged = idmap.in_initial_namespace()
-    ids = allocations.take_ids() if privileged else IdMap.identity(_RANGE_SIZE)
+    ids = allocations.take_ids(spares) if privileged else IdMap.identity(RANGE_SIZE)
     network, warnings = _network_mode(config, privileged)
     (home / "mnt").mkdir(mode=0o700, exist_ok=True)
     if network == "container":

@@ -24,42 +24,30 @@ from sandbox.kernel import credentials, files, idmap, mounts, namespaces, proces
 from sandbox.kernel.cgroups import Cgroup
 from sandbox.kernel.mounts import Attr
 from sandbox.kernel.namespaces import Flags
-from sandbox.runtime import control
+from sandbox.runtime import control, spares
 from sandbox.runtime import operations as op
 from sandbox.runtime.init import Init, execution_error, run_forked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
     from typing import Any
 
-    from sandbox.kernel.cgroups import Hierarchy
-    from sandbox.network.networks import Networks
     from sandbox.network.resolver import Sockets
     from sandbox.network.uplink import Uplink
-
-_KINDS = {Flags.NEWUSER: "user", Flags.NEWNET: "net", Flags.NEWUTS: "uts", Flags.NEWIPC: "ipc"}  # names in /proc
+    from sandbox.runtime.facts import Allocations
 
 
 class Host:
     """What the operations share; `pid` and `pidfd` are init's once it is started, `terminal` its terminal's master."""
 
-    def __init__(
-        self,
-        folder: Path,
-        hierarchy: Hierarchy,
-        networks: Networks,
-        stdio: tuple[int, int, int],
-    ) -> None:
-        self.folder = folder
-        self.networks = networks
+    def __init__(self, allocations: Allocations, stdio: Sequence[int]) -> None:
+        self._allocations = allocations
         self.warnings: list[str] = []
         self.cgroup: Cgroup | None = None
         self._limits_asked = False
         self.pid = 0
         self.pidfd = -1
         self.terminal = -1
-        self._hierarchy = hierarchy
         self.resolver: Sockets | None = None
         self.uplink: Uplink | None = None
         self._stdio = stdio
@@ -129,11 +117,11 @@ class Host:
             )
 
     def _create_namespaces(self, operation: op.CreateNamespaces) -> None:
-        with vfork.sleeper(operation.namespaces) as pid:
-            idmap.write(pid, operation.ids)
-            for flag, name in _KINDS.items():
-                if flag in operation.namespaces:
-                    self._namespaces[flag] = os.open(f"/proc/{pid}/ns/{name}", os.O_RDONLY | os.O_CLOEXEC)
+        spare, self._allocations.spare = self._allocations.spare, None
+        if spare is not None and not spare.has(operation.namespaces):
+            spare.close()
+            spare = None
+        self._namespaces |= (spare or spares.make(operation.namespaces, operation.ids)).namespaces
         self._ids = operation.ids
         for descriptor in self._stdio:
             # Pipes become the container root's, so that its users can open /dev/stdout again.
@@ -321,8 +309,9 @@ class Host:
         self._at_birth.append(set_it)
 
     def _connect_network(self, operation: op.ConnectNetwork) -> None:
-        self.networks.connect(operation.attachment, self._namespaces[Flags.NEWNET])
-        self.warnings.extend(notice for notice in self.networks.notices if notice not in self.warnings)
+        self._allocations.networks.connect(operation.attachment, self._namespaces[Flags.NEWNET])
+        notices = self._allocations.networks.notices
+        self.warnings.extend(notice for notice in notices if notice not in self.warnings)
 
     def _unshare_mounts(self, operation: op.UnshareMounts) -> None:
         self._former_mounts = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
@@ -349,7 +338,7 @@ class Host:
         self.resolver = resolver.listen(self._namespaces[Flags.NEWNET])
 
     def _create_cgroup(self, operation: op.CreateCgroup) -> None:
-        self.cgroup = Cgroup.create(self._hierarchy, operation.name, operation.limits)
+        self.cgroup = Cgroup.create(self._allocations.hierarchy, operation.name, operation.limits)
         self._limits_asked = operation.asked
         if operation.asked:
             self.warnings.extend(self.cgroup.warnings)

@@ -50,7 +50,7 @@ class Init:
         self.root: paths.Root | None = None
         self.home = "/"
 
-    def prepare(self, operations: Sequence[op.InitOperation], stdio: tuple[int, int, int]) -> Command:
+    def prepare(self, operations: Sequence[op.InitOperation], stdio: Sequence[int]) -> Command:
         """Carry them out, with `stdio` as standard input, output and error; what to execute then."""
         for target, source in enumerate(stdio):
             os.dup2(source, target)

@@ -133,7 +133,7 @@ def of_running(pid: int) -> Callable[[], paths.Root]:
 
 def of_ended(home: Path, config: ContainerConfig, ids: idmap.IdMap) -> Callable[[], paths.Root]:
     """Puts the root of a container together that does not run, and enters a user namespace with its ids."""
-    from sandbox.runtime.facts import hierarchy, predict  # noqa: PLC0415  (only for these)
+    from sandbox.runtime.facts import Allocations, hierarchy, predict  # noqa: PLC0415  (only for these)
     from sandbox.runtime.host import Host  # noqa: PLC0415
     from sandbox.runtime.plan import plan  # noqa: PLC0415
 
@@ -146,7 +146,7 @@ def of_ended(home: Path, config: ContainerConfig, ids: idmap.IdMap) -> Callable[
     (home / "mnt").mkdir(mode=0o700, exist_ok=True)
 
     def enter() -> paths.Root:
-        host = Host(home / "containers" / config.id, hierarchy(), None, ())  # type: ignore[arg-type]
+        host = Host(Allocations(home, config.id, hierarchy()), ())
         prepared, user = host.assemble((*operations, *binds))
         mounts.move_mount(prepared["root"], facts.scratch)
         root = paths.Root(prepared["root"])

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING
 from sandbox.errors import NotFoundError
 from sandbox.kernel import polling, process
 from sandbox.kernel.cgroups import Cgroup
-from sandbox.kernel.idmap import IdRanges
+from sandbox.kernel.idranges import IdRanges
 from sandbox.network.networks import Networks
-from sandbox.runtime import control
+from sandbox.runtime import control, spares
 from sandbox.runtime.facts import CGROUP_PARENT, hierarchy
 from sandbox.runtime.joining import SHARED
 from sandbox.runtime.state import ContainerFolder, Containers, Status
@@ -146,10 +146,11 @@ def group(identifier: str) -> str:
 
 
 class _Alive:
-    """Whether a container has a supervisor, or is being made; asked once for each owner of something."""
+    """Whether the owner of something lives: a container that has a supervisor or is being made, or a process."""
 
     def __init__(self, containers: Containers) -> None:
         self._containers = containers
 
     def __call__(self, identifier: str) -> bool:
-        return ContainerFolder(self._containers.root / identifier).is_running()
+        living = spares.lives(identifier)
+        return ContainerFolder(self._containers.root / identifier).is_running() if living is None else living

@@ -16,27 +16,35 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sandbox.errors import SandboxError
 from sandbox.kernel import process, vfork
 from sandbox.runtime import control
+from sandbox.runtime.spares import Spares
 from sandbox.runtime.spec import Stdio
 from sandbox.runtime.streams import Loop
-from sandbox.runtime.supervisor import Supervisor
+from sandbox.runtime.supervisor import Facilities, Supervisor
 
 if TYPE_CHECKING:
     from typing import NoReturn
 
 
 _CLOSING_DELAY = 0.5  # seconds
+_SHORT_LIFE = 0.005  # seconds: a container that ends within them is not to wait for what is made for the next
 
 
 class Supervision:
-    """Supervisors on one loop."""
+    """Supervisors on one loop; one that is `ready` has namespaces made for the next container."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, ready: bool = False) -> None:
         self.loop = Loop()
         self._supervisors: set[Supervisor] = set()
         self._released: list[int] = []
         self._closing_time = 0.0  # time.monotonic
+        self._ready = ready
+        self._spares = Spares()
+        self._next: Path | None = None  # the state directory that a spare is to be made for
+        self._making_time = 0.0  # time.monotonic
+        self._facilities = Facilities(self.loop, self._spares, self._release)
         signal.signal(signal.SIGTERM, self._terminate)
 
     @property
@@ -47,7 +55,7 @@ class Supervision:
     def start(self, home: Path, identifier: str, lock: int, starter: socket.socket, stdio: Stdio) -> None:
         """Start a container; `starter` is told how that went. Takes over all descriptors."""
         try:
-            supervisor = Supervisor(home, identifier, lock, starter, stdio, self.loop, self._release)
+            supervisor = Supervisor(home, identifier, lock, starter, stdio, self._facilities)
         except BaseException as error:
             _say(starter, error)
             starter.close()
@@ -62,19 +70,36 @@ class Supervision:
             starter.close()
         else:
             self._supervisors.add(supervisor)
+            self._make_ready(home, time.monotonic() + _SHORT_LIFE)
+
+    def close(self) -> None:
+        """Give back what was kept ready."""
+        self._spares.close()
 
     def step(self) -> None:
         """Wait for something to do, and do it."""
         deadlines = [supervisor.deadline for supervisor in self._supervisors if supervisor.deadline is not None]
         if self._released:
             deadlines.append(self._closing_time)
-        self.loop.step(max(0.0, min(deadlines) - time.monotonic()) if deadlines else None)
+        if self._next is not None:
+            deadlines.append(self._making_time)
+        idle = not self.loop.step(max(0.0, min(deadlines) - time.monotonic()) if deadlines else None)
         for supervisor in list(self._supervisors):
             supervisor.advance()
             if supervisor.over:
                 self._supervisors.remove(supervisor)
+                self._make_ready(supervisor.home, time.monotonic())
         if self._released and time.monotonic() >= self._closing_time:
             self._close_released()
+        if idle and self._next is not None and time.monotonic() >= self._making_time:
+            with contextlib.suppress(OSError, SandboxError):  # the next container is told why it gets none
+                self._spares.prepare(self._next)
+            self._next = None
+
+    def _make_ready(self, home: Path, moment: float) -> None:
+        """Have a spare made at that moment, or when there is nothing else to do."""
+        if self._ready:
+            self._next, self._making_time = home, moment
 
     def _release(self, descriptor: int) -> None:
         """Close it some time later, with others: a root that goes synchronises a whole file system, and whoever has
@@ -131,7 +156,7 @@ def serve(requests: socket.socket) -> None:
     process.set_title("hako: supervisor")  # which its children have, too, until their exec
     gc.collect()
     gc.freeze()
-    supervision = Supervision()
+    supervision = Supervision(ready=True)
     asked = True
 
     def answer() -> None:
@@ -148,6 +173,7 @@ def serve(requests: socket.socket) -> None:
     supervision.loop.add(requests.fileno(), answer)
     while asked or supervision.busy:
         supervision.step()
+    supervision.close()
 
 
 def _say(starter: socket.socket, error: BaseException) -> None:

@@ -15,7 +15,7 @@ import os
 import signal
 import time
 from enum import Enum, auto
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sandbox.errors import ConflictError, SandboxError
 from sandbox.kernel import process, pty
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from sandbox.runtime.callers import Answer
     from sandbox.runtime.config import ContainerConfig
     from sandbox.runtime.health import Monitor
+    from sandbox.runtime.spares import Spares
     from sandbox.runtime.spec import Stdio
     from sandbox.runtime.streams import Loop
 
@@ -56,11 +57,18 @@ class _Phase(Enum):
     OVER = auto()
 
 
-class Supervisor:
-    """One container's life, from the lock to its release.
-
-    Takes over the descriptors; `release` closes one of which nobody can tell how long that takes.
+class Facilities(NamedTuple):
+    """What all supervisors of a process have: its loop, namespaces that are ready, and `release`, which closes a
+    descriptor of which nobody can tell how long that takes.
     """
+
+    loop: Loop
+    spares: Spares
+    release: Callable[[int], None]
+
+
+class Supervisor:
+    """One container's life, from the lock to its release. Takes over the descriptors."""
 
     def __init__(
         self,
@@ -69,8 +77,7 @@ class Supervisor:
         lock: int,
         starter: socket.socket,
         stdio: Stdio,
-        loop: Loop,
-        release: Callable[[int], None],
+        facilities: Facilities,
     ) -> None:
         self._containers = Containers(home / "containers")
         self._folder = self._containers.find(identifier)
@@ -78,8 +85,8 @@ class Supervisor:
         self.home = home
         self._lock = lock
         self._starter = starter
-        self._loop = Part(loop, self._break)
-        self._release = release
+        self._loop = Part(facilities.loop, self._break)
+        self._facilities = facilities
         self._streams = StandardStreams(self._loop, self._config.spec, stdio, self._folder.path)
         self._callers = Callers(self._loop, self._answer, self._left)
         self._holder: socket.socket | None = None  # who has it frozen for as long as it is there
@@ -140,10 +147,10 @@ class Supervisor:
     # --- start -----------------------------------------------------------------------------------------------------
 
     def _start(self) -> None:
-        facts, self._allocations = collect(self.home, self._folder.path, self._config)
+        facts, self._allocations = collect(self.home, self._folder.path, self._config, self._facilities.spares)
         self._plan = make_plan(self._config, facts)
         theirs = self._streams.make()
-        self._host = Host(self._folder.path, self._allocations.hierarchy, self._allocations.networks, theirs)
+        self._host = Host(self._allocations, theirs)
         try:
             self._host.execute(self._plan)
         except BaseException:
@@ -361,7 +368,7 @@ class Supervisor:
         if not (cgroup is None or cgroup.remove(timeout=0) or (cgroup.kill() and cgroup.remove())):
             return False
         self._tell_end(status)
-        self._host.close(self._release)
+        self._host.close(self._facilities.release)
         self._host = None
         if self._allocations is not None:
             self._allocations.release()
@@ -440,7 +447,7 @@ class Supervisor:
         self._let_go()
         self._callers.dismiss({"event": "exited", "code": status.code, "oom": status.oom, "error": status.error})
         if self._host is not None:
-            self._host.close(self._release)
+            self._host.close(self._facilities.release)
 
     def _let_go(self) -> None:
         """Close what is held for the container, its lock at last."""

@@ -10,10 +10,11 @@ import pytest
 
 from sandbox.kernel import idmap, mounts
 from sandbox.kernel.idmap import IdMap, IdRange
+from sandbox.kernel.idranges import FIRST_HOST_ID, RANGE_SIZE
 from sandbox.kernel.mounts import Attr, Mount
 from tests.sandbox.kernel.children import in_mount_namespace, user_namespace
 
-CONTAINER = (IdRange(0, idmap.FIRST_HOST_ID, idmap.RANGE_SIZE),)
+CONTAINER = (IdRange(0, FIRST_HOST_ID, RANGE_SIZE),)
 
 
 def _mounted(path: Path) -> str:
@@ -381,8 +382,8 @@ def test_an_id_mapped_mount_writes_back_the_images_ids(tmp_path: Path) -> None:
         (tmp_path / "target").mkdir()
         mounts.move_mount(tree, tmp_path / "target")
         tmp_path.chmod(0o711)
-        os.setresgid(idmap.FIRST_HOST_ID, idmap.FIRST_HOST_ID, idmap.FIRST_HOST_ID)
-        os.setresuid(-1, idmap.FIRST_HOST_ID, -1)
+        os.setresgid(FIRST_HOST_ID, FIRST_HOST_ID, FIRST_HOST_ID)
+        os.setresuid(-1, FIRST_HOST_ID, -1)
         os.close(os.open("file", os.O_CREAT | os.O_WRONLY, dir_fd=tree))
         os.setresuid(-1, 0, -1)
         found = (tmp_path / "source/file").stat()

@@ -24,10 +24,11 @@ from sandbox.image.buildcache import BuildCache
 from sandbox.image.committing import describe
 from sandbox.image.manifest import ImageDocument, dump_document
 from sandbox.image.scratch import Scratch
+from sandbox.image.tree import Tree
 from sandbox.image.unpack import in_user_namespace
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from sandbox.builder.base import Result
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from sandbox.dockerfile.instructions import Instruction
     from sandbox.image.image import Image
     from sandbox.image.locking import Lease
+    from sandbox.image.tree import Entries
     from sandbox.runtime.engine import Engine
 
 
@@ -44,8 +46,7 @@ def build(engine: Engine, options: BuildOptions, progress: Progress) -> Image:
     """Build the target and give it its names. SandboxError says which instruction failed, and how."""
     names = tuple(references.parse(tag) for tag in options.tags)
     with engine.images.lease() as lease, Scratch(engine.home) as folder:
-        solver = Solver(engine, options, progress, lease, folder.path)
-        result = solver.solve()
+        result = Solver(engine, options, progress, lease, folder.path).solve()
         step = progress.begin("exporting to image")
         document = _document(options, result)
         manifest = describe(document, result.layers)
@@ -55,6 +56,17 @@ def build(engine: Engine, options: BuildOptions, progress: Progress) -> Image:
             step.note(f"naming to {name.canonical}")
         step.done()
         return image
+
+
+def build_files(engine: Engine, options: BuildOptions, progress: Progress, write: Callable[[Entries], None]) -> None:
+    """Build the target, and have its files written; no image is made."""
+    with engine.images.lease() as lease, Scratch(engine.home) as folder:
+        solver = Solver(engine, options, progress, lease, folder.path)
+        result = solver.solve()
+        step = progress.begin("exporting to client")
+        paths = [engine.images.snapshots.path(layer.chain_id) for layer in reversed(result.layers)]
+        write(Tree(paths, solver.opaque))
+        step.done()
 
 
 class Solver:

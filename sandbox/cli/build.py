@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from sandbox.cli.options import Arguments
     from sandbox.dockerfile.diagnostics import Diagnostic
     from sandbox.dockerfile.parsing import Dockerfile
+    from sandbox.image.tree import Entries
     from sandbox.runtime.engine import Engine
 
 _PROGRESS = ("auto", "plain", "quiet")
@@ -128,34 +129,47 @@ def _ensure_images(dockerfile: Dockerfile, arguments: Arguments, home: str) -> N
 def _solve(engine: Engine, arguments: Arguments, given: Given, dockerfile: Dockerfile) -> int:
     from sandbox.builder.options import BuildOptions  # noqa: PLC0415
     from sandbox.builder.progress import Progress  # noqa: PLC0415
-    from sandbox.builder.solver import build  # noqa: PLC0415
+    from sandbox.builder.solver import build, build_files  # noqa: PLC0415
 
     quiet = arguments.flag("quiet") or arguments.text("progress") == "quiet"
     engine.images.reclaim_if_any()
     _reclaim_builds(engine)
-    image = build(
-        engine,
-        BuildOptions(
-            dockerfile=dockerfile,
-            context=given.context,
-            image=engine.images.get,
-            platform=_platform(),
-            moment=_moment(arguments),
-            target=arguments.text("target"),
-            tags=arguments.texts("tag"),
-            build_args=_build_args(arguments),
-            labels=values.labels(arguments.texts("label"), "--label"),
-            secrets=_secrets(arguments),
-            use_cache=not arguments.flag("no-cache"),
-            network=arguments.text("network", "default"),
-        ),
-        Progress((lambda _: None) if quiet else (lambda data: write(2, data))),
+    options = BuildOptions(
+        dockerfile=dockerfile,
+        context=given.context,
+        image=engine.images.get,
+        platform=_platform(),
+        moment=_moment(arguments),
+        target=arguments.text("target"),
+        tags=arguments.texts("tag"),
+        build_args=_build_args(arguments),
+        labels=values.labels(arguments.texts("label"), "--label"),
+        secrets=_secrets(arguments),
+        use_cache=not arguments.flag("no-cache"),
+        network=arguments.text("network", "default"),
     )
+    progress = Progress((lambda _: None) if quiet else (lambda data: write(2, data)))
+    if arguments.given("output"):
+        build_files(engine, options, progress, lambda entries: _write_output(arguments, entries))
+        return 0
+    image = build(engine, options, progress)
     if arguments.given("iidfile"):
         Path(arguments.text("iidfile")).write_text(image.id)
     if quiet:
         say(f"{image.id}\n")
     return 0
+
+
+def _write_output(arguments: Arguments, entries: Entries) -> None:
+    from sandbox.builder.output import OutputKind, parse_output, write_archive, write_folder  # noqa: PLC0415
+    from sandbox.cli.archives import written  # noqa: PLC0415
+
+    output = parse_output(arguments.text("output"))
+    if output.kind is OutputKind.LOCAL:
+        write_folder(entries, Path(output.destination))
+        return
+    with written("" if output.destination == "-" else output.destination) as sink:
+        write_archive(entries, sink)
 
 
 def _reclaim_builds(engine: Engine) -> None:
@@ -172,6 +186,12 @@ def _check(arguments: Arguments) -> None:
 
     if arguments.text("progress", "auto") not in _PROGRESS:
         raise UsageError(f"--progress {arguments.text('progress')!r} is none of {', '.join(_PROGRESS)}")
+    if arguments.given("output"):
+        from sandbox.builder.output import parse_output  # noqa: PLC0415  (seldom)
+
+        parse_output(arguments.text("output"))
+        if arguments.given("tag") or arguments.given("iidfile"):
+            raise UsageError("--output makes no image, so it goes with neither --tag nor --iidfile")
     for tag in arguments.texts("tag"):  # said before the work
         parse(tag)
     if arguments.given("platform") and arguments.text("platform") != str(_platform()):
@@ -264,6 +284,7 @@ VERBS = {
                 Option(("--label",), "a label of the image", "NAME=VALUE", many=True),
                 Option(("--network",), "the network of RUN: default, none, host", "NETWORK"),
                 Option(("--no-cache",), "take nothing from earlier builds"),
+                Option(("-o", "--output"), "write the files to a folder, or as an archive: type=tar,dest=FILE", "PATH"),
                 Option(("--platform",), "the platform to build for; this machine's", "PLATFORM"),
                 Option(("--progress",), "how to show progress: auto, plain or quiet", "FORM"),
                 Option(("-q", "--quiet"), "print the image's id alone"),

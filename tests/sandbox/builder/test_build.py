@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import os
 import re
 import subprocess
 import tarfile
@@ -371,3 +372,23 @@ def test_mounts_stay_inside(sandbox: Sandbox, tmp_path: Path, context: Path) -> 
     swap = f"FROM busybox\nRUN --mount=type=tmpfs,target=/a/b/c mv /a/b /a/d 2>/dev/null; ln -s {canary} /a/x; true"
     assert sandbox("build", write(context, swap)).returncode == 0
     assert [path.name for path in canary.iterdir()] == ["file"]
+
+
+def test_output(sandbox: Sandbox, tmp_path: Path, context: Path) -> None:
+    """Files go to a folder, beside others, or into an archive; no image is made."""
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "mine").write_text("stays")
+    text = "FROM busybox AS made\nRUN mkdir /d && echo x > /d/f && ln -s f /d/l && chown 5:6 /d/f\n"
+    place = write(context, text + "FROM scratch\nCOPY --from=made /d /\n")
+    for _ in range(2):
+        assert sandbox("build", "-o", str(out), place).returncode == 0
+    assert sorted(path.name for path in out.iterdir()) == ["f", "l", "mine"]
+    assert ((out / "f").read_text(), (out / "f").stat().st_uid, (out / "l").readlink().name) == (
+        "x\n",
+        os.geteuid(),
+        "f",
+    )
+    with tarfile.open(fileobj=io.BytesIO(sandbox.printed("build", "-q", "-o", "-", place))) as made:
+        assert {(one.name, one.uid) for one in made} == {("f", 5), ("l", 0)}
+    assert "not understood" in sandbox("build", "-o", "type=registry", place).stderr

@@ -68,6 +68,14 @@ class Ended:
     error: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """What is kept of a container that has ended: its files as an image, and the network that it was in."""
+
+    image: str
+    network: str = ""
+
+
 class Handle(Protocol):
     """One started container. Its descriptors belong to the handle: `output` is valid until `close`, `ended` until
     `result`.
@@ -95,6 +103,9 @@ class Handle(Protocol):
 
     def kill(self) -> None:
         """End all of its processes now, however they were started. Idempotent, never fails, does not wait."""
+
+    def keep(self) -> Kept:
+        """Make an image of what the container left; once it has ended, before `close`. Raises `BackendError`."""
 
     def close(self) -> None:
         """Give the descriptors and the container back; one that still runs is killed first. Idempotent, never fails."""

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from ci.pipeline.script import script_arguments
 from runners import runfolder
-from runners.backend import BackendError, Ended
+from runners.backend import BackendError, Ended, Kept
 from sandbox.errors import NotFoundError, SandboxError
 from sandbox.kernel.idmap import in_initial_namespace
 from sandbox.kernel.paths import remove_tree
@@ -49,6 +49,7 @@ RUN_LABEL = "hako.run"
 STAGE_LABEL = "hako.stage"
 STEP_LABEL = "hako.step"
 NETWORK_PREFIX = "ci-"
+KEPT = "hako-kept"  # the name before the / of images of what failed steps left
 SCRIPT = "/run/hako/script"  # where a container finds its script
 _KILLED = 128 + signal.SIGKILL
 _PIPE_SIZE = 1 << 20  # a step that prints a lot runs ahead instead of waiting for the loop
@@ -58,6 +59,7 @@ class EngineBackend:
     """Makes containers in `engine` for the run that `folder` belongs to. `progress` gets lines about image work.
 
     `network` is used by all Stages in place of one of their own: none, host, or the name of one that is there.
+    With `keeps` containers can be kept when they have ended.
     """
 
     def __init__(
@@ -68,8 +70,10 @@ class EngineBackend:
         sources: Callable[[], Sources],
         progress: Callable[[str], None] = lambda _: None,
         network: str = "",
+        keeps: bool = False,
     ) -> None:
         self.engine = engine
+        self.keeps = keeps
         self.network = network
         self.folder = folder
         self._sources = sources
@@ -168,9 +172,18 @@ class EngineStage:
             raise _converted(error) from error
         finally:
             os.close(writing)
+        image = f"{KEPT}/{self._backend.folder.name}-{len(self._handles)}-{container.step.name.lower()}"
         for warning in process.warnings:
             self._backend.warn(warning)
-        handle = EngineHandle(self._backend.engine, identifier, process, reading, address)
+        handle = EngineHandle(
+            self._backend,
+            identifier,
+            process,
+            reading,
+            kept=Kept(image=image, network=self._network),
+            secrets=tuple(container.step.secrets),
+            address=address,
+        )
         self._handles.append(handle)
         return handle
 
@@ -214,7 +227,7 @@ class EngineStage:
             working_dir=step.working_dir or self._stage.workspace,
             user=step.user,
             hostname=_host_name(step.name) if named else "",
-            auto_remove=True,
+            auto_remove=not self._backend.keeps,
             network=step.network_mode or self._network,
             aliases=(_host_name(step.name),) if named else (),
             extra_hosts=(*step.extra_hosts, *(() if self._backend.has_networks else self._names_of_this_host())),
@@ -260,8 +273,21 @@ class EngineStage:
 class EngineHandle:
     """One running container."""
 
-    def __init__(self, engine: Engine, identifier: str, process: Process, output: int, address: str) -> None:
-        self._engine = engine
+    def __init__(
+        self,
+        backend: EngineBackend,
+        identifier: str,
+        process: Process,
+        output: int,
+        *,
+        kept: Kept,
+        secrets: Sequence[str],
+        address: str,
+    ) -> None:
+        self._secrets = secrets
+        self._engine = backend.engine
+        self._stays = backend.keeps
+        self._kept = kept
         self._id = identifier
         self._process = process
         self._result: Ended | None = None
@@ -298,13 +324,23 @@ class EngineHandle:
         with contextlib.suppress(SandboxError, OSError):  # it has ended
             self._engine.kill(self._id, signal.SIGKILL)
 
+    def keep(self) -> Kept:
+        """The container's own layer becomes one of a new image."""
+        try:
+            # An image has the variables of the container that it was made of, and stays on the disk.
+            cleared = tuple(f"ENV {variable}=" for variable in self._secrets)
+            self._engine.commit(self._id, name=self._kept.image, pause=False, changes=cleared)
+        except (SandboxError, OSError) as error:
+            raise _converted(error) from error
+        return self._kept
+
     def close(self) -> None:
-        """Descriptors, and the container where it has not ended."""
+        """Descriptors, and the container where it has not ended, or does not go by itself."""
         if not self._closed:
             self._closed = True
             os.close(self.output)
             self._process.close()
-            if self._result is None:
+            if self._result is None or self._stays:
                 _remove_container(self._engine, self._id)
 
 

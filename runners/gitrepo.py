@@ -81,7 +81,13 @@ def files(folder: Path) -> tuple[bytes, ...]:
     Paths that are gone are still in it, a submodule is one path, another repository inside is one path with `/` at the
     end. Raises GitError.
     """
-    out = git(folder, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
+    words = ("ls-files", "-z", "--cached", "--others", "--exclude-standard")
+    try:
+        out = git(folder, *words)
+    except GitError:
+        if find(folder) is None:
+            raise
+        out = git(folder, "--work-tree=.", *words)  # a `.git` that says it is bare: it was copied here from elsewhere
     return tuple(dict.fromkeys(out.split(b"\0")[:-1]))
 
 

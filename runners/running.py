@@ -35,6 +35,9 @@ class Watcher(Protocol):
     def is_ready(self, name: str) -> None:
         """All ports of the service `name` accept."""
 
+    def will_close(self, running: Running, ended: Ended, handle: Handle) -> None:
+        """The container has ended, and is about to be removed."""
+
     def has_ended(self, running: Running, ended: Ended) -> None:
         """The container is over and its log closed."""
 
@@ -168,9 +171,10 @@ class Running:
         for timer in self._timers:
             timer.cancel()
         self._stop_waiting()
+        self._log.close()
+        self._watcher.will_close(self, self._ended, self._handle)
         self._handle.close()
         self._handle = None
-        self._log.close()
         self._watcher.has_ended(self, self._ended)
 
 

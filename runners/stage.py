@@ -26,9 +26,18 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ci.pipeline.spec import StageSpec, StepSpec
-    from runners.backend import Backend, Ended, HostMount, Prepared
+    from runners.backend import Backend, Ended, Handle, HostMount, Kept, Prepared
     from runners.loop import Loop, Timer
     from runners.report import Reporter
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailedStep:
+    """A step that failed, and what is kept of it."""
+
+    stage: StageSpec
+    container: Container
+    kept: Kept
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +46,8 @@ class StageInput:
 
     `workspace` is called when the Stage starts and gives the folder to build in, `release` when it is over. `secrets`
     are values by name; all are masked. `environment` wins over the steps' own. `excluded` are names of steps and
-    services that are left out.
+    services that are left out. `failed`, where there is one, is called with each step that has failed, before its
+    container is removed and while everything waits for it.
     """
 
     workspace: Callable[[], Path]
@@ -46,6 +56,7 @@ class StageInput:
     environment: Mapping[str, str] = field(default_factory=dict)
     secrets: Mapping[str, str] = field(default_factory=dict)
     excluded: frozenset[str] = frozenset()
+    failed: Callable[[FailedStep], None] | None = None
 
 
 class StageRun:
@@ -70,6 +81,7 @@ class StageRun:
         self._patterns = mask_patterns(given.secrets.values())
         self._prepared: Prepared | None = None
         self._running: dict[str, Running] = {}
+        self._containers: dict[str, Container] = {}
         self._results: dict[str, StepResult] = {}
         self._ready: set[str] = set()
         self._retried: dict[str, int] = {}
@@ -155,7 +167,8 @@ class StageRun:
         )
         started = self._loop.now()
         try:
-            handle = prepared.start(self._container(step, service=running.service))
+            self._containers[step.name] = self._container(step, service=running.service)
+            handle = prepared.start(self._containers[step.name])
         except (BackendError, CiError) as error:
             log.close()
             self._record(
@@ -214,6 +227,20 @@ class StageRun:
         """A service's ports accept."""
         self._ready.add(name)
         self._advance()
+
+    def will_close(self, running: Running, ended: Ended, handle: Handle) -> None:
+        """A failed step may be kept, or looked at."""
+        if self._given.failed is None or running.service:
+            return
+        state = schedule.judge(running.step, ended.code, timed_out=running.timed_out, cancelled=running.cancelled)
+        if state is not State.FAILED:
+            return
+        try:
+            kept = handle.keep()
+        except BackendError as error:
+            self._reporter.notice(self.stage, f"{running.step.name} could not be kept: {error}")
+            return
+        self._given.failed(FailedStep(stage=self.stage, container=self._containers[running.step.name], kept=kept))
 
     def has_ended(self, running: Running, ended: Ended) -> None:
         """A container is over and its output read."""

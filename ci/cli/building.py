@@ -12,11 +12,12 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ci.cli import images
+from ci.cli import images, keeping
 from ci.cli.console import Console
 from ci.cli.display import Several
 from ci.cli.events import EventLines
 from ci.cli.junit import JUnit
+from ci.cli.shelling import open_shell
 from ci.cli.workspaces import Workspaces
 from ci.cli.writing import Writer
 from ci.errors import CiError
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from ci.cli.order import Order
     from ci.pipeline.spec import StageSpec
     from runners.report import StageResult
+    from runners.stage import FailedStep
 
 _PASSED, _FAILED, _INTERRUPTED = 0, 1, 130
 _BROKEN_PIPE = 141  # 128 + SIGPIPE, as a program that the signal ended
@@ -59,7 +61,9 @@ def build(order: Order, interrupts: Interrupts, *, started: float) -> int:
     try:
         with RunFolder(home) as folder:
             sources = lambda: images.sources(home, order.project, os.environ)  # noqa: E731
-            backend = EngineBackend(engine, folder, sources=sources, progress=_say, network=order.network)
+            backend = EngineBackend(
+                engine, folder, sources=sources, progress=_say, network=order.network, keeps=order.keep or order.shell
+            )
             backend.reclaim()
             if not backend.has_networks:
                 order = _on_the_hosts_network(order)
@@ -71,7 +75,7 @@ def build(order: Order, interrupts: Interrupts, *, started: float) -> int:
                 copied,
                 folder.path,
                 count=len(order.selection.stages),
-                keep=home / "kept" if order.keep else None,
+                keep=home / keeping.FOLDER if order.keep else None,
                 write=order.write,
             )
             return _Run(order, interrupts, loop, backend, workspaces).to_the_end(started)
@@ -92,6 +96,7 @@ class _Run:
         self._backend = backend
         self._workspaces = workspaces
         self._unread = False
+        self._kept: list[str] = []
         stages = order.selection.stages
         writer = Writer(1, loop, self._nobody_reads)
         self._display: Display = (
@@ -129,7 +134,24 @@ class _Run:
             environment=order.environment,
             secrets=order.secrets,
             excluded=order.selection.left_out(stage),
+            failed=self._failed if order.keep or order.shell else None,
         )
+
+    def _failed(self, failed: FailedStep) -> None:
+        """A shell while the network and the services of the Stage are still there; then it is kept, or removed."""
+        home, name = self._backend.engine.home, failed.container.step.name
+        if self._order.shell:
+            mounts = (*self._workspaces.mounts, *self._order.mounts)
+            kept = keeping.describe(failed, self._workspaces.path(failed.stage), mounts)
+            secrets = {name: self._order.secrets[secret] for name, secret in failed.container.step.secrets.items()}
+            self._display.say(f"{name} has failed: a shell in its container, as it left it; the run goes on after it")
+            open_shell(kept, secrets, str(home), network=failed.kept.network)
+        if self._order.keep:
+            kept = keeping.describe(failed, self._workspaces.kept_path(failed.stage), self._workspaces.settled_mounts)
+            keeping.Keeper(home).add(kept)
+            self._kept.append(name)
+        else:
+            self._backend.engine.images.remove(failed.kept.image)
 
     def _interrupted(self) -> None:
         self._interrupts.drain()
@@ -148,6 +170,8 @@ class _Run:
             _say(warning)
         for path in self._workspaces.kept:
             _say(f"the workspace is kept in {path}")
+        if self._kept:
+            _say(f"kept for `ci-run shell`: {', '.join(self._kept)}; `ci-run shell --remove` removes it")
         for text in self._workspaces.written:
             _say(text)
         if self._junit is not None:

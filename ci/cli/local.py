@@ -57,7 +57,8 @@ def configure(parser: ArgumentParser) -> None:
     add("--volume", "-v", action="append", default=[], metavar="PATH:TARGET[:ro]", help="a path that all steps see")
     add("--network", default="", metavar="NAME", help="none, host or a network that is there, in place of a new one")
     add("--pull", choices=("missing", "always", "never"), default="missing", help="when images are made")
-    add("--keep", action="store_true", help="keep the workspaces and say where they are")
+    add("--keep", action="store_true", help="keep workspaces, and failed steps for `ci-run shell`")
+    add("--shell-on-failure", action="store_true", help="open a shell in the container of a step that has failed")
     add("--quiet", "-q", action="store_true", help="print the output of failed steps only, and the summary")
     add("--no-color", "--no-colour", dest="no_color", action="store_true", help="no colours (also: NO_COLOR=1)")
     add("--write", action="store_true", help="write what the steps changed back into the work tree")
@@ -134,6 +135,7 @@ def _order(arguments: Namespace) -> Order:
         network=arguments.network,
         jobs=arguments.jobs or 2 * (os.cpu_count() or 1),
         keep=arguments.keep,
+        shell=arguments.shell_on_failure,
         write=arguments.write,
         junit=arguments.junit,
         json=arguments.json,

@@ -40,6 +40,7 @@ class Order:
     network: str
     jobs: int
     keep: bool
+    shell: bool
     write: bool
     junit: Path | None
     json: bool

@@ -7,6 +7,7 @@ first copy itself. A folder is removed when its Stage is over, or kept where the
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from runners import workspace
@@ -47,7 +48,7 @@ class Workspaces:
 
     def make(self, stage: StageSpec) -> Path:
         """The folder of a Stage that starts, empty where its pipeline wants no project. Raises OSError."""
-        path = self._path(stage)
+        path = self.path(stage)
         self._left -= 1
         if stage.clone.disable:
             path.mkdir(mode=0o755)
@@ -61,7 +62,7 @@ class Workspaces:
 
     def release(self, stage: StageSpec) -> None:
         """The Stage is over."""
-        path = self._path(stage)
+        path = self.path(stage)
         fresh = self._fresh.pop(stage.number, None)
         if fresh is not None:
             self._write_back(path, fresh)
@@ -69,10 +70,19 @@ class Workspaces:
             workspace.remove(path)
         elif path.is_dir():
             self._keep.mkdir(mode=0o700, exist_ok=True)
-            kept = self._keep / f"{self._folder.name}-{stage.number}"
+            kept = self.kept_path(stage)
             path.rename(kept)
             workspace.settle(self._copied, kept)
             self.kept.append(kept)
+
+    def kept_path(self, stage: StageSpec) -> Path:
+        """Where the workspace of a Stage will be kept."""
+        return (self._keep or self._folder) / f"{self._folder.name}-{stage.number}"
+
+    @property
+    def settled_mounts(self) -> tuple[HostMount, ...]:
+        """What a container needs beside a workspace that is kept: its repositories borrow from their own places."""
+        return tuple(replace(mount, target=mount.source) for mount in self._copied.mounts)
 
     def _write_back(self, path: Path, fresh: dict[bytes, Stamp]) -> None:
         try:
@@ -90,5 +100,6 @@ class Workspaces:
                 more = f" and {len(paths) - _SHOWN} more" if len(paths) > _SHOWN else ""
                 self.written.append(f"{word}: {', '.join(shown)}{more}")
 
-    def _path(self, stage: StageSpec) -> Path:
+    def path(self, stage: StageSpec) -> Path:
+        """Where a Stage builds."""
         return self._folder / f"workspace-{stage.number}"

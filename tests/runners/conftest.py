@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runners.backend import BackendError, Container, Ended, Handle, HostMount, Prepared
+from runners.backend import BackendError, Container, Ended, Handle, HostMount, Kept, Prepared
 from runners.loop import Loop
 
 if TYPE_CHECKING:
@@ -155,6 +155,11 @@ class PlayedHandle:
         self.backend.calls.append(f"kill {self.name}")
         if not self.act.unkillable:
             self._end(Ended(code=137))
+
+    def keep(self) -> Kept:
+        """Its name."""
+        self.backend.calls.append(f"keep {self.name}")
+        return Kept(image=f"kept/{self.name}")
 
     def close(self) -> None:
         """Give all back."""

@@ -389,3 +389,13 @@ def test_five_thousand_files_take_half_a_second() -> None:
             workspace.snapshot(folder, Path(memory, f"copy{attempt}"))
             times.append(time.perf_counter() - started)
     assert min(times) < 0.5, times
+
+
+def test_a_repository_that_calls_itself_bare(tmp_path: Path) -> None:
+    """A bare repository that was copied to `.git`: the folder around it is the work tree."""
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    subprocess.run(["git", "init", "-q", "--bare", str(tree / ".git")], check=True)
+    (tree / "file").write_text("x")
+    copied = workspace.snapshot(tree, tmp_path / "copy")
+    assert (copied.path / "file").read_text() == "x"

@@ -66,3 +66,11 @@ def steps(*commands: str, image: str = "busybox") -> str:
     """A pipeline of one step."""
     lines = "".join(f"      - {json.dumps(command)}\n" for command in commands)
     return f"steps:\n  - name: one\n    image: {image}\n    commands:\n{lines}"
+
+
+def wait_for_terminal(terminal: int, text: bytes) -> bytes:
+    """Read what a terminal shows until `text` is in it."""
+    seen = b""
+    while text not in seen:
+        seen += os.read(terminal, 65536)
+    return seen

@@ -90,6 +90,10 @@ class Handle(Protocol):
         """Becomes readable once, when the container has ended, and stays so. Nothing is to be read from it."""
 
     @property
+    def published(self) -> Mapping[int, str]:
+        """Where people on this host reach the container's ports: `address:port` by port."""
+
+    @property
     def address(self) -> str:
         """An IP address at which this host reaches the container's ports, or empty where there is none."""
 

@@ -13,6 +13,7 @@ import fcntl
 import os
 import re
 import signal
+import socket
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,7 @@ from runners.backend import BackendError, Ended, Kept
 from sandbox.errors import NotFoundError, SandboxError
 from sandbox.kernel.idmap import in_initial_namespace
 from sandbox.kernel.paths import remove_tree
+from sandbox.network.records import PortRequest
 from sandbox.runtime.signals import signal_number
 from sandbox.runtime.spec import (
     ContainerSpec,
@@ -36,7 +38,7 @@ from sandbox.runtime.spec import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from ci.pipeline.spec import StageSpec, StepSpec, VolumeMount
     from runners.backend import Container, HostMount
@@ -51,6 +53,7 @@ STEP_LABEL = "hako.step"
 NETWORK_PREFIX = "ci-"
 KEPT = "hako-kept"  # the name before the / of images of what failed steps left
 SCRIPT = "/run/hako/script"  # where a container finds its script
+_LOCAL = "127.0.0.1"
 _KILLED = 128 + signal.SIGKILL
 _PIPE_SIZE = 1 << 20  # a step that prints a lot runs ahead instead of waiting for the loop
 
@@ -59,7 +62,7 @@ class EngineBackend:
     """Makes containers in `engine` for the run that `folder` belongs to. `progress` gets lines about image work.
 
     `network` is used by all Stages in place of one of their own: none, host, or the name of one that is there.
-    With `keeps` containers can be kept when they have ended.
+    With `keeps` containers can be kept when they have ended, with `publishes` services' ports are this host's, too.
     """
 
     def __init__(
@@ -71,9 +74,11 @@ class EngineBackend:
         progress: Callable[[str], None] = lambda _: None,
         network: str = "",
         keeps: bool = False,
+        publishes: bool = False,
     ) -> None:
         self.engine = engine
         self.keeps = keeps
+        self.publishes = publishes
         self.network = network
         self.folder = folder
         self._sources = sources
@@ -167,6 +172,7 @@ class EngineStage:
                 _remove_container(self._backend.engine, identifier)
                 raise
             address = self._address(identifier)
+            published = self._published(identifier, container.step) if container.service else {}
         except (SandboxError, OSError) as error:
             os.close(reading)
             raise _converted(error) from error
@@ -183,6 +189,7 @@ class EngineStage:
             kept=Kept(image=image, network=self._network),
             secrets=tuple(container.step.secrets),
             address=address,
+            published=published,
         )
         self._handles.append(handle)
         return handle
@@ -233,6 +240,7 @@ class EngineStage:
             extra_hosts=(*step.extra_hosts, *(() if self._backend.has_networks else self._names_of_this_host())),
             dns=Dns(servers=step.dns, search=step.dns_search),
             mounts=tuple(mounts),
+            ports=self._ports(step) if container.service else (),
             labels={
                 RUN_LABEL: self._backend.folder.name,
                 STAGE_LABEL: self._stage.name,
@@ -244,6 +252,28 @@ class EngineStage:
             security=Security(privileged=step.privileged),
             log_driver=LogDriver.NONE,
         )
+
+    def _ports(self, step: StepSpec) -> tuple[PortRequest, ...]:
+        """Each at the same port of 127.0.0.1, or at any where that one is taken."""
+        if not self._backend.publishes or not self._backend.has_networks:
+            return ()
+        return tuple(
+            PortRequest(container=port, address=_LOCAL, first=free, last=free)
+            for port in step.ports
+            for free in (port if _is_free(port) else 0,)
+        )
+
+    def _published(self, identifier: str, step: StepSpec) -> dict[int, str]:
+        """Where this host reaches a service."""
+        if not self._backend.publishes:
+            return {}
+        if not self._backend.has_networks:
+            return {port: f"{_LOCAL}:{port}" for port in step.ports}
+        try:
+            attachments = self._backend.engine.state(identifier).attachments
+        except NotFoundError:
+            return {}
+        return {one.container: f"{one.address}:{one.port}" for place in attachments for one in place.ports}
 
     def _address(self, identifier: str) -> str:
         if not self._backend.has_networks:
@@ -283,7 +313,9 @@ class EngineHandle:
         kept: Kept,
         secrets: Sequence[str],
         address: str,
+        published: Mapping[int, str],
     ) -> None:
+        self.published = published
         self._secrets = secrets
         self._engine = backend.engine
         self._stays = backend.keeps
@@ -395,6 +427,17 @@ def _catches(pid: int, number: int) -> bool:
 def _enlarge(pipe: int) -> None:
     with contextlib.suppress(OSError):  # an ordinary user has a limit (/proc/sys/fs/pipe-user-pages-soft)
         fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE_SIZE)
+
+
+def _is_free(port: int) -> bool:
+    """Whether nobody listens at a port of 127.0.0.1 now."""
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((_LOCAL, port))
+        except OSError:
+            return False
+    return True
 
 
 def _host_name(step: str) -> str:

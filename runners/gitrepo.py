@@ -100,8 +100,18 @@ def is_ignored(folder: Path) -> bool:
     return True
 
 
-def git(folder: Path, *arguments: str) -> bytes:
-    """What a git command prints that only reads. Raises GitError with git's first line."""
+def ignored(folder: Path, paths: Iterable[bytes]) -> frozenset[bytes]:
+    """Those of `paths` (relative to `folder`, or absolute) that git ignores. Raises GitError."""
+    listed = b"".join(path + b"\0" for path in paths)
+    out = git(folder, "check-ignore", "-z", "--stdin", given=listed, fine=(0, 1))
+    return frozenset(out.split(b"\0")[:-1])
+
+
+def git(folder: Path, *arguments: str, given: bytes = b"", fine: tuple[int, ...] = (0,)) -> bytes:
+    """What a git command prints that only reads; `given` is its input, `fine` are exit codes that are no error.
+
+    Raises GitError with git's first line.
+    """
     # A repository that another owns may be read, since nothing that it configures is run.
     settings = ("safe.directory=*", "core.fsmonitor=false", "core.hooksPath=/dev/null", "core.quotePath=false")
     command = ["git", *(word for setting in settings for word in ("-c", setting)), *arguments]
@@ -110,13 +120,13 @@ def git(folder: Path, *arguments: str) -> bytes:
             command,
             cwd=folder,
             env=_environment(os.environ),
-            stdin=subprocess.DEVNULL,
+            input=given,
             capture_output=True,
             check=False,
         )
     except FileNotFoundError:
         raise GitError("git is not installed") from None
-    if done.returncode:
+    if done.returncode not in fine:
         lines = done.stderr.decode("utf-8", "replace").splitlines()
         raise GitError(lines[0] if lines else f"git {arguments[0]} ended with exit code {done.returncode}")
     return done.stdout

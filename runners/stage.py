@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from runners.loop import Loop, Timer
     from runners.report import Reporter
 
+_OVER = frozenset({State.PASSED, State.FAILED, State.IGNORED})
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FailedStep:
@@ -47,7 +49,7 @@ class StageInput:
     `workspace` is called when the Stage starts and gives the folder to build in, `release` when it is over. `secrets`
     are values by name; all are masked. `environment` wins over the steps' own. `excluded` are names of steps and
     services that are left out. `failed`, where there is one, is called with each step that has failed, before its
-    container is removed and while everything waits for it.
+    container is removed and while everything waits for it; `artifacts` with each step that has some, when it has run.
     """
 
     workspace: Callable[[], Path]
@@ -57,6 +59,7 @@ class StageInput:
     secrets: Mapping[str, str] = field(default_factory=dict)
     excluded: frozenset[str] = frozenset()
     failed: Callable[[FailedStep], None] | None = None
+    artifacts: Callable[[StepSpec], None] = lambda _: None
 
 
 class StageRun:
@@ -182,6 +185,9 @@ class StageRun:
             )
             return
         self._running[step.name] = running
+        if handle.published:
+            places = ", ".join(f"{port} at {place}" for port, place in handle.published.items())
+            self._reporter.notice(self.stage, f"{step.name}: port {places}")
         running.begin(handle)
 
     def _container(self, step: StepSpec, *, service: bool) -> Container:
@@ -233,7 +239,7 @@ class StageRun:
         if self._given.failed is None or running.service:
             return
         state = schedule.judge(running.step, ended.code, timed_out=running.timed_out, cancelled=running.cancelled)
-        if state is not State.FAILED:
+        if state is not State.FAILED or self._retried.get(running.step.name, 0) < running.step.retries:
             return
         try:
             kept = handle.keep()
@@ -247,6 +253,8 @@ class StageRun:
         del self._running[running.step.name]
         service = running.service
         result = self._result_of_service(running, ended) if service else self._result_of_step(running, ended)
+        if not service and result.state in _OVER and running.step.artifacts:
+            self._given.artifacts(running.step)
         if not service and self._tries_again(running.step, result):
             return
         self._record(result)

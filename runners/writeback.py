@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from runners import inventory
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
     from runners.inventory import Changes, Stamp
@@ -40,14 +40,24 @@ def write_back(workspace: Path, tree: Path, before: Mapping[bytes, Stamp]) -> Wr
     Raises OSError where the tree cannot be written.
     """
     changes = inventory.changes(before, inventory.inventory(workspace))
-    return _Writing(workspace, tree, before).all(changes)
+    return _Writing(workspace, tree, lambda path, now: _is_as_copied(before.get(path), now)).all(changes)
+
+
+def place(source: Path, target: Path, paths: Iterable[bytes]) -> Written:
+    """Copy files of one tree to the same paths of another, over what is there. Raises OSError."""
+    return _Writing(source, target, lambda _, __: True).all(inventory.Changes(tuple(paths), ()))
+
+
+def _is_as_copied(before: Stamp | None, now: os.stat_result) -> bool:
+    """Whether a file of the work tree is the one that the workspace has a copy of."""
+    return before is not None and (now.st_size, now.st_mtime_ns) == (before.size, before.modified)
 
 
 class _Writing:
-    def __init__(self, workspace: Path, tree: Path, before: Mapping[bytes, Stamp]) -> None:
+    def __init__(self, workspace: Path, tree: Path, may_replace: Callable[[bytes, os.stat_result], bool]) -> None:
         self._workspace = workspace
         self._tree = tree
-        self._before = before
+        self._may_replace = may_replace
 
     def all(self, changes: Changes) -> Written:
         written: list[bytes] = []
@@ -65,7 +75,7 @@ class _Writing:
             there = _descend(self._tree, folder, stack, make=False)
             if there < 0:
                 return True
-            if not self._is_as_copied(path, name, there):
+            if not self._is_free(path, name, there):
                 return False
             with suppress(FileNotFoundError):
                 os.unlink(name, dir_fd=there)
@@ -76,7 +86,7 @@ class _Writing:
         with ExitStack() as stack:
             here = _descend(self._workspace, folder, stack, make=False)
             there = _descend(self._tree, folder, stack, make=True)
-            if here < 0 or there < 0 or not self._is_as_copied(path, name, there):
+            if here < 0 or there < 0 or not self._is_free(path, name, there):
                 return False
             temporary = b".hako-" + os.urandom(6).hex().encode()
             try:
@@ -91,16 +101,13 @@ class _Writing:
                     os.unlink(temporary, dir_fd=there)
             return True
 
-    def _is_as_copied(self, path: bytes, name: bytes, there: int) -> bool:
-        """Whether the work tree has at this place what it had when the workspace was made."""
-        before = self._before.get(path)
+    def _is_free(self, path: bytes, name: bytes, there: int) -> bool:
+        """Whether nothing is lost by writing to, or removing, this place."""
         try:
             now = os.stat(name, dir_fd=there, follow_symlinks=False)
         except FileNotFoundError:
-            return True  # nothing can be lost
-        if before is None:
-            return False
-        return (now.st_size, now.st_mtime_ns) == (before.size, before.modified)
+            return True
+        return self._may_replace(path, now)
 
 
 def _descend(top: Path, folder: bytes, stack: ExitStack, *, make: bool) -> int:

@@ -18,10 +18,11 @@ from ci.cli.display import Several
 from ci.cli.events import EventLines
 from ci.cli.junit import JUnit
 from ci.cli.shelling import open_shell
+from ci.cli.titles import titles
 from ci.cli.workspaces import Workspaces
 from ci.cli.writing import Writer
 from ci.errors import CiError
-from runners import workspace
+from runners import artifacts, workspace
 from runners.build import Build
 from runners.engine import EngineBackend
 from runners.gitrepo import GitError
@@ -31,10 +32,12 @@ from runners.stage import StageInput
 from sandbox.runtime.engine import Engine, default_home
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from ci.cli.display import Display
     from ci.cli.interrupts import Interrupts
     from ci.cli.order import Order
-    from ci.pipeline.spec import StageSpec
+    from ci.pipeline.spec import StageSpec, StepSpec
     from runners.report import StageResult
     from runners.stage import FailedStep
 
@@ -62,7 +65,13 @@ def build(order: Order, interrupts: Interrupts, *, started: float) -> int:
         with RunFolder(home) as folder:
             sources = lambda: images.sources(home, order.project, os.environ)  # noqa: E731
             backend = EngineBackend(
-                engine, folder, sources=sources, progress=_say, network=order.network, keeps=order.keep or order.shell
+                engine,
+                folder,
+                sources=sources,
+                progress=_say,
+                network=order.network,
+                keeps=order.keep or order.shell,
+                publishes=order.publish,
             )
             backend.reclaim()
             if not backend.has_networks:
@@ -128,7 +137,8 @@ class _Run:
     def _input(self, stage: StageSpec) -> StageInput:
         order = self._order
         return StageInput(
-            workspace=lambda: self._workspaces.make(stage),
+            workspace=lambda: self._make_workspace(stage),
+            artifacts=lambda step: self._collect(stage, step),
             release=lambda: self._workspaces.release(stage),
             mounts=(*self._workspaces.mounts, *order.mounts),
             environment=order.environment,
@@ -136,6 +146,32 @@ class _Run:
             excluded=order.selection.left_out(stage),
             failed=self._failed if order.keep or order.shell else None,
         )
+
+    def _make_workspace(self, stage: StageSpec) -> Path:
+        """With the artifacts of the Stages that this one depends on, in their order."""
+        path = self._workspaces.make(stage)
+        for other in self._order.selection.stages:
+            if other.name in stage.depends_on:
+                artifacts.deliver(self._artifacts(other), path)
+        return path
+
+    def _collect(self, stage: StageSpec, step: StepSpec) -> None:
+        try:
+            found = artifacts.collect(step.artifacts, self._workspaces.path(stage), self._artifacts(stage))
+            if self._order.artifacts is not None:
+                target = self._order.artifacts / titles(self._order.selection.stages)[stage.number]
+                target.mkdir(parents=True, exist_ok=True)
+                artifacts.deliver(self._artifacts(stage), target)
+        except OSError as error:
+            self._display.notice(stage, f"{step.name}: could not keep artifacts: {error.filename}: {error.strerror}")
+            return
+        if not found.written:
+            self._display.notice(
+                stage, f"{step.name} has left nothing that is an artifact: {', '.join(step.artifacts)}"
+            )
+
+    def _artifacts(self, stage: StageSpec) -> Path:
+        return self._backend.folder.path / f"artifacts-{stage.number}"
 
     def _failed(self, failed: FailedStep) -> None:
         """A shell while the network and the services of the Stage are still there; then it is kept, or removed."""

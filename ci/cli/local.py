@@ -63,6 +63,9 @@ def configure(parser: ArgumentParser) -> None:
     add("--no-color", "--no-colour", dest="no_color", action="store_true", help="no colours (also: NO_COLOR=1)")
     add("--write", action="store_true", help="write what the steps changed back into the work tree")
     add("--json", action="store_true", help="print what happens as JSON, one event a line, the summary last")
+    add("--watch", action="store_true", help="build again whenever the project's files have changed")
+    add("--publish", action="store_true", help="make the ports of services reachable at 127.0.0.1")
+    add("--artifacts", metavar="DIR", type=Path, help="copy what steps have as artifacts to a folder, by stage")
     add("--junit", metavar="FILE", type=Path, help="write a JUnit report: stages as suites, steps as cases")
     add("--graph", action="store_true", help="show what would run and what waits for what, and run nothing")
     add("--svg", metavar="FILE", type=Path, help="draw the same as a picture, and run nothing")
@@ -72,6 +75,13 @@ def configure(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> int:
     """Build; returns the exit code."""
     started = time.monotonic()
+    if arguments.watch:
+        from ci.cli.files import find_file, project  # noqa: PLC0415
+        from ci.cli.watching import watch  # noqa: PLC0415  (seldom)
+
+        return watch(
+            project(find_file(arguments.file, Path.cwd())), [word for word in sys.argv[1:] if word != "--watch"]
+        )
     with Interrupts() as interrupts:
         order = _order(arguments)
         if not order.selection.stages:
@@ -137,6 +147,8 @@ def _order(arguments: Namespace) -> Order:
         keep=arguments.keep,
         shell=arguments.shell_on_failure,
         write=arguments.write,
+        publish=arguments.publish,
+        artifacts=arguments.artifacts,
         junit=arguments.junit,
         json=arguments.json,
         style=Style(colour=colour and _is_terminal(1), live=_is_terminal(1), quiet=arguments.quiet),

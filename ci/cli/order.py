@@ -42,6 +42,8 @@ class Order:
     keep: bool
     shell: bool
     write: bool
+    publish: bool
+    artifacts: Path | None
     junit: Path | None
     json: bool
     style: Style

@@ -280,6 +280,7 @@ class _Cell:
             environment={name: value for name, value in environment.items() if name not in used},
             secrets=used,
             timeout=self._optional(step.timeout, known, values.duration),
+            artifacts=tuple(self._value(text, known, values.artifact) for text in step.artifacts),
             working_dir=self._working_dir(step.working_dir, known),
             user=self._value(step.user, known, values.user) if step.user else "",
             privileged=step.privileged is not None,

@@ -129,6 +129,7 @@ class Step:
     failure: OnFailure = OnFailure.FAIL
     retries: Text | None = None
     timeout: Text | None = None
+    artifacts: tuple[Text, ...] = ()
     working_dir: Text | None = None
     user: Text | None = None
     privileged: Position | None = None  # where it was asked for; None: it was not

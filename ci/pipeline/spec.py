@@ -82,6 +82,7 @@ class StepSpec:
     failure: OnFailure = OnFailure.FAIL
     timeout: float | None = None  # seconds, of one attempt
     retries: int = 0  # how often a failed step is run again
+    artifacts: tuple[str, ...] = ()  # patterns of paths in the workspace
     working_dir: str = ""  # absolute; empty: the workspace
     user: str = ""
     privileged: bool = False

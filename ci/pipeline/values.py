@@ -11,6 +11,7 @@ import posixpath
 import re
 from typing import TYPE_CHECKING
 
+from ci.pipeline.glob import Glob, GlobError
 from ci.pipeline.script import INTERPRETERS, SHELLS, runs_scripts
 
 if TYPE_CHECKING:
@@ -134,6 +135,17 @@ def port(text: str) -> int:
     if ":" in text:
         hint = f'ports are not published on the host: write "{text.rpartition(":")[2]}"; steps reach a service by name'
     raise BadValue("bad-port", f'"{text}" is not a port', hint)
+
+
+def artifact(text: str) -> str:
+    """A pattern of paths in the workspace."""
+    if text.startswith("/") or ".." in text.split("/") or not text:
+        raise BadValue("bad-artifact", f'"{text}" is not in the workspace', 'write a path or pattern such as "dist/**"')
+    try:
+        Glob(text)
+    except GlobError as error:
+        raise BadValue("bad-artifact", f'"{text}" is not a pattern: {error}') from None
+    return text.rstrip("/")
 
 
 def user(text: str) -> str:

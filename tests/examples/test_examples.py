@@ -27,7 +27,7 @@ def _build(name: str, home: Path) -> subprocess.CompletedProcess[str]:
 def test_every_example_is_tested() -> None:
     """No folder is left out here."""
     folders = {path.name for path in EXAMPLES.iterdir() if path.is_dir()}
-    assert folders == {"hello", "matrix", "failing", "service", "python", "c"}
+    assert folders == {"hello", "matrix", "failing", "service", "python", "c", "artifacts"}
 
 
 def test_hello(engine_home: Path) -> None:
@@ -53,6 +53,14 @@ def test_failing(engine_home: Path) -> None:
     assert "failed with exit code 3" in built.stdout
     assert "never reached" not in built.stdout
     assert "this is where somebody would be told" in built.stdout
+
+
+def test_artifacts(engine_home: Path) -> None:
+    """The second stage has the file of the first, and the step that failed has passed in its second attempt."""
+    built = _build("artifacts", engine_home)
+    assert built.returncode == 0, built.stdout + built.stderr
+    assert "download: failed with exit code 1; trying again (1 of 2)" in built.stdout
+    assert "test/unpack    | README.md" in built.stdout
 
 
 @pytest.mark.slow

@@ -14,7 +14,7 @@ from runners.loop import Loop
 
 if TYPE_CHECKING:
     import selectors
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from ci.pipeline.spec import StageSpec, StepSpec
@@ -54,6 +54,7 @@ class Act:
     ignores_terminate: bool = True
     unkillable: bool = False
     oom: bool = False
+    published: Mapping[int, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -119,6 +120,7 @@ class PlayedHandle:
         self.backend, self.name, self.act = backend, name, act
         self.output, self._writing = os.pipe()
         self.ended, self._ended = os.pipe()
+        self.published = act.published
         self._result: Ended | None = None
         self._listener: socket.socket | None = None
         backend.open.add(name)

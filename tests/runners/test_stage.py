@@ -296,3 +296,26 @@ def test_a_step_that_passes_is_not_tried_again(run: Any, backend: Any, act: Any,
     result = run(stage(step("a", retries=2), step("b", retries=3)), during=((2, lambda made: made.cancel("over")),))
     assert states(result) == {"a": "passed", "b": "cancelled"}
     assert len([event for event in reporter.events if event.endswith("started")]) == 3
+
+
+def test_artifacts_are_taken_after_each_attempt(run: Callable[..., StageResult], backend: Any, act: Any) -> None:
+    """Also of a step that failed."""
+    backend.acts = {"flaky": act(code=1, lasts=1)}
+    taken: list[str] = []
+    run(stage(step("flaky", retries=2, artifacts=("dist",))), artifacts=lambda one: taken.append(one.name))
+    assert taken == ["flaky"] * 3
+
+
+def test_only_the_last_attempt_is_kept(run: Callable[..., StageResult], backend: Any, act: Any) -> None:
+    """A shell for each attempt would be too many."""
+    backend.acts = {"flaky": act(code=1)}
+    kept: list[str] = []
+    run(stage(step("flaky", retries=1)), failed=lambda one: kept.append(one.kept.image))
+    assert kept == ["kept/flaky"]
+
+
+def test_published_ports_are_told(run: Callable[..., StageResult], backend: Any, act: Any, reporter: Any) -> None:
+    """Where people reach a service, when it starts."""
+    backend.acts = {"db": act(lasts=100, published={5432: "127.0.0.1:40000"}, ignores_terminate=False)}
+    run(stage(step("a"), services=(step("db"),)))
+    assert reporter.notices == ["db: port 5432 at 127.0.0.1:40000"]

@@ -50,7 +50,7 @@ CONTAINER_KEYS = (
     "tmpfs",
     "shm_size",
 )
-STEP_KEYS = (*CONTAINER_KEYS, "depends_on", "failure", "timeout", "retries", "detach", "settings")
+STEP_KEYS = (*CONTAINER_KEYS, "depends_on", "failure", "timeout", "retries", "artifacts", "detach", "settings")
 SERVICE_KEYS = (*CONTAINER_KEYS, "ports")
 DOCUMENT_KEYS = (
     "name",
@@ -188,6 +188,7 @@ class _Hako(Containers):
             failure=OnFailure(failure or OnFailure.FAIL),
             timeout=self.text(keys, "timeout"),
             retries=self.text(keys, "retries"),
+            artifacts=self.texts(keys, "artifacts"),
             working_dir=self.text(keys, "working_dir") or self.text(keys, "directory"),
             user=self.text(keys, "user"),
             privileged=self.flag(keys, "privileged"),

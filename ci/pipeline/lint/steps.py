@@ -81,6 +81,8 @@ def _check_container(step: Step, volumes: Sequence[str], workspace: str | None, 
     check.check(step.shell, values.shell)
     check.check(step.timeout, values.duration)
     check.check(step.retries, values.retries)
+    for text in step.artifacts:
+        check.check(text, values.artifact)
     check.check(step.user, values.user)
     check.check(step.memory, values.memory)
     check.check(step.cpus, values.cpus)

@@ -5,15 +5,19 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
+import signal
+import socket
 import subprocess
 import time
+import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
 import pytest
 
-from tests.ci.cli.running import COMMAND, steps
+from tests.ci.cli.running import COMMAND, steps, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -292,6 +296,56 @@ def test_results_are_written_back(ci_run: Callable[..., subprocess.CompletedProc
     assert not (project / ".git").exists()
     assert (project / "same").stat().st_ino == kept
     assert "ci-run: written: a/b/made, esc, old\nci-run: removed: gone\n" in done.stderr
+
+
+def test_artifacts_go_to_later_stages_and_to_people(
+    ci_run: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    """Only to those that depend on the Stage; what fits nothing is said."""
+    pipeline = """
+name: build
+image: busybox
+steps:
+  - {name: make, commands: [mkdir dist, echo app > dist/app, echo x > other], artifacts: [dist, "*.xml"]}
+  - {name: none, commands: [echo], artifacts: nothing}
+---
+name: test
+image: busybox
+depends_on: build
+steps:
+  - {name: run, commands: [cat dist/app, "[ ! -e other ]"]}
+---
+name: lint
+image: busybox
+steps:
+  - {name: look, commands: ["[ ! -e dist ]"]}
+"""
+    done = ci_run(pipeline, "--artifacts", str(tmp_path / "out"))
+    assert done.returncode == 0, done.stdout
+    assert "build: none has left nothing that is an artifact: nothing\n" in done.stdout
+    assert (tmp_path / "out/build/dist/app").read_text() == "app\n"
+    assert not (tmp_path / "out/build/other").exists()
+
+
+def test_services_are_published(background: Callable[..., subprocess.Popen[bytes]]) -> None:
+    """--publish: at 127.0.0.1, at the port itself or, where that is taken, another, as long as the run lasts."""
+    pipeline = """
+image: busybox
+services:
+  - {name: web, image: busybox, commands: [echo hello > index.html, httpd -f -p 18080], ports: [18080]}
+steps:
+  - {name: wait, commands: [echo up, sleep 60]}
+"""
+    with socket.create_server(("127.0.0.1", 18080), reuse_port=False):
+        process = background(pipeline, "--publish")
+        seen = wait_for(process, b"| up")
+        match = re.search(rb"web: port 18080 at 127\.0\.0\.1:(\d+)", seen)
+        assert match, seen
+        assert int(match[1]) != 18080
+        with urllib.request.urlopen(f"http://127.0.0.1:{int(match[1])}/", timeout=5) as answer:
+            assert answer.read() == b"hello\n"
+    process.send_signal(signal.SIGINT)
+    assert process.wait(20) == 130
 
 
 def test_the_graph_is_shown(ci_run: Callable[..., subprocess.CompletedProcess[str]], project: Path) -> None:

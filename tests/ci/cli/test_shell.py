@@ -57,19 +57,19 @@ def test_records_are_found_by_step(tmp_path: Path) -> None:
 
 @pytest.mark.root
 def test_a_failed_step_can_be_entered_afterwards(
-    ci_run: Callable[..., subprocess.CompletedProcess[str]], project: Path, engine_home: Path
+    ci_run: Callable[..., subprocess.CompletedProcess[str]], project: Path, hako_home: Path
 ) -> None:
     """Its files, its workspace, its variables; secrets only when given; `--remove` leaves nothing."""
     pipeline = steps("echo made > /made; echo work > work; exit 3").replace(
         "    commands:", "    environment: {COLOUR: red}\n    secrets: [token]\n    commands:"
     )
-    done = ci_run(pipeline, "--keep", "--secret", "token=hunter22")
+    done = ci_run(pipeline, "--keep", "--secret", "token=hunter22", HAKO_HOME=str(hako_home))
     assert "kept for `ci-run shell`: one; `ci-run shell --remove` removes it" in done.stderr
 
     def shell(*words: str, text: str = "") -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-m", "ci.cli.main", "shell", *words],
-            env=os.environ | {"HAKO_HOME": str(engine_home)},
+            env=os.environ | {"HAKO_HOME": str(hako_home)},
             input=text,
             capture_output=True,
             text=True,
@@ -81,23 +81,23 @@ def test_a_failed_step_can_be_entered_afterwards(
     assert (entered.returncode, entered.stdout) == (5, "made\nwork\nred hako\n/hako/src\n"), entered.stderr
     assert "without --secret these are not set: TOKEN" in entered.stderr
     assert shell("--secret", "TOKEN=x", text="echo $TOKEN").stdout == "x\n"
-    images = "".join(path.read_text() for path in (engine_home / "images/blobs/sha256").glob("*"))
-    assert "hunter22" not in images + "".join(path.read_text() for path in (engine_home / "kept").glob("*.json"))
+    images = "".join(path.read_text() for path in (hako_home / "images/blobs/sha256").glob("*"))
+    assert "hunter22" not in images + "".join(path.read_text() for path in (hako_home / "kept").glob("*.json"))
     assert "default/one" in shell("--list").stdout
     assert shell("--remove").returncode == 0
-    assert not (engine_home / "kept").exists()
+    assert not (hako_home / "kept").exists()
     assert shell("one").returncode == 2
 
 
 @pytest.mark.root
-def test_a_shell_opens_when_a_step_fails(project: Path, engine_home: Path) -> None:
+def test_a_shell_opens_when_a_step_fails(project: Path, hako_home: Path) -> None:
     """On the terminal, in the Stage's network; then the run goes on, and nothing is left."""
     (project / ".ci.yml").write_text(steps("echo made > /made; exit 3"))
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
         [*COMMAND, "--shell-on-failure", "--no-color"],
         cwd=project,
-        env=os.environ | {"HAKO_HOME": str(engine_home)},
+        env=os.environ | {"HAKO_HOME": str(hako_home)},
         stdin=theirs,
         stdout=theirs,
         stderr=theirs,
@@ -109,4 +109,4 @@ def test_a_shell_opens_when_a_step_fails(project: Path, engine_home: Path) -> No
     assert process.wait(20) == 1
     os.close(ours)
     assert b"made\r\nend\r\n" in seen
-    assert not (engine_home / "kept").exists()
+    assert not (hako_home / "kept").exists()

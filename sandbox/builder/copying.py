@@ -44,8 +44,8 @@ class Copying:
         self._config = config
         self._target = target
 
-    def transfer(self, source: FileView, *, from_context: bool, moment: int) -> Transfer:
-        """What is copied from `source`, and to where. The context's files become root's."""
+    def transfer(self, source: FileView, origin: str, moment: int) -> Transfer:
+        """What is copied from `source`, and to where. `origin` is `--from`; without it files become root's."""
         instruction = self._instruction
         patterns = [self._expand(word) for word in instruction.sources]
         for pattern in patterns:
@@ -53,7 +53,7 @@ class Copying:
                 if not isinstance(instruction, Add):
                     raise Mistake("source", f"COPY takes no URL: {pattern!r}", hint="use ADD")
                 raise UnsupportedError(f"ADD of {pattern!r} is not supported yet", hint="fetch it in a RUN")
-        selected = [one for pattern in patterns for one in select(source, pattern)]
+        selected = [one for pattern in patterns for one in select(source, pattern, origin or "the context")]
         documents = [
             InlineFile(os.fsencode(one.name), os.fsencode(self._document(one.text) if one.expand else one.text))
             for one in instruction.heredocs
@@ -61,7 +61,7 @@ class Copying:
         owner = self._owner()
         placing = Placing(
             destination=self._destination(),
-            owner=owner or (Owner() if from_context else None),
+            owner=owner or (None if origin else Owner()),
             owner_of_archives=owner,
             mode=self._expand(instruction.chmod),
             moment=moment,

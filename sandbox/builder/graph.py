@@ -10,7 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sandbox.dockerfile.diagnostics import did_you_mean
+from sandbox.builder.scope import Expander, global_scope, platform_args
+from sandbox.dockerfile.diagnostics import Mistake, did_you_mean
 from sandbox.dockerfile.instructions import Copy, Run
 from sandbox.dockerfile.mounts import MountError, parse_mount
 from sandbox.errors import InvalidError
@@ -18,7 +19,7 @@ from sandbox.errors import InvalidError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from sandbox.builder.scope import Expander
+    from sandbox.builder.scope import Platform
     from sandbox.dockerfile.instructions import BuildStage
     from sandbox.dockerfile.parsing import Dockerfile
 
@@ -36,15 +37,41 @@ class StagePlan:
     needs: tuple[int, ...]  # numbers of other stages, the parent too
 
 
-def plan_stages(
-    dockerfile: Dockerfile, values: Mapping[str, str], expander: Expander, target: str = ""
-) -> tuple[StagePlan, ...]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildPlan:
+    """What is to be built: the values of the global arguments, and the stages in order, the target last."""
+
+    values: Mapping[str, str]
+    stages: tuple[StagePlan, ...]
+
+
+def plan_build(
+    dockerfile: Dockerfile, build_args: Mapping[str, str], platform: Platform, target: str = ""
+) -> BuildPlan:
     """The stages that `target` (a name or number; empty: the last) needs, in an order in which they can be built.
 
-    The target is the last of them. Raises InvalidError for an unknown target, `Mistake` for a FROM that names nothing.
+    Raises InvalidError for an unknown target, and for words of ARG and FROM that cannot be read or name nothing.
     """
+    expander = Expander(dockerfile.directives.escape)
+    values = platform_args(platform, platform)
+    for argument in dockerfile.global_args:
+        try:
+            values = global_scope(argument, build_args, values, expander)
+        except Mistake as mistake:
+            raise dockerfile.mistaken(argument, mistake) from None
+    return BuildPlan(values=values, stages=_needed(dockerfile, values, expander, target))
+
+
+def _needed(
+    dockerfile: Dockerfile, values: Mapping[str, str], expander: Expander, target: str
+) -> tuple[StagePlan, ...]:
     stages = dockerfile.stages
-    plans = [_plan(stages, stage, values, expander) for stage in stages]
+    plans = []
+    for stage in stages:
+        try:
+            plans.append(_plan(stages, stage, values, expander))
+        except Mistake as mistake:
+            raise dockerfile.mistaken(stage.base, mistake) from None
     wanted = _target(stages, target)
     needed: set[int] = set()
     waiting = [wanted]

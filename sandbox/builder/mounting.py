@@ -90,7 +90,7 @@ class Mounter:
         placing = Placing("/source", owner=None if mount.origin else Owner())
 
         def transfer(nothing: FileView, view: FileView) -> Transfer:
-            selected = select(view, mount.source or "/")
+            selected = select(view, mount.source or "/", mount.origin or "the context")
             if len(selected) != 1:
                 raise InvalidError(f"the source of a mount is one file or folder, not {mount.source!r}")
             return Transfer(nothing, view, selected, (), placing)

@@ -13,7 +13,7 @@ from sandbox.dockerfile.diagnostics import Mistake
 from sandbox.dockerfile.words import WordError, WordRules
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     from sandbox.dockerfile.instructions import Arg
 
@@ -78,16 +78,15 @@ class Expander(NamedTuple):
 
 
 def global_scope(
-    args: Iterable[Arg], build_args: Mapping[str, str], platforms: Mapping[str, str], expander: Expander
+    instruction: Arg, build_args: Mapping[str, str], before: Mapping[str, str], expander: Expander
 ) -> dict[str, str]:
-    """The values that FROM sees: of the arguments before it, and the platforms'."""
-    values = dict(platforms)
-    for instruction in args:
-        for name, default in instruction.definitions:
-            if name in build_args:
-                values[name] = build_args[name]
-            elif default is not None:
-                values[name] = expander.word(default, values)
+    """The values that FROM and later global arguments see after a global ARG; `before` begins with the platforms'."""
+    values = dict(before)
+    for name, default in instruction.definitions:
+        if name in build_args:
+            values[name] = build_args[name]
+        elif default is not None:
+            values[name] = expander.word(default, values)
     return values
 
 

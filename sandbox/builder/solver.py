@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 
 from sandbox.builder import base
 from sandbox.builder.files import FileView
-from sandbox.builder.graph import SCRATCH, find_stage, plan_stages
+from sandbox.builder.graph import SCRATCH, find_stage, plan_build
 from sandbox.builder.mounting import Mounter
-from sandbox.builder.scope import Expander, global_scope, platform_args
+from sandbox.builder.scope import PROXY_ARGS, Expander
 from sandbox.builder.stage import StageBuilder
-from sandbox.dockerfile.diagnostics import Mistake, Report, render
+from sandbox.dockerfile.instructions import Arg
 from sandbox.errors import InvalidError, NotFoundError
 from sandbox.image import reference as references
 from sandbox.image import whiteout
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from sandbox.builder.graph import StagePlan
     from sandbox.builder.options import BuildOptions
     from sandbox.builder.progress import Progress
-    from sandbox.dockerfile.instructions import Instruction
     from sandbox.image.image import Image
     from sandbox.image.locking import Lease
     from sandbox.image.tree import Entries
@@ -48,6 +47,9 @@ def build(engine: Engine, options: BuildOptions, progress: Progress) -> Image:
     with engine.images.lease() as lease, Scratch(engine.home) as folder:
         result = Solver(engine, options, progress, lease, folder.path).solve()
         step = progress.begin("exporting to image")
+        unused = _unused(options)
+        if unused:
+            step.note(f"warning: no ARG takes the build arguments {', '.join(unused)}")
         document = _document(options, result)
         manifest = describe(document, result.layers)
         image = engine.images.add(manifest, document, result.layers, names)
@@ -82,24 +84,14 @@ class Solver:
         self.cache = BuildCache(engine.home)
         self.opaque = whiteout.opaque_attribute(user_namespace=in_user_namespace())
         self.results: dict[int, Result] = {}
-        self.values = self._global_values()
+        self.plan = plan_build(options.dockerfile, options.build_args, options.platform, options.target)
 
     def solve(self) -> Result:
         """All that the target needs, and the target."""
-        dockerfile = self.options.dockerfile
-        plans = plan_stages(dockerfile, self.values, self.expander, self.options.target)
-        for plan in plans:
-            result = self._base(plan)
-            builder = StageBuilder(self, plan, result, named=len(dockerfile.stages) > 1)
-            self.results[plan.stage.number] = builder.build()
-        return self.results[plans[-1].stage.number]
-
-    def mistake(self, instruction: Instruction, mistake: Mistake) -> InvalidError:
-        """What a `Mistake` is to the user: the line, marked."""
-        report = Report()
-        report.error(mistake.code, instruction.span, mistake.message, mistake.hint)
-        source = self.options.dockerfile.source
-        return InvalidError(f"{source.name} cannot be built\n{render(source, report.diagnostics).rstrip()}")
+        named = len(self.options.dockerfile.stages) > 1
+        for plan in self.plan.stages:
+            self.results[plan.stage.number] = StageBuilder(self, plan, self._base(plan), named=named).build()
+        return self.results[self.plan.stages[-1].stage.number]
 
     @contextmanager
     def view(self, origin: str, before: int) -> Iterator[FileView]:
@@ -155,14 +147,15 @@ class Solver:
                 self.lease.add_snapshot(layer.chain_id)
         return base.of_image(store, image)
 
-    def _global_values(self) -> dict[str, str]:
-        options = self.options
-        platforms = platform_args(options.platform, options.platform)
-        args = options.dockerfile.global_args
-        try:
-            return global_scope(args, options.build_args, platforms, self.expander)
-        except Mistake as mistake:
-            raise self.mistake(args[0], mistake) from None
+
+def _unused(options: BuildOptions) -> list[str]:
+    """Build arguments that nothing declares, probably misspelt; those that mean something everywhere are none."""
+    file = options.dockerfile
+    found = (*file.global_args, *(one for stage in file.stages for one in stage.instructions if isinstance(one, Arg)))
+    known = {name for argument in found for name, _ in argument.definitions} | PROXY_ARGS
+    return sorted(
+        name for name in options.build_args if name not in known and not name.startswith(("BUILDKIT_", "SOURCE_DATE"))
+    )
 
 
 def _check_platform(name: str, image: Image, wanted: str) -> None:

@@ -48,7 +48,7 @@ class StageBuilder:
         self.solver = solver
         self.plan = plan
         self.result = result
-        self.scope = StageScope(solver.options.build_args, solver.values, result.args)
+        self.scope = StageScope(solver.options.build_args, solver.plan.values, result.args)
         self._title = plan.stage.base.alias or (f"stage-{plan.stage.number}" if named else "")
         self._step = 1
         self._steps = 1 + sum(isinstance(one, _LAYERED) for one in plan.stage.instructions)
@@ -62,7 +62,7 @@ class StageBuilder:
             try:
                 self._do(instruction)
             except Mistake as mistake:
-                raise self.solver.mistake(instruction, mistake) from None
+                raise self.solver.options.dockerfile.mistaken(instruction, mistake) from None
         return replace(self.result, args=dict(self.scope.args))
 
     def variables(self) -> dict[str, str]:
@@ -127,9 +127,7 @@ class StageBuilder:
             copying = Copying(instruction, self.expand, self.document, self.result.config, target)
             text = _on_one_line(instruction.text)
             try:
-                transfer = copying.transfer(
-                    source, from_context=not origin, moment=_nanoseconds(self.solver.options.moment)
-                )
+                transfer = copying.transfer(source, origin, _nanoseconds(self.solver.options.moment))
                 digest = files_digest(transfer)
             except SandboxError as error:
                 self.solver.progress.begin(self._name(text)).failed(error.message)

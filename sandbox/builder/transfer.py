@@ -69,8 +69,11 @@ class Placing(NamedTuple):
     exclude: IgnorePatterns | None = None
 
 
-def select(view: FileView, pattern: str) -> list[Selected]:
-    """The sources that a pattern means, in order. NotFoundError for a name without wild cards that is not there."""
+def select(view: FileView, pattern: str, place: str = "the context") -> list[Selected]:
+    """The sources that a pattern means, in order. NotFoundError for a name without wild cards that is not there.
+
+    `place` is what the view is called.
+    """
     clean = posixpath.normpath("/" + pattern).lstrip("/")
     parts = [] if clean in ("", ".") else clean.split("/")
     found = [b""]
@@ -89,9 +92,8 @@ def select(view: FileView, pattern: str) -> list[Selected]:
         if view.status(resolved) is not None:
             result.append(Selected(resolved, path.rpartition(b"/")[2]))
         elif not has_wildcard(clean):
-            raise NotFoundError(
-                f"source {pattern!r} is not in the context", hint="is it named in .dockerignore?", reference="no-source"
-            )
+            hint = "is it named in .dockerignore?" if place == "the context" else ""
+            raise NotFoundError(f"source {pattern!r} is not in {place}", hint=hint, reference="no-source")
     return result
 
 

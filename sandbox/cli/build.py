@@ -14,7 +14,7 @@ from sandbox.cli.making import ensure
 from sandbox.cli.options import Option, Syntax, UsageError, Verb
 from sandbox.cli.output import say, tell, write
 from sandbox.cli.session import open_engine, reclaim, state_directory
-from sandbox.errors import InvalidError, SandboxError
+from sandbox.errors import InvalidError, NotFoundError, SandboxError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,9 +26,11 @@ if TYPE_CHECKING:
     from sandbox.cli.options import Arguments
     from sandbox.dockerfile.diagnostics import Diagnostic
     from sandbox.dockerfile.parsing import Dockerfile
+    from sandbox.image.image import Image
     from sandbox.image.tree import Entries
     from sandbox.runtime.engine import Engine
 
+_SHORT_ID = 12  # figures, as `sandbox images` shows them
 _PROGRESS = ("auto", "plain", "quiet")
 
 
@@ -114,16 +116,12 @@ def _parsed(given: Given) -> Dockerfile:
 
 def _ensure_images(dockerfile: Dockerfile, arguments: Arguments, home: str) -> None:
     """Make what FROM names and is not here; mmdebstrap has to begin before the engine is opened."""
-    from sandbox.builder.graph import SCRATCH, plan_stages  # noqa: PLC0415
-    from sandbox.builder.scope import Expander, global_scope, platform_args  # noqa: PLC0415
+    from sandbox.builder.graph import SCRATCH, plan_build  # noqa: PLC0415
 
-    platform = _platform()
-    expander = Expander(dockerfile.directives.escape)
-    build_args = _build_args(arguments)
-    values_ = global_scope(dockerfile.global_args, build_args, platform_args(platform, platform), expander)
-    for plan in plan_stages(dockerfile, values_, expander, arguments.text("target")):
-        if plan.image and plan.image.lower() != SCRATCH:
-            ensure(plan.image, state_directory(home), make=True)
+    plan = plan_build(dockerfile, _build_args(arguments), _platform(), arguments.text("target"))
+    for stage in plan.stages:
+        if stage.image and stage.image.lower() != SCRATCH:
+            ensure(stage.image, state_directory(home), make=True)
 
 
 def _solve(engine: Engine, arguments: Arguments, given: Given, dockerfile: Dockerfile) -> int:
@@ -137,7 +135,7 @@ def _solve(engine: Engine, arguments: Arguments, given: Given, dockerfile: Docke
     options = BuildOptions(
         dockerfile=dockerfile,
         context=given.context,
-        image=engine.images.get,
+        image=lambda name: _image(engine, name),
         platform=_platform(),
         moment=_moment(arguments),
         target=arguments.text("target"),
@@ -158,6 +156,16 @@ def _solve(engine: Engine, arguments: Arguments, given: Given, dockerfile: Docke
     if quiet:
         say(f"{image.id}\n")
     return 0
+
+
+def _image(engine: Engine, name: str) -> Image:
+    """The image of a FROM or `--from`. A few letters are a name there, never the beginning of an id."""
+    from sandbox.image.reference import parse  # noqa: PLC0415
+
+    image = engine.images.get(name)
+    if len(name) < _SHORT_ID and image.id.hex.startswith(name) and parse(name).familiar not in image.references:
+        raise NotFoundError(f"no image or stage {name!r}", hint="`sandbox images` lists what there is")
+    return image
 
 
 def _write_output(arguments: Arguments, entries: Entries) -> None:

@@ -50,6 +50,13 @@ class Dockerfile:
             raise InvalidError(f"{summary(errors)} in {self.source.name}\n{text.rstrip()}", reference="dockerfile")
         return self
 
+    def mistaken(self, instruction: Instruction, mistake: Mistake) -> InvalidError:
+        """What a mistake that shows only with the values of variables is to the user: the instruction, marked."""
+        report = Report()
+        report.error(mistake.code, instruction.span, mistake.message, mistake.hint)
+        text = render(self.source, report.diagnostics)
+        return InvalidError(f"{self.source.name} cannot be built\n{text.rstrip()}", reference="dockerfile")
+
 
 def parse(data: bytes, name: str = "Dockerfile") -> Dockerfile:
     """Read a Dockerfile. Bytes that are no UTF-8 are kept (surrogateescape). LimitError for a file over

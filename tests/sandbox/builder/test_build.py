@@ -392,3 +392,15 @@ def test_output(sandbox: Sandbox, tmp_path: Path, context: Path) -> None:
     with tarfile.open(fileobj=io.BytesIO(sandbox.printed("build", "-q", "-o", "-", place))) as made:
         assert {(one.name, one.uid) for one in made} == {("f", 5), ("l", 0)}
     assert "not understood" in sandbox("build", "-o", "type=registry", place).stderr
+
+
+def test_what_is_likely_a_mistake_is_said(sandbox: Sandbox, context: Path) -> None:
+    """Build arguments that nothing takes, sources that a stage does not have, letters that begin an id by chance."""
+    place = write(context, "FROM busybox\nARG VERSION")
+    assert "build arguments VERSOIN" in sandbox("build", "--build-arg", "VERSOIN=1", place).stderr
+    missing = write(context, "FROM busybox AS one\nFROM busybox\nCOPY --from=one /x /y")
+    assert "source '/x' is not in one" in sandbox("build", missing).stderr
+    image = sandbox("images", "-q", "--no-trunc", "busybox").stdout.strip().removeprefix("sha256:")
+    assert "no image" in sandbox("build", "-", stdin=f"FROM busybox\nCOPY --from={image[:3]} /bin /b").stderr
+    assert sandbox("build", "-", stdin=f"FROM {image}\n").returncode == 0
+    assert "Dockerfile:1:1: error" in sandbox("build", write(context, "ARG X=${Y\nFROM busybox$X")).stderr

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from sandbox.builder.graph import StagePlan, plan_stages
-from sandbox.builder.scope import Expander
+from sandbox.builder.graph import StagePlan, plan_build
+from sandbox.builder.scope import Platform
 from sandbox.dockerfile.parsing import parse
 from sandbox.errors import InvalidError
 
@@ -25,9 +25,9 @@ COPY --from=nginx:1 /etc/nginx /
 """
 
 
-def plans(text: bytes, target: str = "", **values: str) -> tuple[StagePlan, ...]:
+def plans(text: bytes, target: str = "") -> tuple[StagePlan, ...]:
     """The plan of a text."""
-    return plan_stages(parse(text).require(), {"BASE": "debian", **values}, Expander("\\"), target)
+    return plan_build(parse(text).require(), {}, Platform("linux", "amd64"), target).stages
 
 
 def test_stages_that_are_not_needed_are_left_out() -> None:
@@ -69,3 +69,10 @@ def test_a_name_that_is_given_twice_is_that_of_the_last_stage() -> None:
     """And a later stage is no stage yet: then it is an image."""
     found = plans(b"FROM a AS x\nFROM b AS x\nFROM x\nCOPY --from=later a b\nFROM c AS later", "2")
     assert [plan.stage.number for plan in found] == [1, 2]
+
+
+def test_words_that_cannot_be_read() -> None:
+    """Of ARG and FROM; with their line."""
+    for text, line in ((b"ARG A=${B\nFROM a", 1), (b"FROM a${B", 1), (b"FROM a\nFROM ${B:?no}", 2)):
+        with pytest.raises(InvalidError, match=f"Dockerfile:{line}:1: error"):
+            plans(text)

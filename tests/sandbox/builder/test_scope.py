@@ -18,7 +18,9 @@ def args(text: str) -> list[Arg]:
 
 def test_global_arguments() -> None:
     """They see those before them and the platforms; the caller's values win."""
-    found = global_scope(args("ARG A=1 B=$A-$TARGETARCH\nARG C\nARG D=x"), {"D": "y", "E": "z"}, PLATFORMS, EXPANDER)
+    found = PLATFORMS
+    for instruction in args("ARG A=1 B=$A-$TARGETARCH\nARG C\nARG D=x"):
+        found = global_scope(instruction, {"D": "y", "E": "z"}, found, EXPANDER)
     assert {name: value for name, value in found.items() if name not in PLATFORMS} == {
         "A": "1",
         "B": "1-arm64",

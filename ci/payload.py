@@ -18,12 +18,21 @@ from ci.pipeline.event import NULL_COMMIT, Event, EventKind
 LIMIT = 25 << 20  # bytes; GitHub sends no more
 
 _HEADS, _TAGS = "refs/heads/", "refs/tags/"
+# What happened to a pull request, where it is no new state of its files; the words are GitHub's and Gitea's.
+_KINDS = {
+    "closed": EventKind.PULL_REQUEST_CLOSED,
+    **dict.fromkeys(
+        ("edited", "labeled", "unlabeled", "label_updated", "label_cleared", "milestoned", "demilestoned", "assigned"),
+        EventKind.PULL_REQUEST_METADATA,
+    ),
+}
 
 
 def read(body: bytes, filename: str) -> Event:
     """The event of a body; `filename` is for messages. What it does not say has the defaults of `Event`.
 
-    Raises CiError for what is no body of a push, tag, pull request or release, and for one that nothing is built for.
+    Raises CiError for what is no body of a push, tag, pull request, release or deployment, and for one that nothing is
+    built for.
     """
     if len(body) > LIMIT:
         raise CiError(f"{filename}: larger than {LIMIT >> 20} MiB", reference="bad-payload")
@@ -36,12 +45,14 @@ def read(body: bytes, filename: str) -> Event:
         return _pull_request(payload)
     if payload.has("release"):
         return _release(payload)
+    if payload.has("deployment"):
+        return _deployment(payload)
     if payload.text("ref_type") and payload.text("ref"):
         return _created(payload, filename)
     if payload.text("ref") and payload.text("after"):
         return _push(payload, filename)
     raise CiError(
-        f"{filename}: not the body of a push, tag, pull request or release",
+        f"{filename}: not the body of a push, tag, pull request, release or deployment",
         hint="save what GitHub or Gitea shows under the webhook's recent deliveries",
         reference="bad-payload",
     )
@@ -80,7 +91,10 @@ class _Body:
         return {
             "repository": self.text("repository", "full_name"),
             "remote_url": self.text("repository", "clone_url"),
+            "ssh_url": self.text("repository", "ssh_url"),
             "default_branch": self.text("repository", "default_branch"),
+            "private": self.at("repository", "private") is True,
+            "sender": self.text("sender", "login"),
         }
 
 
@@ -98,7 +112,10 @@ def _push(payload: _Body, filename: str) -> Event:
         payload.text("after"),
         message=payload.text(head, "message").rstrip("\n"),
         author=payload.text(head, "author", "name"),
+        author_login=payload.text(head, "author", "username"),
         author_email=payload.text(head, "author", "email"),
+        before=payload.text("before"),
+        link=payload.text(head, "url"),
         changed_files=_changed(payload),
     )
 
@@ -126,14 +143,23 @@ def _at(payload: _Body, ref: str, commit: str, **known: Any) -> Event:
 def _pull_request(payload: _Body) -> Event:
     """The head's repository is null where a fork is gone; nothing here needs it."""
     title, text = payload.text("pull_request", "title"), payload.text("pull_request", "body")
+    action = payload.text("action")
+    kind = _KINDS.get(action, EventKind.PULL_REQUEST)
     return Event(
-        kind=EventKind.PULL_REQUEST,
+        kind=kind,
+        action={"synchronize": "synchronized"}.get(action, action),  # GitHub's word; Gitea's is the other
         branch=payload.text("pull_request", "base", "ref"),
         source_branch=payload.text("pull_request", "head", "ref"),
         commit=payload.text("pull_request", "head", "sha") or NULL_COMMIT,
         message=f"{title}\n\n{text}".rstrip(),
         author=payload.text("pull_request", "user", "login"),
+        author_login=payload.text("pull_request", "user", "login"),
         author_email=payload.text("pull_request", "user", "email"),
+        author_avatar=payload.text("pull_request", "user", "avatar_url"),
+        link=payload.text("pull_request", "html_url"),
+        pull_request_title=title,
+        labels=tuple(name for label in payload.parts("pull_request", "labels") if (name := label.text("name"))),
+        milestone=payload.text("pull_request", "milestone", "title"),
         pull_request=payload.number("number") or payload.number("pull_request", "number"),
         **payload.repository(),
     )
@@ -148,8 +174,26 @@ def _release(payload: _Body) -> Event:
         tag=tag,
         ref=f"{_TAGS}{tag}" if tag else "",
         message=payload.text("release", "name"),
+        link=payload.text("release", "html_url"),
+        prerelease=payload.at("release", "prerelease") is True,
         author=payload.text("release", "author", "login"),
         author_email=payload.text("release", "author", "email"),
+        **payload.repository(),
+    )
+
+
+def _deployment(payload: _Body) -> Event:
+    """GitHub's; `ref` is a branch, a tag or a commit, and which it is is not said."""
+    ref, commit = payload.text("deployment", "ref"), payload.text("deployment", "sha")
+    return Event(
+        kind=EventKind.DEPLOYMENT,
+        branch="" if ref == commit else ref.removeprefix(_HEADS),
+        ref=ref if ref.startswith("refs/") else "",
+        commit=commit or NULL_COMMIT,
+        message=payload.text("deployment", "description"),
+        author=payload.text("deployment", "creator", "login"),
+        deploy_target=payload.text("deployment", "environment"),
+        deploy_task=payload.text("deployment", "task"),
         **payload.repository(),
     )
 

@@ -32,7 +32,11 @@ def configure(parser: ArgumentParser) -> None:
     add("--branch", metavar="NAME", help="the branch pushed to, or that a pull request goes to (default: git's)")
     add("--tag", metavar="NAME", help="the tag; the event is then a tag, unless it is a release")
     add("--pr", type=int, metavar="NUMBER", help="the pull request; the event is then pull_request")
-    add("--payload", metavar="FILE", help="a saved webhook of GitHub or Gitea (push, tag, pull request, release)")
+    add(
+        "--payload",
+        metavar="FILE",
+        help="a saved webhook of GitHub or Gitea (push, tag, pull request, release, deployment)",
+    )
 
 
 def play(arguments: Namespace, project: Path, around: Surroundings) -> Event:

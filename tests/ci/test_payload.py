@@ -47,6 +47,8 @@ def test_a_push() -> None:
         message="Second\n\nwhy",
         author="Ann",
         author_email="ann@example.org",
+        sender="ann",
+        before="1" * 40,
         repository="team/app",
         remote_url="https://forge.example/team/app.git",
         default_branch="main",
@@ -130,3 +132,38 @@ def test_any_shape_is_read_or_refused(keys: dict[str, Any]) -> None:
         read(json.dumps(keys).encode(), "hook.json")
     except CiError:
         return
+
+
+@pytest.mark.parametrize(
+    ("action", "kind", "said"),
+    [
+        ("opened", EventKind.PULL_REQUEST, "opened"),
+        ("synchronize", EventKind.PULL_REQUEST, "synchronized"),
+        ("closed", EventKind.PULL_REQUEST_CLOSED, "closed"),
+        ("labeled", EventKind.PULL_REQUEST_METADATA, "labeled"),
+    ],
+)
+def test_what_happened_to_a_pull_request(action: str, kind: EventKind, said: str) -> None:
+    """New files, its end, and what is said of it are different events; labels and the like are known."""
+    found = event(
+        action=action,
+        number=7,
+        pull_request={
+            "title": "Title",
+            "html_url": "https://forge.example/team/app/pulls/7",
+            "labels": [{"name": "bug"}, {"name": "ui"}],
+            "milestone": {"title": "1.0"},
+            "user": {"login": "bob", "avatar_url": "https://forge.example/bob.png"},
+        },
+    )
+    assert (found.kind, found.action, found.pull_request) == (kind, said, 7)
+    assert (found.labels, found.milestone, found.pull_request_title) == (("bug", "ui"), "1.0", "Title")
+    assert (found.author_login, found.author_avatar, found.sender) == ("bob", "https://forge.example/bob.png", "ann")
+
+
+def test_a_deployment() -> None:
+    """Where to and what to do; a reference that is the commit itself is no branch."""
+    found = event(deployment={"ref": "main", "sha": SHA, "environment": "production", "task": "migrate"})
+    assert (found.kind, found.branch, found.commit) == (EventKind.DEPLOYMENT, "main", SHA)
+    assert (found.deploy_target, found.deploy_task) == ("production", "migrate")
+    assert event(deployment={"ref": SHA, "sha": SHA}).branch == ""

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from runners import gitrepo
 from runners.backend import HostMount
+from runners.freshness import Freshness
 from sandbox.errors import SandboxError
 from sandbox.kernel.paths import Root, remove_tree
 
@@ -48,9 +49,10 @@ class Snapshot:
     mounts: tuple[HostMount, ...] = ()
 
 
-def snapshot(source: Path, target: Path, *, leave_out: Path | None = None) -> Snapshot:
+def snapshot(source: Path, target: Path, *, leave_out: Path | None = None, manifest: Path | None = None) -> Snapshot:
     """Copy the work tree at `source` to `target`, which must not exist.
 
+    With `manifest`, a file beside it, `target` may be there from the last time: what has not changed is not copied.
     `leave_out` is a folder that is not copied even when it lies inside (the state directory). Raises OSError with the
     path of what cannot be read, GitError.
     """
@@ -58,14 +60,20 @@ def snapshot(source: Path, target: Path, *, leave_out: Path | None = None) -> Sn
     repositories: list[str] = []
     count = 0
     trees = [b""]  # the work tree, then the repositories in it
-    target.mkdir()
+    fresh = Freshness(manifest, target) if manifest is not None else None
+    wanted: set[str] = set()
+    if fresh is None or not target.is_dir():
+        target.mkdir()
+    if fresh is not None:
+        fresh.prune()
     while trees:
         below = trees.pop()
         here, there = source / os.fsdecode(below), target / os.fsdecode(below)
-        copier = _Copier(here, there, leave_out)
+        copier = _Copier(here, there, leave_out, fresh=fresh, below=below)
         with _umask(0):
             copier.copy(_listing(here))
         count += copier.count
+        wanted |= copier.folders()
         trees += [below + b"/" + inner if below else inner for inner in copier.inner]
         repository = gitrepo.find(here)
         if repository is not None:
@@ -77,6 +85,8 @@ def snapshot(source: Path, target: Path, *, leave_out: Path | None = None) -> Sn
             with _umask(0o022):
                 gitrepo.copy_metadata(repository, there / ".git", places)
             repositories.append(os.fsdecode(below))
+    if fresh is not None:
+        fresh.finish(wanted)
     target.chmod(0o755)
     mounts = tuple(HostMount(source=str(folder), target=f"{OBJECTS}/{n}") for n, folder in enumerate(borrowed))
     return Snapshot(source=source, path=target, files=count, repositories=tuple(repositories), mounts=mounts)
@@ -149,13 +159,28 @@ class _Copier:
     `inner` are the paths that turned out to be folders: submodules, and repositories that nobody told git about.
     """
 
-    def __init__(self, source: Path, target: Path, leave_out: Path | None) -> None:
+    def __init__(
+        self,
+        source: Path,
+        target: Path,
+        leave_out: Path | None,
+        *,
+        fresh: Freshness | None = None,
+        below: bytes = b"",
+    ) -> None:
         self.count = 0
+        self._fresh = fresh
+        self._below = os.fsdecode(below + b"/") if below else ""
         self.inner: list[bytes] = []
         self._source = source
         self._target = target
         self._leave_out = _inside(leave_out, source)
         self._made: set[bytes] = set()
+
+    def folders(self) -> set[str]:
+        """The folders that were made or found, relative to the top tree."""
+        found = {self._below + os.fsdecode(path[1:]) for path in self._made}
+        return found | {self._below.rstrip("/")} if self._below else found
 
     def copy(self, paths: Sequence[bytes]) -> None:
         """Copy `paths` in their order; one that is gone is passed over."""
@@ -190,25 +215,42 @@ class _Copier:
                 os.close(there)
 
     def _copy_one(self, path: bytes, name: bytes, here: int, there: int) -> None:
+        if self._fresh is not None and self._is_there(self._fresh, self._below + os.fsdecode(path), name, here, there):
+            return
         try:
             source = os.open(name, _SOURCE, dir_fd=here)
         except FileNotFoundError:
             return  # deleted, in the work tree or this moment
         except OSError as error:
-            if self._copy_special(name, here, there):
+            if self._copy_special(path, name, here, there):
                 return
             raise error from None
         try:
             status = os.fstat(source)
             if stat.S_ISREG(status.st_mode):
-                _copy_content(name, source, status, there)
+                copied = _copy_content(name, source, status, there)
                 self.count += 1
+                if self._fresh is not None:
+                    self._fresh.copied(self._below + os.fsdecode(path), status, copied)
             elif stat.S_ISDIR(status.st_mode):
                 self._inner(path)
         finally:
             os.close(source)
 
-    def _copy_special(self, name: bytes, here: int, there: int) -> bool:
+    def _is_there(self, fresh: Freshness, path: str, name: bytes, here: int, there: int) -> bool:
+        """Whether the copy of the last time is good; one that is not is removed."""
+        try:
+            status = os.stat(name, dir_fd=here, follow_symlinks=False)
+        except FileNotFoundError:
+            return True  # deleted; what is left of it goes at the end
+        if fresh.has(path, status):
+            self.count += 1
+            return True
+        if not stat.S_ISDIR(status.st_mode):
+            fresh.clear(path, name, there)
+        return False
+
+    def _copy_special(self, path: bytes, name: bytes, here: int, there: int) -> bool:
         """A symbolic link is copied; a socket and the like is not worth an error."""
         status = os.stat(name, dir_fd=here, follow_symlinks=False)
         if stat.S_ISLNK(status.st_mode):
@@ -216,6 +258,9 @@ class _Copier:
             times = (status.st_atime_ns, status.st_mtime_ns)
             os.utime(name, ns=times, dir_fd=there, follow_symlinks=False)
             self.count += 1
+            if self._fresh is not None:
+                copied = os.stat(name, dir_fd=there, follow_symlinks=False)
+                self._fresh.copied(self._below + os.fsdecode(path), status, copied)
             return True
         return not stat.S_ISREG(status.st_mode)
 
@@ -247,7 +292,10 @@ class _Copier:
             os.close(here)
             here = next_here
             if done not in self._made:
-                os.mkdir(name, stat.S_IMODE(os.fstat(here).st_mode) | 0o700, dir_fd=there)
+                inside = self._below + os.fsdecode(done[1:])
+                if self._fresh is not None and self._fresh.is_file(inside):
+                    self._fresh.clear(inside, name, there)
+                _make_folder(name, stat.S_IMODE(os.fstat(here).st_mode) | 0o700, there)
                 self._made.add(done)
             next_there = os.open(name, _DIRECTORY, dir_fd=there)
             os.close(there)
@@ -255,7 +303,21 @@ class _Copier:
         return here, there
 
 
-def _copy_content(name: bytes, source: int, status: os.stat_result, there: int) -> None:
+def _make_folder(name: bytes, mode: int, there: int) -> None:
+    """A folder with this mode; one that is there from the last time is ours again, whatever steps made of it."""
+    try:
+        os.mkdir(name, mode, dir_fd=there)
+        return
+    except FileExistsError:
+        status = os.stat(name, dir_fd=there, follow_symlinks=False)
+    if (status.st_uid, status.st_gid) != (os.geteuid(), os.getegid()):
+        os.chown(name, os.geteuid(), os.getegid(), dir_fd=there, follow_symlinks=False)
+    if stat.S_IMODE(status.st_mode) != mode:
+        os.chmod(name, mode, dir_fd=there)
+
+
+def _copy_content(name: bytes, source: int, status: os.stat_result, there: int) -> os.stat_result:
+    """Copy a file that is open; what the copy is known by."""
     target = os.open(name, _TARGET, stat.S_IMODE(status.st_mode), dir_fd=there)
     try:
         left = status.st_size
@@ -269,6 +331,7 @@ def _copy_content(name: bytes, source: int, status: os.stat_result, there: int) 
             while left > 0 and (copied := os.sendfile(target, source, None, min(left, _ONE_CALL))):
                 left -= copied
         os.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns))
+        return os.fstat(target)
     finally:
         os.close(target)
 

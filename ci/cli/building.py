@@ -6,6 +6,7 @@ removed: by the Stages themselves, by `with` blocks, and after a SIGKILL by the 
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import time
@@ -28,6 +29,7 @@ from runners.engine import EngineBackend
 from runners.gitrepo import GitError
 from runners.loop import Loop
 from runners.runfolder import RunFolder
+from runners.slot import Slot
 from runners.stage import StageInput
 from sandbox.runtime.engine import Engine, default_home
 
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     from ci.pipeline.spec import StageSpec, StepSpec
     from runners.report import StageResult
     from runners.stage import FailedStep
+    from runners.workspace import Snapshot
 
 _PASSED, _FAILED, _INTERRUPTED = 0, 1, 130
 _BROKEN_PIPE = 141  # 128 + SIGPIPE, as a program that the signal ended
@@ -62,7 +65,7 @@ def build(order: Order, interrupts: Interrupts, *, started: float) -> int:
     )
     engine, loop = Engine(home), Loop()
     try:
-        with RunFolder(home) as folder:
+        with RunFolder(home) as folder, Slot(home, order.project) as slot:
             sources = lambda: images.sources(home, order.project, os.environ)  # noqa: E731
             backend = EngineBackend(
                 engine,
@@ -74,10 +77,11 @@ def build(order: Order, interrupts: Interrupts, *, started: float) -> int:
                 publishes=order.publish,
             )
             backend.reclaim()
+            slot.reclaim()
             if not backend.has_networks:
                 order = _on_the_hosts_network(order)
             try:
-                copied = workspace.snapshot(order.project, folder.path / "pristine", leave_out=home)
+                copied = _snapshot(order.project, folder, slot, home)
             except GitError as error:
                 raise CiError(f"{order.project}: {error}", hint="git is asked which files to build") from error
             workspaces = Workspaces(
@@ -121,6 +125,7 @@ class _Run:
         interrupts.noticed = self._display.interrupt
         interrupts.deferred = True
         self._loop.watch(interrupts.descriptor, self._interrupted)
+        gc.enable()  # see `local.run`
         try:
             results = self._build.run()
         except BaseException:
@@ -214,6 +219,14 @@ class _Run:
             self._junit.write(results)
         if not self._unread:
             self._display.summarize(results, interrupted=interrupted, seconds=seconds)
+
+
+def _snapshot(project: Path, folder: RunFolder, slot: Slot, home: Path) -> Snapshot:
+    """In the project's slot, where most of it is from the last time, or afresh where another run has the slot."""
+    if slot.taken:
+        (folder.path / "pristine").symlink_to(slot.tree)  # whoever looks at the folder of a run finds its files
+        return workspace.snapshot(project, slot.tree, leave_out=home, manifest=slot.manifest)
+    return workspace.snapshot(project, folder.path / "pristine", leave_out=home)
 
 
 def _on_the_hosts_network(order: Order) -> Order:

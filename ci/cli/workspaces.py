@@ -1,7 +1,8 @@
 """The folders that the Stages of a local run build in.
 
 The work tree is copied once, when the run begins; each Stage gets a copy of that copy when it starts, the last one the
-first copy itself. A folder is removed when its Stage is over, or kept where the next start does not reclaim it.
+first copy itself, which stays for the next run where it is in the project's slot. Other folders are removed when their
+Stage is over, or kept where the next start does not reclaim them.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ class Workspaces:
         self._folder = folder
         self._left = count
         self._keep = keep
+        self._last = 0  # the number of the Stage that builds in the first copy itself
 
     @property
     def mounts(self) -> tuple[HostMount, ...]:
@@ -55,7 +57,8 @@ class Workspaces:
         elif self._left > 0:
             workspace.copy(self._copied.path, path)
         else:
-            self._copied.path.rename(path)
+            self._last = stage.number
+            path = self._copied.path
         if self._write:
             self._fresh[stage.number] = inventory(path)
         return path
@@ -67,7 +70,8 @@ class Workspaces:
         if fresh is not None:
             self._write_back(path, fresh)
         if self._keep is None:
-            workspace.remove(path)
+            if stage.number != self._last:  # the first copy is the project's for the next run, or goes with the folder
+                workspace.remove(path)
         elif path.is_dir():
             self._keep.mkdir(mode=0o700, exist_ok=True)
             kept = self.kept_path(stage)
@@ -102,4 +106,6 @@ class Workspaces:
 
     def path(self, stage: StageSpec) -> Path:
         """Where a Stage builds."""
+        if stage.number == self._last:
+            return self._copied.path
         return self._folder / f"workspace-{stage.number}"

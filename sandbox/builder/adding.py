@@ -49,11 +49,11 @@ class ArchiveTransfer(Transfer):
     """Like a transfer, but a source that is an archive is unpacked into the destination."""
 
     def _one(self, one: Selected, destination: bytes, *, into: bool) -> Iterator[tuple[TarEntry, Data]]:
-        if not is_archive(self._source, one.path):
+        if not (one.may_be_archive and is_archive(one.view, one.path)):
             yield from super()._one(one, destination, into=into)
             return
         yield from self._folders(destination)
-        with _opened(self._source, one.path) as fd:
+        with _opened(one.view, one.path) as fd:
             reader = TarReader(TarSource(open_stream(_Stream(fd)), limit=Limits().data), Limits())
             for entry in reader:
                 placed = self._placed(entry, destination)

@@ -1,6 +1,6 @@
 """COPY and ADD: the instruction with its words replaced, as a transfer of files.
 
-ADD unpacks archives (`adding`); URLs and repositories, which it also takes, are not supported yet.
+ADD unpacks archives (`adding`) and fetches URLs (`fetching`); git repositories are not supported yet.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from sandbox.builder import settings
 from sandbox.builder.adding import ArchiveTransfer
-from sandbox.builder.transfer import InlineFile, Owner, Placing, Transfer, select
+from sandbox.builder.files import FileView
+from sandbox.builder.transfer import InlineFile, Owner, Placing, Selected, select
 from sandbox.dockerfile.diagnostics import Mistake
 from sandbox.dockerfile.ignorefile import IgnorePatterns
 from sandbox.dockerfile.instructions import Add
@@ -19,16 +20,22 @@ from sandbox.runtime import users
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import ExitStack
+    from pathlib import Path
 
-    from sandbox.builder.files import FileView
+    from sandbox.builder.transfer import Transfer
     from sandbox.dockerfile.instructions import Transfer as Instruction
     from sandbox.image.config import ImageConfig
 
-_URLS = ("http://", "https://", "git://", "git@", "ssh://")
+_HTTP = ("http://", "https://")
+_URLS = (*_HTTP, "git://", "git@", "ssh://")
 
 
 class Copying:
-    """One COPY or ADD. `expand` replaces the variables of words, `document` those of here-documents."""
+    """One COPY or ADD. `expand` replaces the variables of words, `document` those of here-documents.
+
+    What is fetched is in the build's own `folder`, and open as long as `stack`.
+    """
 
     def __init__(
         self,
@@ -37,23 +44,36 @@ class Copying:
         document: Callable[[str], str],
         config: ImageConfig,
         target: FileView,
+        folder: Path,
+        stack: ExitStack,
     ) -> None:
         self._instruction = instruction
         self._expand = expand
         self._document = document
         self._config = config
         self._target = target
+        self._folder = folder
+        self._stack = stack
 
     def transfer(self, source: FileView, origin: str, moment: int) -> Transfer:
         """What is copied from `source`, and to where. `origin` is `--from`; without it files become root's."""
         instruction = self._instruction
         patterns = [self._expand(word) for word in instruction.sources]
+        checksum = self._expand(instruction.checksum) if isinstance(instruction, Add) else ""
+        if checksum and not (len(patterns) == 1 and patterns[0].startswith(_HTTP)):
+            raise Mistake("checksum", "--checksum is for one URL")
+        selected: list[Selected] = []
         for pattern in patterns:
-            if pattern.startswith(_URLS):
-                if not isinstance(instruction, Add):
-                    raise Mistake("source", f"COPY takes no URL: {pattern!r}", hint="use ADD")
-                raise UnsupportedError(f"ADD of {pattern!r} is not supported yet", hint="fetch it in a RUN")
-        selected = [one for pattern in patterns for one in select(source, pattern, origin or "the context")]
+            if not pattern.startswith(_URLS):
+                unpack = isinstance(instruction, Add) and instruction.unpack is not False
+                found = select(source, pattern, origin or "the context")
+                selected += (one._replace(may_be_archive=unpack) for one in found)
+            elif not isinstance(instruction, Add):
+                raise Mistake("source", f"COPY takes no URL: {pattern!r}", hint="use ADD")
+            elif not pattern.startswith(_HTTP) or pattern.endswith(".git"):
+                raise UnsupportedError(f"ADD of {pattern!r} is not supported yet", hint="clone it in a RUN")
+            else:
+                selected.append(self._fetch(pattern, checksum, unpack=bool(instruction.unpack)))
         documents = [
             InlineFile(os.fsencode(one.name), os.fsencode(self._document(one.text) if one.expand else one.text))
             for one in instruction.heredocs
@@ -68,9 +88,18 @@ class Copying:
             parents=instruction.parents,
             exclude=IgnorePatterns([self._expand(one) for one in instruction.exclude], "--exclude"),
         )
-        unpacks = isinstance(instruction, Add) and instruction.unpack is not False
-        kind = ArchiveTransfer if unpacks else Transfer
-        return kind(self._target, source, selected, documents, placing)
+        return ArchiveTransfer(self._target, selected, documents, placing)
+
+    def _fetch(self, url: str, checksum: str, *, unpack: bool) -> Selected:
+        from sandbox.builder.fetching import fetch, file_name  # noqa: PLC0415  (30 ms that few builds need)
+
+        if self._destination().endswith("/") and not file_name(url):
+            raise Mistake("source", f"{url} has no name for the file", hint="let the destination not end with a slash")
+        folder = self._folder / os.urandom(8).hex()
+        folder.mkdir()
+        path = fetch(url, folder, checksum)
+        view = self._stack.enter_context(FileView((folder,), ""))
+        return Selected(view, os.fsencode(path.name), os.fsencode(path.name), may_be_archive=unpack)
 
     def _destination(self) -> str:
         written = self._expand(self._instruction.destination)

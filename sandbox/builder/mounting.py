@@ -93,7 +93,7 @@ class Mounter:
             selected = select(view, mount.source or "/", mount.origin or "the context")
             if len(selected) != 1:
                 raise InvalidError(f"the source of a mount is one file or folder, not {mount.source!r}")
-            return Transfer(nothing, view, selected, (), placing)
+            return Transfer(nothing, selected, (), placing)
 
         def make(_: ExitStack) -> RuntimeMount:
             with self._view(mount.origin) as view, FileView((), "") as nothing:

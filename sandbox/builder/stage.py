@@ -124,7 +124,9 @@ class StageBuilder:
             target = stack.enter_context(self.solver.files(self.result))
             origin = instruction.origin if isinstance(instruction, records.Copy) else ""
             source = stack.enter_context(self.solver.view(origin, self.plan.stage.number))
-            copying = Copying(instruction, self.expand, self.document, self.result.config, target)
+            copying = Copying(
+                instruction, self.expand, self.document, self.result.config, target, self.solver.folder, stack
+            )
             text = _on_one_line(instruction.text)
             try:
                 transfer = copying.transfer(source, origin, _nanoseconds(self.solver.options.moment))

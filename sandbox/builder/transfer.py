@@ -40,10 +40,15 @@ class Owner(NamedTuple):
 
 
 class Selected(NamedTuple):
-    """A source: its clean path in a view, and its name at the destination where that is a folder."""
+    """A source: its clean path in a view, and its name at the destination where that is a folder.
 
+    One that `may_be_archive` is unpacked if it is.
+    """
+
+    view: FileView
     path: bytes
     name: bytes
+    may_be_archive: bool = False
 
 
 class InlineFile(NamedTuple):
@@ -90,7 +95,7 @@ def select(view: FileView, pattern: str, place: str = "the context") -> list[Sel
     for path in found:
         resolved = view.resolve(path)
         if view.status(resolved) is not None:
-            result.append(Selected(resolved, path.rpartition(b"/")[2]))
+            result.append(Selected(view, resolved, path.rpartition(b"/")[2]))
         elif not has_wildcard(clean):
             hint = "is it named in .dockerignore?" if place == "the context" else ""
             raise NotFoundError(f"source {pattern!r} is not in {place}", hint=hint, reference="no-source")
@@ -98,18 +103,16 @@ def select(view: FileView, pattern: str, place: str = "the context") -> list[Sel
 
 
 class Transfer:
-    """The entries of one instruction's layer; `target` is the image that is built on, `source` what is copied from."""
+    """The entries of one instruction's layer; `target` is the image that is built on."""
 
     def __init__(
         self,
         target: FileView,
-        source: FileView,
         selected: Sequence[Selected],
         documents: Sequence[InlineFile],
         placing: Placing,
     ) -> None:
         self._target = target
-        self._source = source
         self._selected = selected
         self._documents = documents
         self._placing = placing
@@ -134,14 +137,14 @@ class Transfer:
             yield entry, lambda content=document.content: iter((content,) if content else ())  # type: ignore[misc]
 
     def _one(self, one: Selected, destination: bytes, *, into: bool) -> Iterator[tuple[TarEntry, Data]]:
-        status = self._source.status(one.path)
+        status = one.view.status(one.path)
         directory = status is not None and stat.S_ISDIR(status.st_mode)
         if self._placing.parents:
             base = _join(destination, one.path)
         else:
             base = destination if directory or not into else _join(destination, one.name)
         yield from self._folders(base if directory else base.rpartition(b"/")[0])
-        for item in self._source.walk(one.path):
+        for item in one.view.walk(one.path):
             if (directory and not item.path) or self._leaves_out(item, one):
                 continue
             path = _join(base, item.path) if item.path else base
@@ -210,7 +213,7 @@ class FolderTransfer(Transfer):
     """WORKDIR: a folder, where the image has none."""
 
     def __init__(self, target: FileView, path: str, moment: int) -> None:
-        super().__init__(target, target, (), (), Placing(path, moment=moment))
+        super().__init__(target, (), (), Placing(path, moment=moment))
 
     def __iter__(self) -> Iterator[tuple[TarEntry, Data]]:
         self._made.clear()

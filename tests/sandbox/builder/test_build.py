@@ -404,3 +404,13 @@ def test_what_is_likely_a_mistake_is_said(sandbox: Sandbox, context: Path) -> No
     assert "no image" in sandbox("build", "-", stdin=f"FROM busybox\nCOPY --from={image[:3]} /bin /b").stderr
     assert sandbox("build", "-", stdin=f"FROM {image}\n").returncode == 0
     assert "Dockerfile:1:1: error" in sandbox("build", write(context, "ARG X=${Y\nFROM busybox$X")).stderr
+
+
+def test_urls_are_for_add(sandbox: Sandbox, context: Path) -> None:
+    """COPY takes none, a checksum needs one, and a server that is not there is said."""
+    for line, message in (
+        ("COPY http://127.0.0.1:1/x /", "COPY takes no URL"),
+        ("ADD --checksum=sha256:0 Dockerfile /", "--checksum is for one URL"),
+        ("ADD http://127.0.0.1:1/x /", "cannot fetch http://127.0.0.1:1/x"),
+    ):
+        assert message in sandbox("build", write(context, f"FROM busybox\n{line}")).stderr

@@ -43,7 +43,7 @@ def copy(
     """The entries: kind, path, mode."""
     with FileView((context,), "") as source, FileView((image,), "") as target:
         selected = [one for pattern in patterns for one in select(source, pattern)]
-        transfer = Transfer(target, source, selected, documents, Placing(**placing))
+        transfer = Transfer(target, selected, documents, Placing(**placing))
         found = []
         for entry, data in transfer:
             assert len(b"".join(data())) == entry.size

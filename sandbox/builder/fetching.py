@@ -1,0 +1,75 @@
+"""ADD of a URL: the file behind it, in a folder of the build.
+
+Only http and https, redirects included; what comes is bounded, and compared with `--checksum` before anybody uses it.
+The file's
+time is the server's Last-Modified, its mode 0600. Source: docker's Dockerfile reference, "ADD".
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import posixpath
+import time
+import urllib.request
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
+
+from sandbox.errors import InvalidError, LimitError
+from sandbox.image import digest as digests
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+_SIZE_LIMIT = 64 << 30  # bytes
+_TIMEOUT = 60.0  # seconds without a byte
+_CHUNK = 1 << 18
+_HANDLERS = (
+    urllib.request.ProxyHandler,
+    urllib.request.HTTPHandler,
+    urllib.request.HTTPSHandler,
+    urllib.request.HTTPRedirectHandler,
+    urllib.request.HTTPErrorProcessor,
+    urllib.request.HTTPDefaultErrorHandler,
+)
+
+
+def file_name(url: str) -> str:
+    """The last part of the URL's path; empty where there is none."""
+    name = posixpath.basename(unquote(urlsplit(url).path))
+    return "" if name in (".", "..") or "\0" in name else name
+
+
+def fetch(url: str, folder: Path, checksum: str = "") -> Path:
+    """Load the file into the folder, under the URL's name. InvalidError says what went wrong, with the URL."""
+    expected = digests.parse(checksum) if checksum else None
+    path = folder / (file_name(url) or "file")
+    hasher = hashlib.sha256()
+    opener = urllib.request.OpenerDirector()
+    for handler in _HANDLERS:  # the default ones would follow a redirect to file: or ftp:
+        opener.add_handler(handler())
+    try:
+        with opener.open(url, timeout=_TIMEOUT) as answer, path.open("xb") as file:
+            os.fchmod(file.fileno(), 0o600)
+            while piece := answer.read(_CHUNK):
+                hasher.update(piece)
+                file.write(piece)
+                if file.tell() > _SIZE_LIMIT:
+                    raise LimitError(f"{url} has more than {_SIZE_LIMIT >> 30} GB")
+            moment = _moment(answer.headers)
+    except (OSError, ValueError) as error:  # URLError and HTTPError are OSErrors
+        raise InvalidError(f"cannot fetch {url}: {str(getattr(error, 'reason', error)).lower()}") from None
+    os.utime(path, (moment, moment))
+    found = digests.from_hex(hasher.hexdigest())
+    if expected is not None and found != expected:
+        raise InvalidError(f"{url} has the digest {found}, not {expected}", reference="digest-mismatch")
+    return path
+
+
+def _moment(headers: Mapping[str, str]) -> float:
+    try:
+        return max(0.0, parsedate_to_datetime(headers.get("Last-Modified", "")).timestamp())
+    except (ValueError, TypeError):
+        return time.time()

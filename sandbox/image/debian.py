@@ -6,7 +6,7 @@ real or subordinate ids); its pipe may be read inside one. The host's apt says w
 Root's mmdebstrap mounts the host's /dev, /proc and /sys in its directory, so it gets a mount table and a process table
 of its own, and its directory lies in our scratch: killed with us at any moment, it leaves neither process nor mount,
 and the directory goes with the next `reclaim`. An ordinary user's makes such name spaces by itself, and must have its
-directory where its subordinate ids may go, in /tmp.
+directory where its subordinate ids may go: in /tmp, which the scratch has a note of.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 
 from sandbox.errors import SandboxError, UnsupportedError
 from sandbox.image import aptsources
-from sandbox.image.scratch import Scratch
+from sandbox.image.scratch import Outside, Scratch
 from sandbox.image.tarformat import Kind, TarEntry
 from sandbox.image.tarwriter import TarWriter
 from sandbox.kernel.process import set_parent_death_signal
@@ -123,6 +123,8 @@ class RootBuild:
             folder.mkdir()
             folder.chmod(0o1777)  # within a directory that only we may enter
             line = apart(line, folder)
+        else:
+            environment["TMPDIR"] = str(self._cleanup.enter_context(Outside(home)))
         reading, writing = os.pipe()
         try:
             self._process = subprocess.Popen(

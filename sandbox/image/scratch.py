@@ -10,14 +10,15 @@ from __future__ import annotations
 import fcntl
 import os
 import stat
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pathlib import Path
     from types import TracebackType
     from typing import Self
 
 PREFIX = "image-"
+_OUTSIDE = "outside-"
 
 
 class Scratch:
@@ -42,6 +43,37 @@ class Scratch:
     ) -> None:
         try:
             _remove(self.path)
+        finally:
+            os.close(self._fd)
+
+
+class Outside:
+    """`with Outside(home) as path:` the same in /tmp, for a program that works with other ids than the directory's
+    owner: they may pass through, and nobody may look. A link in the state directory's `tmp` leads there.
+    """
+
+    def __init__(self, home: Path) -> None:
+        name = os.urandom(8).hex()
+        self._record = home / "tmp" / f"{_OUTSIDE}{name}"
+        self._fd = -1
+        self.path = Path("/tmp", f"hako-{name}")  # noqa: S108  (a name that nobody can foresee, made by mkdir)
+
+    def __enter__(self) -> Path:
+        make_directory(self._record.parent)
+        self._record.symlink_to(self.path)
+        self.path.mkdir(mode=0o711)
+        self.path.chmod(0o711)  # whatever the umask
+        fd = _lock(self.path, wait=True)
+        if fd is None:  # a `reclaim` was faster
+            return self.__enter__()
+        self._fd = fd
+        return self.path
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            _remove_outside(self._record)
         finally:
             os.close(self._fd)
 
@@ -84,6 +116,9 @@ def reclaim(home: Path) -> int:
     except FileNotFoundError:
         return 0
     for path in paths:
+        if path.name.startswith(_OUTSIDE):
+            count += _reclaim_outside(path)
+            continue
         if not path.name.startswith(PREFIX):
             continue
         fd = _lock(path, wait=False)
@@ -95,6 +130,34 @@ def reclaim(home: Path) -> int:
         finally:
             os.close(fd)
     return count
+
+
+def _reclaim_outside(record: Path) -> int:
+    target = record.readlink()
+    fd = _lock(target, wait=False)
+    if fd is None and target.exists():  # somebody's who lives
+        return 0
+    try:
+        return _remove_outside(record)
+    finally:
+        if fd is not None:
+            os.close(fd)
+
+
+def _remove_outside(record: Path) -> int:
+    """The directory and then its record; whether that is done. It is not while files of ids are left that this process
+    is not root of, nor done to a directory that somebody else has put there.
+    """
+    target = record.readlink()
+    try:
+        if target.lstat().st_uid == os.geteuid():
+            _remove(target)
+    except FileNotFoundError:
+        pass
+    except OSError:
+        return 0
+    record.unlink(missing_ok=True)
+    return 1
 
 
 def _fresh_name() -> str:

@@ -12,6 +12,7 @@ import stat
 from typing import TYPE_CHECKING, NamedTuple
 
 from sandbox.errors import NotFoundError
+from sandbox.image import attributes
 from sandbox.image.tarformat import Kind, TarEntry
 from sandbox.image.tarwriter import TarWriter
 
@@ -90,7 +91,8 @@ class _Packing:
     def directory(self, directory: int, name: bytes) -> None:
         """A directory that is open, and all below it."""
         if name:
-            self._writer.add(_entry(os.fstat(directory), name, Kind.DIRECTORY))
+            entry = _entry(os.fstat(directory), name, Kind.DIRECTORY)
+            self._writer.add(entry._replace(xattrs=attributes.read_open(directory)))
         for inner in sorted(os.listdir(directory)):
             path = name + b"/" + os.fsencode(inner) if name else os.fsencode(inner)
             try:
@@ -124,7 +126,8 @@ class _Packing:
                 self._writer.add(_entry(status, name, Kind.LINK)._replace(target=self._links[inode], size=0))
                 return
             self._links[inode] = name
-            self._writer.add(_entry(status, name, Kind.FILE), _contents(file, status.st_size))
+            entry = _entry(status, name, Kind.FILE)._replace(xattrs=attributes.read_open(file))
+            self._writer.add(entry, _contents(file, status.st_size))
         finally:
             os.close(file)
 

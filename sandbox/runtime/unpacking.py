@@ -35,8 +35,8 @@ _LIMITS = Limits()
 def unpack(stream: Readable, directory: int, *, owners: bool, set_id: bool) -> int:
     """Put the entries of an archive below the open `directory`; the bytes of their contents.
 
-    With `owners` files get the archive's ids, else the caller's own; with `set_id` they keep set-user-id bits. Raises
-    InvalidError for a malformed archive, ConflictError where something is in the way.
+    With `owners` files get the archive's ids, else the caller's own; with `set_id` they keep set-user-id bits and
+    capabilities. Raises InvalidError for a malformed archive, ConflictError where something is in the way.
     """
     reader = TarReader(TarSource(stream, limit=_LIMITS.data), _LIMITS)
     unpacking = _Unpacking(directory, owners=owners, set_id=set_id)
@@ -181,6 +181,11 @@ class _Unpacking:
         if self._owners:
             os.fchown(made, entry.uid, entry.gid)
         os.fchmod(made, entry.mode & self._mask)
+        for name, value in entry.xattrs.items():
+            # Capabilities of a file are as good as a set-user-id bit
+            if name.startswith(b"user.") or self._mask & stat.S_ISUID:
+                with contextlib.suppress(OSError):  # a file system without, or one's own namespace's
+                    os.setxattr(made, name, value)
 
     def _finish_link(self, entry: TarEntry, parent: int, name: bytes) -> None:
         if self._owners:

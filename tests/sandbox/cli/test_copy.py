@@ -208,3 +208,26 @@ def test_a_damaged_archive(sandbox: Sandbox, container: str) -> None:
     done = sandbox("cp", "-", f"{container}:/tmp", stdin="x" * 2000)
     assert (done.returncode, done.stderr.count("\n")) == (125, 1)
     assert "checksum" in done.stderr
+
+
+@pytest.mark.root
+def test_attributes_are_copied(sandbox: Sandbox, name: str, tmp_path: Path) -> None:
+    """Those that users set, of files and directories, there and back; a file's capabilities with --archive alone."""
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    (tree / "file").write_text("text")
+    for path in (tree, tree / "file"):
+        try:
+            os.setxattr(path, "user.colour", b"blue")
+        except OSError:
+            pytest.skip("the file system of the temporary directory has no attributes")
+    capability = bytes.fromhex("0100000200040000000000000000000000000000")  # CAP_NET_BIND_SERVICE
+    os.setxattr(tree / "file", "security.capability", capability)
+    sandbox("run", "-d", "--name", name, "--network", "none", "busybox", "sleep", "100")
+    for options, kept in (((), False), (("-a",), True)):
+        back = tmp_path / f"back-{kept}"
+        assert sandbox("cp", *options, str(tree), f"{name}:/tmp/{kept}").returncode == 0
+        done = sandbox("cp", *options, f"{name}:/tmp/{kept}", str(back))
+        assert done.returncode == 0, done.stderr
+        assert [os.getxattr(path, "user.colour") for path in (back, back / "file")] == [b"blue", b"blue"]
+        assert ("security.capability" in os.listxattr(back / "file")) == kept

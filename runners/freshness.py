@@ -12,12 +12,9 @@ from __future__ import annotations
 import json
 import os
 import time
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from sandbox.kernel.paths import remove_tree
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 _RACY = 50_000_000  # nanoseconds
 _VERSION = 1
@@ -51,7 +48,7 @@ class Freshness:
         root = os.fspath(self._tree)
         while waiting:
             below = waiting.pop()
-            descriptor = os.open(f"{root}/{below}", _DIRECTORY)
+            descriptor = _enter(f"{root}/{below}")
             try:
                 with os.scandir(descriptor) as entries:
                     for entry in entries:
@@ -124,6 +121,15 @@ class Freshness:
             half = self._manifest.with_suffix(".half")
             half.write_text(json.dumps({"version": _VERSION, "files": self._new}), "ascii")
             half.rename(self._manifest)
+
+
+def _enter(path: str) -> int:
+    """A folder of the tree, which nobody is at any more; a step may have closed it to its owner."""
+    try:
+        return os.open(path, _DIRECTORY)
+    except PermissionError:
+        Path(path).chmod(0o700)
+        return os.open(path, _DIRECTORY)
 
 
 def _load(path: Path) -> dict[str, list[int]]:

@@ -22,7 +22,7 @@ from runners import runfolder
 from runners.backend import BackendError, Ended, Kept
 from sandbox.errors import NotFoundError, SandboxError
 from sandbox.kernel.idmap import in_initial_namespace
-from sandbox.kernel.paths import remove_tree
+from sandbox.kernel.paths import remove_path
 from sandbox.network.records import PortRequest
 from sandbox.runtime.signals import signal_number
 from sandbox.runtime.spec import (
@@ -406,11 +406,7 @@ def _remove_network(engine: Engine, name: str) -> None:
 
 def _remove_folder(path: Path) -> None:
     with contextlib.suppress(OSError):
-        parent = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            remove_tree(parent, path.name)
-        finally:
-            os.close(parent)
+        remove_path(path)
 
 
 def _catches(pid: int, number: int) -> bool:

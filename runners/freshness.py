@@ -3,8 +3,8 @@
 A manifest has, for every copied path, what the source was known by when it was copied, and the copy when it was made.
 Both have their inode and its change time (inode(7), ctime), which no program can set, so that neither an edit in the
 project nor anything that a step does to a copy is missed; of sources, which may lie on any file system, also size and
-modification time count. A source that had changed just
-before it was copied may change once more within the clock's granularity; it is left out, and copied the next time.
+modification time count. A source that had changed just before it was copied may change once more within the clock's
+granularity; it is left out, and copied the next time.
 """
 
 from __future__ import annotations

@@ -7,11 +7,11 @@ that was killed, and `reclaim` may remove it. Used by `ci-run local` and by the 
 
 from __future__ import annotations
 
-import fcntl
 import os
 from typing import TYPE_CHECKING
 
-from sandbox.kernel.paths import remove_tree
+from runners import folderlock
+from sandbox.kernel.paths import remove_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,14 +37,14 @@ class RunFolder:
             self.name = PREFIX + os.urandom(6).hex()
             self.path = self._tmp / self.name
             self.path.mkdir(mode=0o700)
-            self._lock = _lock(self.path, wait=True)
+            self._lock = folderlock.lock(self.path, wait=True)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            _remove(self.path)
+            remove_path(self.path)
         finally:
             os.close(self._lock)
             self._lock = -1
@@ -52,7 +52,7 @@ class RunFolder:
 
 def is_alive(home: Path, name: str) -> bool:
     """Whether the run of this name still has its process."""
-    descriptor = _lock(home / "tmp" / name, wait=False)
+    descriptor = folderlock.lock(home / "tmp" / name)
     if descriptor >= 0:
         os.close(descriptor)
         return False
@@ -67,37 +67,13 @@ def reclaim(home: Path, before: Callable[[str], None]) -> tuple[str, ...]:
         return ()
     removed = []
     for name in names:
-        descriptor = _lock(home / "tmp" / name, wait=False)
+        descriptor = folderlock.lock(home / "tmp" / name)
         if descriptor < 0:
             continue
         try:
             before(name)
-            _remove(home / "tmp" / name)
+            remove_path(home / "tmp" / name)
             removed.append(name)
         finally:
             os.close(descriptor)
     return tuple(removed)
-
-
-def _lock(path: Path, *, wait: bool) -> int:
-    """The locked descriptor of a run's folder; -1 when it is another's, or gone (also while it was being locked)."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return -1
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if os.path.samestat(os.fstat(descriptor), path.lstat()):
-            return descriptor
-    except (BlockingIOError, FileNotFoundError):
-        pass
-    os.close(descriptor)
-    return -1
-
-
-def _remove(path: Path) -> None:
-    parent = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        remove_tree(parent, path.name)
-    finally:
-        os.close(parent)

@@ -10,15 +10,14 @@ Folders whose project is gone, or that nobody has used for two weeks, are remove
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import time
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sandbox.kernel.paths import remove_tree
+from runners import folderlock
+from sandbox.kernel.paths import remove_path
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -46,7 +45,7 @@ class Slot:
 
     def __enter__(self) -> Self:
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._lock = _lock(self.path)
+        self._lock = folderlock.lock(self.path)
         if self.taken:
             (self.path / "project").write_bytes(self._project)
             os.utime(self.path)
@@ -62,9 +61,9 @@ class Slot:
     def reclaim(self) -> None:
         """Remove those of other projects that are of no use any more."""
         for path in self._all.iterdir():
-            if path != self.path and _is_stale(path) and (lock := _lock(path)) >= 0:
+            if path != self.path and _is_stale(path) and (lock := folderlock.lock(path)) >= 0:
                 try:
-                    _remove(path)
+                    remove_path(path)
                 finally:
                     os.close(lock)
 
@@ -75,25 +74,3 @@ def _is_stale(path: Path) -> bool:
         return time.time() - path.stat().st_mtime > _FOR or not project.is_dir()
     except FileNotFoundError:
         return False  # it is being made
-
-
-def _lock(path: Path) -> int:
-    """The locked descriptor; -1 where another run has it, or it is just being removed."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return -1
-    with suppress(BlockingIOError, FileNotFoundError):
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if os.path.samestat(os.fstat(descriptor), path.lstat()):
-            return descriptor
-    os.close(descriptor)
-    return -1
-
-
-def _remove(path: Path) -> None:
-    parent = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        remove_tree(parent, path.name)
-    finally:
-        os.close(parent)

@@ -21,7 +21,7 @@ from runners import gitrepo
 from runners.backend import HostMount
 from runners.freshness import Freshness
 from sandbox.errors import SandboxError
-from sandbox.kernel.paths import Root, remove_tree
+from sandbox.kernel.paths import Root, remove_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -102,11 +102,7 @@ def copy(source: Path, target: Path) -> None:
 def remove(path: Path) -> None:
     """Remove a workspace, whatever steps left in it; one that is not there is fine."""
     with suppress(FileNotFoundError):
-        parent = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            remove_tree(parent, path.name)
-        finally:
-            os.close(parent)
+        remove_path(path)
 
 
 def settle(copied: Snapshot, workspace: Path) -> None:

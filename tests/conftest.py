@@ -25,6 +25,7 @@ import hypothesis
 import pytest
 
 from tests.project import leaks
+from tests.sandbox.command import Sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -153,3 +154,17 @@ def engine_home() -> Path:
 def repository() -> Path:
     """The checkout that the tests are part of."""
     return REPOSITORY
+
+
+@pytest.fixture
+def sandbox(engine_home: Path, repository: Path) -> Sandbox:
+    """The command on the shared state directory."""
+    return Sandbox(engine_home, repository)
+
+
+@pytest.fixture
+def tag(sandbox: Sandbox) -> Iterator[str]:
+    """A name for an image, which is removed at the end."""
+    name = f"test-{uuid.uuid4().hex[:12]}"
+    yield name
+    sandbox("rmi", "-f", name)

@@ -3,8 +3,8 @@
 The facts are the event's and the matrix cell's; which there are is the dialect's (`rules`). The maps of a `when` are
 alternatives; in one map all filters must hold. Two filters look at some events only, as in Woodpecker: `branch` is
 passed over for a tag (a tag is on no branch), `path` for all but pushes and pull requests, and wherever the changed
-files are not known. `status` is not a fact but a
-time: it says whether a step runs while all is well, after a failure, or both.
+files are not known. `status` is not a fact but a time: it says whether a step runs while all is well, after a failure,
+or both.
 """
 
 from __future__ import annotations

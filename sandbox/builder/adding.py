@@ -1,9 +1,8 @@
 """ADD of an archive: what is in it, in place of itself.
 
-A file of the context that is a tar, plain or compressed with gzip, bzip2, xz or zstd, is unpacked into the
-destination; its name does not
-matter. What is in it goes the way of every layer, so that no name and no link leads out. Source: docker's Dockerfile
-reference, "ADD".
+A file of the context that is a tar, plain or compressed with gzip, bzip2, xz or zstd, is unpacked into the destination;
+its name does not matter. What is in it goes the way of every layer, so that no name and no link leads out. Source:
+docker's Dockerfile reference, "ADD".
 """
 
 from __future__ import annotations

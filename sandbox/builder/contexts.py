@@ -1,8 +1,7 @@
 """Where a build's files come from: a folder, or standard input with a Dockerfile or an archive; and its Dockerfile.
 
 `docker build - < Dockerfile` has no context, `docker build - < context.tar.gz` has the archive's files, which are
-unpacked as a layer is: nothing in
-it can lead out. Source: docker's manual of `docker build`, "Build context".
+unpacked as a layer is: nothing in it can lead out. Source: docker's manual of `docker build`, "Build context".
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """ADD of a URL: the file behind it, in a folder of the build.
 
 Only http and https, redirects included; what comes is bounded, and compared with `--checksum` before anybody uses it.
-The file's
-time is the server's Last-Modified, its mode 0600. Source: docker's Dockerfile reference, "ADD".
+The file's time is the server's Last-Modified, its mode 0600. Source: docker's Dockerfile reference, "ADD".
 """
 
 from __future__ import annotations

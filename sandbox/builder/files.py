@@ -1,9 +1,8 @@
 """Files to copy from: a context's directory, or the layers of a stage or image seen as one, without a mount.
 
 A path is resolved name by name with O_NOFOLLOW below the layers' directories; symbolic links are followed inside the
-view, so
-that none leads out of it, whatever a context or an image holds and whoever changes it meanwhile (CVE-2024-1753,
-CVE-2018-15664).
+view, so that none leads out of it, whatever a context or an image holds and whoever changes it meanwhile
+(CVE-2024-1753, CVE-2018-15664).
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Stages → which of them a target needs, and what each depends on. Pure.
 
 A stage depends on the one that its FROM names and on those of its `COPY --from` and `RUN --mount=from=`. What is not
-reached from
-the target is not built, and its images need not exist.
+reached from the target is not built, and its images need not exist.
 """
 
 from __future__ import annotations

@@ -1,10 +1,8 @@
 """Cache keys: what a step's result depends on, as one digest. Pure.
 
-A key is made of the key of the step before and of what the instruction is with its variables replaced: never of a
-host, a path
-of the context, a time, or of what a RUN has written. So the same sources give the same keys wherever they are checked
-out. Every
-field counts (CVE-2024-24557 was a field that did not).
+A key is made of the key of the step before and of what the instruction is with its variables replaced: never of a host,
+a path of the context, a time, or of what a RUN has written. So the same sources give the same keys wherever they are
+checked out. Every field counts (CVE-2024-24557 was a field that did not).
 """
 
 from __future__ import annotations

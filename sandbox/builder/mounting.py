@@ -1,10 +1,8 @@
 """`RUN --mount`: what each mount shows, as a path of the host for the container, and as a part of the step's cache key.
 
 Files of a context, stage or image are copied into a snapshot of their own first, named by its content: then nothing
-that changes
-meanwhile, and no symbolic link, leads out (CVE-2024-23651, CVE-2024-1753). Cache folders are named by a digest of
-their id, never
-by the id (CVE-2024-9675).
+that changes meanwhile, and no symbolic link, leads out (CVE-2024-23651, CVE-2024-1753). Cache folders are named by a
+digest of their id, never by the id (CVE-2024-9675).
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """`--output`: where the files of a target go when no image is wanted of it.
 
 `-o DIRECTORY` and `type=local,dest=DIRECTORY` write them to a folder, as the caller's own; `-o -` and
-`type=tar,dest=FILE` make an archive
-with their owners. Source: docker's manual of `docker buildx build`, "--output".
+`type=tar,dest=FILE` make an archive with their owners. Source: docker's manual of `docker buildx build`, "--output".
 """
 
 from __future__ import annotations

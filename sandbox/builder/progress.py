@@ -1,8 +1,7 @@
 """What a build says while it goes on: BuildKit's plain form, so that eyes and scripts that know it find their way.
 
 `#5 [build 2/4] RUN make` begins a step, `#5 0.123 …` is a line of its output with the seconds since, then come `#5
-CACHED`, `#5 DONE 1.2s` or
-`#5 ERROR: …`. Output of containers is cut into lines here and passed on byte for byte.
+CACHED`, `#5 DONE 1.2s` or `#5 ERROR: …`. Output of containers is cut into lines here and passed on byte for byte.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """RUN: a command in a container on the layers so far; what it has written becomes the next layer, where it lies.
 
-The container's upper directory is moved into the store, so that a step costs what it changed. What the engine made
-only to have a
-place to mount on is taken away first, beneath the directory's root (CVE-2024-23652).
+The container's upper directory is moved into the store, so that a step costs what it changed. What the engine made only
+to have a place to mount on is taken away first, beneath the directory's root (CVE-2024-23652).
 """
 
 from __future__ import annotations

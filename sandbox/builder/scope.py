@@ -1,8 +1,7 @@
 """Which variables an instruction sees: global arguments, the stage's arguments, the image's environment. Pure.
 
 Source: docker's Dockerfile reference, "ARG" and "Understand how ARG and FROM interact". An argument has the value of
-`--build-arg`, else its
-default, else that of the global argument of its name; `ENV` always wins over `ARG`.
+`--build-arg`, else its default, else that of the global argument of its name; `ENV` always wins over `ARG`.
 """
 
 from __future__ import annotations

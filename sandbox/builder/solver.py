@@ -1,8 +1,8 @@
 """Builds an image: stage after stage, instruction after instruction, each from the cache or done.
 
-`build` is called by `sandbox build`. What is finished stays in the cache whatever becomes of the rest; half-made
-things are in the
-store's scratch and under a lease, so that a build that is killed leaves nothing that the next one does not take away.
+`build` is called by `sandbox build`. What is finished stays in the cache whatever becomes of the rest; half-made things
+are in the store's scratch and under a lease, so that a build that is killed leaves nothing that the next one does not
+take away.
 """
 
 from __future__ import annotations

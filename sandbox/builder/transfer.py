@@ -1,9 +1,8 @@
 """COPY, ADD of files, WORKDIR: the files that an instruction puts into an image, as a layer's entries.
 
 Nothing is written here: `Transfer` is iterated once for the cache key and, on a miss, once more by the store, which
-makes the
-layer of it. Destinations are resolved in the image that is built on, its symbolic links followed inside it. Source:
-docker's Dockerfile reference "COPY", and where that is silent BuildKit's copying.
+makes the layer of it. Destinations are resolved in the image that is built on, its symbolic links followed inside it.
+Source: docker's Dockerfile reference "COPY", and where that is silent BuildKit's copying.
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ from sandbox.dockerfile.wildcard import has_wildcard, name_pattern, unescape
 from sandbox.errors import NotFoundError
 from sandbox.image import attributes
 from sandbox.image.tarformat import NO_XATTRS, Kind, TarEntry
+from sandbox.image.tree import entry_of
 from sandbox.image.whiteout import PREFIX
 
 if TYPE_CHECKING:
@@ -186,14 +186,14 @@ class Transfer:
         target: bytes = b"",
         xattrs: Mapping[bytes, bytes] = NO_XATTRS,
     ) -> TarEntry:
-        mode = stat.S_IMODE(status.st_mode)
+        entry = entry_of(path, kind, status, size=size, target=target, xattrs=xattrs)
         if kind is not Kind.SYMLINK:
-            mode = self._mode(mode, directory=kind is Kind.DIRECTORY)
-        owner = self._placing.owner or Owner(status.st_uid, status.st_gid)
-        major, minor = (
-            (os.major(status.st_rdev), os.minor(status.st_rdev)) if kind in (Kind.CHARACTER, Kind.BLOCK) else (0, 0)
+            entry = entry._replace(mode=self._mode(entry.mode, directory=kind is Kind.DIRECTORY))
+        return (
+            entry
+            if self._placing.owner is None
+            else entry._replace(uid=self._placing.owner.uid, gid=self._placing.owner.gid)
         )
-        return TarEntry(path, kind, mode, *owner, size, status.st_mtime_ns, target, major, minor, xattrs)
 
     def _mode(self, mode: int, *, directory: bool) -> int:
         return change_mode(self._placing.mode, mode, directory=directory) if self._placing.mode else mode

@@ -1,8 +1,7 @@
 """What stands behind an instruction's keyword and flags, in the forms that instructions have.
 
 A `Statement` is one instruction's text with its flags cut off; the functions read its arguments as words, pairs, a
-command. Each raises
-`Mistake` with the place.
+command. Each raises `Mistake` with the place.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Runs the build checks on a file: what docker calls `docker build --check`.
 
 Rules look at one instruction, one stage or the whole file; those about variables are in `variable_checks`. All go by
-docker's
-documentation of each rule. `# check=` in the file, or the options that a caller gives instead, say which are left out.
+docker's documentation of each rule. `# check=` in the file, or the options that a caller gives instead, say which are
+left out.
 """
 
 from __future__ import annotations

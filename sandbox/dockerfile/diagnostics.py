@@ -1,10 +1,8 @@
 """Mistakes in a Dockerfile, as values, and how they are shown.
 
-The parser raises `Mistake` for what makes an instruction unusable and goes on with the next instruction; the checks
-add warnings.
-All go into one `Report`, so that a user sees everything at once, in the order of the file. What is quoted from the
-file is made
-harmless here: it may hold escape sequences for the terminal, or a megabyte on one line.
+The parser raises `Mistake` for what makes an instruction unusable and goes on with the next instruction; the checks add
+warnings. All go into one `Report`, so that a user sees everything at once, in the order of the file. What is quoted
+from the file is made harmless here: it may hold escape sequences for the terminal, or a megabyte on one line.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
 """Here-documents: `<<NAME`, `<<-NAME`, `<<"NAME"`, several on a line.
 
 The lexer finds their names in an instruction's line and takes the lines up to each name as their content. Only RUN,
-COPY and ADD
-(also behind ONBUILD) have them, and only in the form that is not JSON. A name with a quote or an escape in it means
-that variables in the content stay as they are. See "Here-Documents" in docker's Dockerfile reference.
+COPY and ADD (also behind ONBUILD) have them, and only in the form that is not JSON. A name with a quote or an escape in
+it means that variables in the content stay as they are. See "Here-Documents" in docker's Dockerfile reference.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """`.dockerignore`: which files of a context do not belong to it. Also COPY's `--exclude`.
 
 The last pattern that fits decides; `!` takes back. A pattern that fits a folder fits all in it. Source: docker's
-"dockerignore files",
-moby's ignorefile and patternmatcher.
+"dockerignore files", moby's ignorefile and patternmatcher.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Instructions as typed records. Variables in them are not replaced yet: that needs the scope, which is the builder's.
 
-Text is as written, with its quotes; `words.WordRules.expand` takes them away together with the variables. What the
-JSON form or a command
-holds is final.
+Text is as written, with its quotes; `words.WordRules.expand` takes them away together with the variables. What the JSON
+form or a command holds is final.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """The JSON form of arguments: `["executable", "argument"]`.
 
 Text that begins with a bracket but is no JSON is taken in the shell form, as BuildKit does; only an array with
-something else than strings
-in it is a mistake, because nobody can have meant it as a command.
+something else than strings in it is a mistake, because nobody can have meant it as a command.
 """
 
 from __future__ import annotations

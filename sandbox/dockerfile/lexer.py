@@ -25,9 +25,8 @@ class LogicalLine(NamedTuple):
     """One instruction's text.
 
     `anchors` are (offset, line, column): from that offset on the text stands at that place of the file. `end_line` is
-    the last line, with
-    here-documents. `empty_lines` are the lines of empty continuations. `comments` stand directly above, without their
-    `#`.
+    the last line, with here-documents. `empty_lines` are the lines of empty continuations. `comments` stand directly
+    above, without their `#`.
     """
 
     text: str

@@ -1,8 +1,7 @@
 """The door: a Dockerfile's bytes to stages of typed instructions, with every mistake in it.
 
-The builder calls `parse` and then `require`, which turns mistakes into one error that lists them all; `--check` goes
-on with what could be
-read. ONBUILD triggers of an image are parsed here too, when the image is built upon.
+The builder calls `parse` and then `require`, which turns mistakes into one error that lists them all; `--check` goes on
+with what could be read. ONBUILD triggers of an image are parsed here too, when the image is built upon.
 """
 
 from __future__ import annotations

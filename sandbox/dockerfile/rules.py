@@ -1,8 +1,7 @@
 """BuildKit's build checks: their names, and what they say.
 
-The list and the texts are those of docker's documentation, "Build checks", so that `# check=skip=…` and people's
-search engines
-work. `checks` finds violations; two rules are on trial and only run where `experimental` names them.
+The list and the texts are those of docker's documentation, "Build checks", so that `# check=skip=…` and people's search
+engines work. `checks` finds violations; two rules are on trial and only run where `experimental` names them.
 """
 
 from __future__ import annotations

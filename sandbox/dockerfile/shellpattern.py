@@ -1,10 +1,8 @@
 """The patterns in `${name#pattern}`, `${name%pattern}` and `${name/pattern/text}`.
 
 `*` is any text, `?` any character, a backslash takes the next of `*?\\}/` literally. There are no brackets: BuildKit
-has none.
-Matching takes time in proportion to value and pattern, whatever stars there are, because a Dockerfile may be
-anybody's: the
-pattern is cut at its stars, and each piece is looked for once.
+has none. Matching takes time in proportion to value and pattern, whatever stars there are, because a Dockerfile may be
+anybody's: the pattern is cut at its stars, and each piece is looked for once.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """The text of a Dockerfile and places in it.
 
 Everything that reads a Dockerfile says where it found something by a `Span`, so that a mistake can be shown in the
-user's own line.
-Lines and columns count from 1, columns in characters; ends are exclusive.
+user's own line. Lines and columns count from 1, columns in characters; ends are exclusive.
 """
 
 from __future__ import annotations

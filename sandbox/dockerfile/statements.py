@@ -1,8 +1,7 @@
 """One function for each instruction: a statement to its record.
 
 `INSTRUCTIONS` is the language's list of words. The functions take what they need from the statement's flags and
-arguments, and raise
-`Mistake` for what cannot be meant.
+arguments, and raise `Mistake` for what cannot be meant.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """The build checks about variables: UndefinedVar, UndefinedArgInFrom, InvalidDefaultArgInFrom.
 
 They follow the arguments and variables of each stage as a build would, without their values mattering. Where the base
-image's
-variables are not known, a variable counts as undefined only if it looks like a misspelling of a known one: the
+image's variables are not known, a variable counts as undefined only if it looks like a misspelling of a known one: the
 image may have any other.
 """
 

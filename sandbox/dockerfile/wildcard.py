@@ -1,10 +1,9 @@
 """Wild cards of paths as Go has them: for COPY's sources, `.dockerignore` and `--exclude`.
 
 `*` and `?` stay within a name, `[a-z]` and `[^a-z]` are classes, a backslash takes the next character literally; in
-patterns of ignore files
-`**` is any number of folders. Sources: Go's `path/filepath.Match`, moby's patternmatcher. A pattern becomes a regular
-expression that does
-not go back over a name: of several stars in one, all but the last take as little as they can, for good.
+patterns of ignore files `**` is any number of folders. Sources: Go's `path/filepath.Match`, moby's patternmatcher. A
+pattern becomes a regular expression that does not go back over a name: of several stars in one, all but the last take
+as little as they can, for good.
 """
 
 from __future__ import annotations

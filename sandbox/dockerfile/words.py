@@ -1,11 +1,9 @@
 """Words as BuildKit's shell lexer sees them: quotes, escapes and variables.
 
-The same rules serve the expansion of an instruction's words, the names of heredocs and the splitting of `EXPOSE`.
-They are those of a
-small shell: single quotes keep all, double quotes keep all but `$` and the escaped, and a variable is `$name` or
-`${name}` with one of the modifiers `:- - :+ + :? ? # ## % %% / //`. Specification: "Environment replacement" in
-docker's
-Dockerfile reference; where it is silent, BuildKit's `shell/lex.go`.
+The same rules serve the expansion of an instruction's words, the names of heredocs and the splitting of `EXPOSE`. They
+are those of a small shell: single quotes keep all, double quotes keep all but `$` and the escaped, and a variable is
+`$name` or `${name}` with one of the modifiers `:- - :+ + :? ? # ## % %% / //`. Specification: "Environment replacement"
+in docker's Dockerfile reference; where it is silent, BuildKit's `shell/lex.go`.
 """
 
 from __future__ import annotations
@@ -41,8 +39,7 @@ class WordRules(NamedTuple):
     """How a text is read: its escape character, and what is kept as it stands.
 
     `keep_quotes` and `keep_escapes` leave those characters in; `plain_quotes` gives them no meaning (the content of
-    heredocs);
-    `keep_unset` leaves references to unknown variables as they are written.
+    heredocs); `keep_unset` leaves references to unknown variables as they are written.
     """
 
     escape: str = "\\"

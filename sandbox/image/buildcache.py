@@ -1,8 +1,7 @@
 """What builds remember: a step's key and the layer that it made. `images/cache/<key>` is one record.
 
 The records keep their layers in the store when no image has them; `prune` lets them go. A record whose layer is gone
-counts for nothing.
-Writing is atomic, and two builds that write one key write the same thing.
+counts for nothing. Writing is atomic, and two builds that write one key write the same thing.
 """
 
 from __future__ import annotations

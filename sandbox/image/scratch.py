@@ -212,10 +212,6 @@ def _remove(path: Path) -> None:
     if not stat.S_ISDIR(mode):
         path.unlink()
         return
-    from sandbox.kernel.paths import remove_tree  # noqa: PLC0415
+    from sandbox.kernel.paths import remove_path  # noqa: PLC0415
 
-    parent = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        remove_tree(parent, path.name)
-    finally:
-        os.close(parent)
+    remove_path(path)

@@ -172,7 +172,7 @@ class Tree:
 
     def _directory(self, fd: int, path: bytes) -> Iterator[tuple[TarEntry, Data]]:
         status = os.fstat(fd)
-        yield _entry(path, Kind.DIRECTORY, status, xattrs=attributes.read_open(fd)), _no_data
+        yield entry_of(path, Kind.DIRECTORY, status, xattrs=attributes.read_open(fd)), _no_data
         if self._whiteouts and _has_attribute(fd, self._opaque):
             yield TarEntry(path + b"/" + whiteout.OPAQUE, mtime=status.st_mtime_ns), _no_data
 
@@ -187,13 +187,13 @@ class Tree:
                 return
             first = self._first_link(path, status)
             if first is not None:
-                yield _entry(path, Kind.LINK, status, target=first), _no_data
+                yield entry_of(path, Kind.LINK, status, target=first), _no_data
                 return
             size = status.st_size
             segments = None
             if size >= _SPARSE_FROM and status.st_blocks * 512 < size:
                 segments = _segments(fd, size)
-            entry = _entry(path, Kind.FILE, status, size=size, segments=segments, xattrs=attributes.read_open(fd))
+            entry = entry_of(path, Kind.FILE, status, size=size, segments=segments, xattrs=attributes.read_open(fd))
             yield entry, lambda: _read(fd, segments or ((0, size),) if size else ())
         finally:
             os.close(fd)
@@ -206,7 +206,7 @@ class Tree:
             return
         first = self._first_link(path, status)
         if first is not None:
-            yield _entry(path, Kind.LINK, status, target=first), _no_data
+            yield entry_of(path, Kind.LINK, status, target=first), _no_data
             return
         target = b""
         if kind is Kind.SYMLINK:
@@ -214,7 +214,7 @@ class Tree:
                 target = os.readlink(base, dir_fd=directory)
             except OSError:
                 return
-        yield _entry(path, kind, status, target=target), _no_data
+        yield entry_of(path, kind, status, target=target), _no_data
 
     def _first_link(self, path: bytes, status: os.stat_result) -> bytes | None:
         """The name under which the same file was shown before; this one is remembered otherwise."""
@@ -244,7 +244,7 @@ def _has_attribute(fd: int, name: str) -> bool:
         return False
 
 
-def _entry(
+def entry_of(
     path: bytes,
     kind: Kind,
     status: os.stat_result,
@@ -254,6 +254,7 @@ def _entry(
     xattrs: Mapping[bytes, bytes] = NO_XATTRS,
     segments: tuple[tuple[int, int], ...] | None = None,
 ) -> TarEntry:
+    """An object of a tree as an entry of a layer, by its `status`."""
     major = minor = 0
     if kind in (Kind.CHARACTER, Kind.BLOCK):
         major, minor = os.major(status.st_rdev), os.minor(status.st_rdev)

@@ -35,9 +35,11 @@ def write(path: StrPath, data: str | bytes) -> None:
     _write(path, os.O_WRONLY, 0, data)
 
 
-def create(path: StrPath, data: str | bytes, mode: int = 0o644) -> None:
-    """Write a file of one's own, which is made where it is missing."""
-    _write(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode, data)
+def create(path: StrPath, data: str | bytes, mode: int = 0o644, *, new: bool = False) -> None:
+    """Write a file of one's own, which is made where it is missing; one that is to be `new` must be
+    (`FileExistsError`).
+    """
+    _write(path, os.O_WRONLY | os.O_CREAT | (os.O_EXCL if new else os.O_TRUNC), mode, data)
 
 
 def replace(path: str, data: str | bytes) -> None:

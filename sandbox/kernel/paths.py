@@ -1,6 +1,5 @@
 """Safe paths below a root that somebody else may be changing: the one module through which the engine enters
-containers' and
-images' trees.
+containers' and images' trees.
 
 Called by the image part (unpacking, diff), by the runtime (mount targets, working directory, passwd and group files,
 cp) and for removing whole containers. Every resolution is openat2(2) with RESOLVE_IN_ROOT, so that neither `..` nor
@@ -19,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from sandbox.errors import InvalidError, LimitError
 from sandbox.kernel.openat import DIRECTORY, RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, RETRIES, openat2, reopen
-from sandbox.kernel.removal import remove_tree
+from sandbox.kernel.removal import remove_path, remove_tree
 from sandbox.kernel.syscalls import encode
 
 if TYPE_CHECKING:
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
 
     from sandbox.kernel.syscalls import StrPath
 
-__all__ = ["Root", "remove_tree", "reopen"]
+__all__ = ["Root", "remove_path", "remove_tree", "reopen"]
 
 _MOST_LINKS = 40  # the kernel's MAXSYMLINKS
 
@@ -60,16 +59,14 @@ class Root:
 
     def open(self, path: StrPath, flags: int, mode: int = 0, *, follow_final: bool = True) -> int:
         """openat2 in the root; `mode` only with O_CREAT or O_TMPFILE. With `follow_final=False` a link in the last
-        place
-        is ELOOP, or with O_PATH opened itself."""
+        place is ELOOP, or with O_PATH opened itself."""
         if not follow_final:
             flags |= os.O_NOFOLLOW
         return openat2(self.fd, path, flags, mode, resolve=RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS)
 
     def mkdirs(self, path: StrPath, mode: int = 0o755, uid: int = -1, gid: int = -1) -> int:
         """The directory at `path` (O_PATH), made with its parents where missing; links are followed inside the root,
-        also
-        ones that lead to nothing yet.
+        also ones that lead to nothing yet.
 
         What is made gets `mode` (whatever the umask) and owner; what was there is left as it is.
         """

@@ -7,9 +7,20 @@ from __future__ import annotations
 
 import errno
 import os
+from typing import TYPE_CHECKING
 
 from sandbox.errors import InvalidError
-from sandbox.kernel.openat import RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS, RESOLVE_NO_XDEV, openat2, own_descriptors
+from sandbox.kernel.openat import (
+    DIRECTORY,
+    RESOLVE_BENEATH,
+    RESOLVE_NO_SYMLINKS,
+    RESOLVE_NO_XDEV,
+    openat2,
+    own_descriptors,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _OPEN_LEVELS = 128  # directories held open at once
 _RESCANS = 16  # of one directory, when entries keep coming in
@@ -84,6 +95,15 @@ def remove_tree(dirfd: int, name: str) -> None:
         for level in stack:
             if level.fd >= 0:
                 os.close(level.fd)
+
+
+def remove_path(path: Path) -> None:
+    """`remove_tree` of what is at `path`, whose folder is the engine's own. Raises `FileNotFoundError` without that."""
+    parent = os.open(path.parent, DIRECTORY)
+    try:
+        remove_tree(parent, path.name)
+    finally:
+        os.close(parent)
 
 
 def _enter(directory: int, name: str, *, ours: bool) -> int:

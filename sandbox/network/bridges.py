@@ -14,7 +14,7 @@ import os
 from typing import TYPE_CHECKING, NamedTuple
 
 from sandbox.errors import ConflictError, InvalidError, SandboxError, UnsupportedError
-from sandbox.kernel import xtables
+from sandbox.kernel import files, xtables
 from sandbox.kernel.netlink import Netlink, add_address, index_of, set_link
 from sandbox.network import address, rules
 from sandbox.network.store import host_locked, read_text
@@ -240,10 +240,10 @@ class Bridges:
         # Neither does the host take router advertisements from containers (CVE-2020-13401)
         conf6 = f"/proc/sys/net/ipv6/conf/{network.bridge}"
         with contextlib.suppress(OSError):
-            _write(f"{conf6}/accept_ra", "0")
-            _write(f"{conf6}/disable_ipv6", "0" if network.subnet6 else "1")
+            files.write(f"{conf6}/accept_ra", "0")
+            files.write(f"{conf6}/disable_ipv6", "0" if network.subnet6 else "1")
         # For published ports at the host's loopback address; `rules` keeps containers from making use of it
-        _write(f"/proc/sys/net/ipv4/conf/{network.bridge}/route_localnet", "1")
+        files.write(f"/proc/sys/net/ipv4/conf/{network.bridge}/route_localnet", "1")
         index = index_of(network.bridge)
         length = address.parse_subnet(network.subnet).length
         with contextlib.suppress(FileExistsError):
@@ -286,7 +286,7 @@ class Bridges:
         notices = _forward6() if network.subnet6 and not network.internal else []
         if (read_text(_FORWARDING) or "").strip() == "0":
             try:
-                _write(_FORWARDING, "1")
+                files.write(_FORWARDING, "1")
                 notices.append(
                     "this host did not forward packets (net.ipv4.ip_forward); it does now, for networks need it"
                 )
@@ -321,8 +321,8 @@ def _forward6() -> list[str]:
     try:
         for interface in os.listdir(_IPV6):  # noqa: PTH208
             if interface != "all" and (read_text(f"{_IPV6}/{interface}/accept_ra") or "").strip() == "1":
-                _write(f"{_IPV6}/{interface}/accept_ra", "2")
-        _write(f"{_IPV6}/all/forwarding", "1")
+                files.write(f"{_IPV6}/{interface}/accept_ra", "2")
+        files.write(f"{_IPV6}/all/forwarding", "1")
     except OSError as error:
         return [
             f"containers reach the host only by IPv6: net.ipv6.conf.all.forwarding cannot be set ({error.strerror})"
@@ -380,11 +380,3 @@ def _delete(netlink: Netlink, name: str) -> None:
     except OSError as error:
         if error.errno != errno.ENODEV:
             raise
-
-
-def _write(path: str, value: str) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
-    try:
-        os.write(descriptor, value.encode())
-    finally:
-        os.close(descriptor)

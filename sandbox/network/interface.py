@@ -7,9 +7,10 @@ message.
 
 from __future__ import annotations
 
-import os
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from sandbox.kernel import files
 from sandbox.kernel.netlink import Netlink, add_address, add_route, index_of, set_link
 
 if TYPE_CHECKING:
@@ -82,11 +83,5 @@ def _requests(attachment: Attachment, proc: str, *, way_out: bool) -> list[Reque
 
 
 def _write(path: str, value: str) -> None:
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
-    except FileNotFoundError:  # the kernel has no IPv6
-        return
-    try:
-        os.write(descriptor, value.encode())
-    finally:
-        os.close(descriptor)
+    with suppress(FileNotFoundError):  # the kernel has no IPv6
+        files.write(path, value)

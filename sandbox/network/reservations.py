@@ -13,10 +13,11 @@ import os
 from typing import TYPE_CHECKING
 
 from sandbox.errors import ConflictError, InvalidError, NotFoundError, SandboxError
+from sandbox.kernel import files
 from sandbox.network import address
 from sandbox.network.address import IPV6
 from sandbox.network.records import Attachment
-from sandbox.network.store import locked, read_text, write_text
+from sandbox.network.store import locked, read_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Iterator
@@ -127,12 +128,12 @@ class Reservations:
         if attachment.shared:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(path)  # noqa: PTH108
-        write_text(path, attachment.to_json())
+        files.create(path, attachment.to_json(), 0o600, new=True)
 
     def replace(self, attachment: Attachment) -> None:
         """Keep a changed attachment in place of the one at its address."""
         half = f"{os.path.dirname(self._addresses)}/.new-{os.urandom(8).hex()}"  # noqa: PTH120
-        write_text(half, attachment.to_json())
+        files.create(half, attachment.to_json(), 0o600, new=True)
         os.rename(half, f"{self._addresses}/{_key(attachment)}")  # noqa: PTH104
 
     def free(self, container: str) -> bool:

@@ -13,6 +13,7 @@ import os
 from typing import TYPE_CHECKING
 
 from sandbox.errors import InvalidError, NotFoundError
+from sandbox.kernel import files
 from sandbox.network.records import Network
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
 _LARGEST_NAME = 128
 _RECORD = "network.json"
-_CHUNK = 1 << 16  # bytes; a shorter read of a regular file is its end
 
 
 def check_name(name: str) -> None:
@@ -63,25 +63,9 @@ def host_locked() -> Iterator[None]:
 def read_text(path: str) -> str | None:
     """The text of a small file; `None` when it is missing."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        return files.read(path).decode("utf-8", "replace")
     except (FileNotFoundError, NotADirectoryError):
         return None
-    try:
-        data = os.read(descriptor, _CHUNK)
-        while len(data) % _CHUNK == 0 and (part := os.read(descriptor, _CHUNK)):
-            data += part
-    finally:
-        os.close(descriptor)
-    return data.decode("utf-8", "replace")
-
-
-def write_text(path: str, text: str) -> None:
-    """Make a new file. Raises `FileExistsError`."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    try:
-        os.write(descriptor, text.encode())
-    finally:
-        os.close(descriptor)
 
 
 class Store:
@@ -131,14 +115,14 @@ class Store:
         half = f"{self.root}/.new-{os.urandom(8).hex()}"
         for directory in (half, f"{half}/addresses", f"{half}/containers"):
             os.mkdir(directory, 0o700)  # noqa: PTH102
-        write_text(f"{half}/{_RECORD}", network.to_json())
+        files.create(f"{half}/{_RECORD}", network.to_json(), 0o600, new=True)
         os.rename(half, self.folder(network.name))  # noqa: PTH104
 
     def replace(self, network: Network) -> None:
         """Change the record of a network that stays where it is. The caller holds both locks."""
         folder = self.folder(network.name)
         half = f"{folder}/.new-{os.urandom(8).hex()}"
-        write_text(half, network.to_json())
+        files.create(half, network.to_json(), 0o600, new=True)
         os.rename(half, f"{folder}/{_RECORD}")  # noqa: PTH104
 
     def discard(self, name: str) -> None:

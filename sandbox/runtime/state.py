@@ -197,7 +197,7 @@ class Containers:
             (self.names / config.name).symlink_to(config.id)
             hidden.path.rename(self.root / config.id)
         except BaseException as error:
-            remove_tree(hidden.path)
+            paths.remove_path(hidden.path)
             if isinstance(error, FileExistsError):
                 raise self._taken(config.name) from None
             raise
@@ -224,7 +224,7 @@ class Containers:
                 with contextlib.suppress(NotFoundError):
                     spec = folder.config().spec
                     self._remove_volumes(spec.mounts if spec.auto_remove else ())
-                remove_tree(folder.path)
+                paths.remove_path(folder.path)
                 os.close(held)
                 removed.append(folder.id[1:])
         return removed
@@ -245,7 +245,7 @@ class Containers:
         finally:
             os.close(lock)
         self._remove_volumes(mounts)
-        remove_tree(hidden)
+        paths.remove_path(hidden)
 
     def _remove_volumes(self, mounts: Sequence[Mount]) -> None:
         """Remove the volumes without a name among `mounts` that no container has any more."""
@@ -366,12 +366,3 @@ def check_name(name: str) -> None:
             f"container name {name[:80]!r} is not valid",
             hint=f"use up to {_NAME_LENGTH} letters, digits, _ . and -, beginning with a letter or digit",
         )
-
-
-def remove_tree(path: Path) -> None:
-    """Remove a container's folder, whatever the container left in it; links are not followed."""
-    parent = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        paths.remove_tree(parent, path.name)
-    finally:
-        os.close(parent)

@@ -91,11 +91,7 @@ class Volumes:
                     hint="remove the container first: `sandbox rm`",
                     reference="volume-in-use",
                 )
-            parent = os.open(self.root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-            try:
-                paths.remove_tree(parent, name)
-            finally:
-                os.close(parent)
+            paths.remove_path(self.root / name)
         events.record(self.root.parent, "volume", "destroy", name, {"driver": "local"})
 
     def hold(self) -> contextlib.AbstractContextManager[None]:

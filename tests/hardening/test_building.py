@@ -4,34 +4,17 @@ from __future__ import annotations
 
 import io
 import tarfile
-import uuid
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.sandbox.builder.command import Sandbox
-
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from tests.hardening.conftest import Canary
+    from tests.sandbox.command import Sandbox
 
 pytestmark = pytest.mark.root
-
-
-@pytest.fixture
-def sandbox(engine_home: Path, repository: Path) -> Sandbox:
-    """The command on the shared state directory."""
-    return Sandbox(engine_home, repository)
-
-
-@pytest.fixture
-def tag(sandbox: Sandbox) -> Iterator[str]:
-    """A name for an image that is removed at the end."""
-    name = f"hostile-{uuid.uuid4().hex[:12]}"
-    yield name
-    sandbox("rmi", "-f", name)
 
 
 def build(sandbox: Sandbox, tag: str, context: Path, text: str) -> str:

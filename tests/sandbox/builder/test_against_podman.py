@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.sandbox.builder.command import Sandbox
+from tests.sandbox.command import Sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,31 +10,15 @@ import re
 import subprocess
 import tarfile
 import time
-import uuid
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.sandbox.builder.command import Sandbox
+from tests.sandbox.command import Sandbox
 from tests.sandbox.runtime.images import copy_busybox
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
-
-
-@pytest.fixture
-def sandbox(engine_home: Path, repository: Path) -> Sandbox:
-    """The command on the shared state directory."""
-    return Sandbox(engine_home, repository)
-
-
-@pytest.fixture
-def tag(sandbox: Sandbox) -> Iterator[str]:
-    """A name for an image that is removed at the end."""
-    name = f"build-{uuid.uuid4().hex[:12]}"
-    yield name
-    sandbox("rmi", "-f", name)
 
 
 @pytest.fixture

@@ -14,13 +14,13 @@ import pytest
 from sandbox.cli.copy import Place, place
 from sandbox.errors import SandboxError
 from sandbox.runtime.packing import Found
-from tests.sandbox.cli.conftest import COMMAND
+from tests.sandbox.command import COMMAND
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.sandbox.cli.conftest import Sandbox
+    from tests.sandbox.command import Sandbox
 
 THERE = {"/": "directory", "/dir": "directory", "/file": "file"}
 

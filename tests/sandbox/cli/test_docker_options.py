@@ -13,7 +13,7 @@ from sandbox.cli.options import Syntax, UsageError, parse
 
 if TYPE_CHECKING:
     from sandbox.runtime.spec import ContainerSpec
-    from tests.sandbox.cli.conftest import Sandbox
+    from tests.sandbox.command import Sandbox
 
 DOCKERS = """
 --add-host --annotation --attach --blkio-weight --blkio-weight-device --cap-add --cap-drop --cgroup-parent --cgroupns

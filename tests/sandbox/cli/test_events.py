@@ -14,7 +14,7 @@ import pytest
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.sandbox.cli.conftest import Sandbox
+    from tests.sandbox.command import Sandbox
 
 
 def happened(sandbox: Sandbox, kind: str, name: str) -> list[str]:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.sandbox.cli.conftest import COMMAND
+from tests.sandbox.command import COMMAND
 
 if TYPE_CHECKING:
-    from tests.sandbox.cli.conftest import Sandbox
+    from tests.sandbox.command import Sandbox
 
 pytestmark = [pytest.mark.root, pytest.mark.slow]
 

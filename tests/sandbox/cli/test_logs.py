@@ -12,7 +12,7 @@ from sandbox.cli.options import Arguments, UsageError
 from sandbox.runtime.log import STDERR, STDOUT, Record
 
 if TYPE_CHECKING:
-    from tests.sandbox.cli.conftest import Sandbox
+    from tests.sandbox.command import Sandbox
 
 TIME = 1_700_000_000_123_456_789
 STAMP = b"2023-11-14T22:13:20.123456789Z "

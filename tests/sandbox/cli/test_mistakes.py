@@ -11,7 +11,7 @@ from sandbox.kernel.mounts import Mount, mount, umount
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.sandbox.cli.conftest import Sandbox
+    from tests.sandbox.command import Sandbox
 
 pytestmark = pytest.mark.root
 IMAGE_HINT = (

@@ -11,7 +11,7 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.sandbox.cli.conftest import Sandbox
+    from tests.sandbox.command import Sandbox
 
 pytestmark = pytest.mark.root
 

@@ -17,7 +17,7 @@ from sandbox.cli.publish import expose, publish, summary
 from sandbox.network.records import PortRequest, Published
 
 if TYPE_CHECKING:
-    from tests.sandbox.cli.conftest import Sandbox
+    from tests.sandbox.command import Sandbox
 
 SERVER = ("busybox", "sh", "-c", "echo welcome >/tmp/index.html; exec httpd -f -p 80 -h /tmp")
 

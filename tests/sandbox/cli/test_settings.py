@@ -13,7 +13,7 @@ from sandbox.cli.options import UsageError
 from sandbox.runtime.spec import Device
 
 if TYPE_CHECKING:
-    from tests.sandbox.cli.conftest import Sandbox
+    from tests.sandbox.command import Sandbox
 
 RUN = ("run", "--rm", "--network", "none")
 

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sandbox.kernel.pty import set_size
-from tests.sandbox.cli.conftest import COMMAND
+from tests.sandbox.command import COMMAND
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tests.sandbox.cli.conftest import Sandbox
+    from tests.sandbox.command import Sandbox
 
 pytestmark = pytest.mark.root
 RUN = ("run", "--rm", "--network", "none", "-it")
@@ -212,7 +212,7 @@ def test_a_start_that_fails(sit_down: Callable[..., Person]) -> None:
 def test_output_without_input(sandbox: Sandbox) -> None:
     """-t alone needs no terminal of ours; lines end as a terminal ends them."""
     done = sandbox("run", "--rm", "--network", "none", "-t", "busybox", "sh", "-c", "tty; echo err >&2; exit 4")
-    assert (done.stdout, done.stderr, done.returncode) == ("/dev/pts/0\nerr\n", "", 4)
+    assert (done.stdout, done.stderr, done.returncode) == ("/dev/pts/0\r\nerr\r\n", "", 4)
 
 
 def test_it_needs_a_terminal(sandbox: Sandbox) -> None:

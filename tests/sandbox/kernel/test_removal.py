@@ -14,7 +14,7 @@ import pytest
 
 from sandbox.errors import InvalidError
 from sandbox.kernel import idmap, mounts, namespaces
-from sandbox.kernel.paths import remove_tree
+from sandbox.kernel.paths import remove_path, remove_tree
 from tests.sandbox.kernel.children import in_child, in_mount_namespace
 
 if TYPE_CHECKING:
@@ -268,3 +268,14 @@ def test_five_thousand_files_are_quick(tmp_path: Path, folder: int) -> None:
     started = time.monotonic()
     remove_tree(folder, "tree")
     assert time.monotonic() - started < 3
+
+
+def test_by_a_path(tmp_path: Path) -> None:
+    """What is there goes, a link itself; what is not there is no error, unless its folder is not."""
+    (tmp_path / "tree/sub").mkdir(parents=True)
+    (tmp_path / "link").symlink_to("tree")
+    for name in ("link", "tree", "nothing"):
+        remove_path(tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(FileNotFoundError):
+        remove_path(tmp_path / "missing/name")

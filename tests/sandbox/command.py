@@ -1,4 +1,4 @@
-"""`sandbox` as people run it, for builds: input may be an archive, and a build may be killed."""
+"""The `sandbox` command as people run it: a process of its own, on a state directory."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ TIMEOUT = 60
 
 
 class Sandbox:
-    """Runs `sandbox WORDS…`."""
+    """Runs `sandbox WORDS…` in an `environment`."""
 
     def __init__(self, home: Path, repository: Path) -> None:
-        self._environment = {**os.environ, "HAKO_HOME": str(home), "PYTHONPATH": str(repository)}
+        self.environment = {**os.environ, "HAKO_HOME": str(home), "PYTHONPATH": str(repository)}
 
     def __call__(self, *words: str, stdin: str | bytes = "", **environment: str) -> subprocess.CompletedProcess[str]:
-        """To its end."""
+        """To its end: its exit code, and what it printed as text."""
         done = self._run(words, stdin.encode() if isinstance(stdin, str) else stdin, environment)
         return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
 
@@ -34,7 +34,7 @@ class Sandbox:
     ) -> subprocess.CompletedProcess[bytes]:
         return subprocess.run(
             [*COMMAND, *words],
-            env=self._environment | environment,
+            env=self.environment | environment,
             input=stdin,
             capture_output=True,
             check=False,
@@ -44,5 +44,5 @@ class Sandbox:
     def start(self, *words: str) -> subprocess.Popen[bytes]:
         """In the background, standard error to be read."""
         return subprocess.Popen(
-            [*COMMAND, *words], env=self._environment, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL
+            [*COMMAND, *words], env=self.environment, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL
         )

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from sandbox.builder import settings
 from sandbox.builder.adding import ArchiveTransfer
 from sandbox.builder.files import FileView
 from sandbox.builder.transfer import InlineFile, Owner, Placing, Selected, select
@@ -16,6 +15,7 @@ from sandbox.dockerfile.diagnostics import Mistake
 from sandbox.dockerfile.ignorefile import IgnorePatterns
 from sandbox.dockerfile.instructions import Add
 from sandbox.errors import UnsupportedError
+from sandbox.image import settings
 from sandbox.runtime import users
 
 if TYPE_CHECKING:

@@ -9,8 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sandbox.builder.scope import Expander, global_scope, platform_args
+from sandbox.builder.scope import global_scope, platform_args
 from sandbox.dockerfile.diagnostics import Mistake, did_you_mean
+from sandbox.dockerfile.expansion import Expander
 from sandbox.dockerfile.instructions import Copy, Run
 from sandbox.dockerfile.mounts import MountError, parse_mount
 from sandbox.errors import InvalidError

@@ -8,12 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from sandbox.dockerfile.diagnostics import Mistake
-from sandbox.dockerfile.words import WordError, WordRules
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from sandbox.dockerfile.expansion import Expander
     from sandbox.dockerfile.instructions import Arg
 
 # Given to RUN when `--build-arg` has them, without ARG; never part of a cache key or of the history.
@@ -47,33 +45,6 @@ def platform_args(build: Platform, target: Platform) -> dict[str, str]:
             ("VARIANT", platform.variant),
         )
     }
-
-
-class Expander(NamedTuple):
-    """Replaces variables by the rules of one file; a text that cannot be read is a `Mistake` of the instruction."""
-
-    escape: str
-
-    def word(self, text: str, variables: Mapping[str, str]) -> str:
-        """One word."""
-        try:
-            return WordRules(escape=self.escape).expand(text, variables).text
-        except WordError as error:
-            raise Mistake("variable", f"{error} (in {text[:80]!r})") from None
-
-    def words(self, text: str, variables: Mapping[str, str]) -> tuple[str, ...]:
-        """Split at blanks, those of the variables too."""
-        try:
-            return WordRules(escape=self.escape).expand(text, variables).words
-        except WordError as error:
-            raise Mistake("variable", f"{error} (in {text[:80]!r})") from None
-
-    def document(self, text: str, variables: Mapping[str, str]) -> str:
-        """The content of a here-document, where quotes mean nothing."""
-        try:
-            return WordRules(plain_quotes=True).expand(text, variables).text
-        except WordError as error:
-            raise Mistake("variable", f"{error} (in a here-document)") from None
 
 
 def global_scope(

@@ -14,8 +14,9 @@ from sandbox.builder import base
 from sandbox.builder.files import FileView
 from sandbox.builder.graph import SCRATCH, find_stage, plan_build
 from sandbox.builder.mounting import Mounter
-from sandbox.builder.scope import PROXY_ARGS, Expander
+from sandbox.builder.scope import PROXY_ARGS
 from sandbox.builder.stage import StageBuilder
+from sandbox.dockerfile.expansion import Expander
 from sandbox.dockerfile.instructions import Arg
 from sandbox.errors import InvalidError, NotFoundError
 from sandbox.image import reference as references

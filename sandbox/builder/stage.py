@@ -10,7 +10,6 @@ from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from sandbox.builder import settings
 from sandbox.builder.copying import Copying
 from sandbox.builder.keys import files_digest, files_key, run_key
 from sandbox.builder.running import RunStep, run
@@ -22,6 +21,7 @@ from sandbox.dockerfile.heredoc import read_heredoc
 from sandbox.dockerfile.mounts import MountError, parse_mount
 from sandbox.dockerfile.parsing import parse_trigger
 from sandbox.errors import SandboxError, UnsupportedError
+from sandbox.image import settings
 from sandbox.image.buildcache import CachedStep
 from sandbox.runtime.spec import Mount as RuntimeMount
 from sandbox.runtime.spec import MountKind
@@ -100,13 +100,9 @@ class StageBuilder:
         config, author = self.result.config, ""
         if isinstance(instruction, records.Maintainer):
             author = instruction.author
-        elif isinstance(instruction, records.Expose):
-            found = settings.ports(instruction, self.solver.expander, self.variables())
-            config = config._replace(exposed_ports=tuple(dict.fromkeys((*config.exposed_ports, *found))))
         else:
-            config = settings.apply(config, instruction, self.solver.expander, self.variables())
-        if isinstance(instruction, records.Entrypoint) and not self._command_set:
-            config = config._replace(command=())  # the base's arguments were for the base's entry point
+            expander, variables = self.solver.expander, self.variables()
+            config = settings.apply(config, instruction, expander, variables, command_set=self._command_set)
         self._command_set |= isinstance(instruction, records.Cmd)
         self.result = self.result.changed(config, instruction.text, author=author)
 

@@ -6,6 +6,7 @@ with what could be read. ONBUILD triggers of an image are parsed here too, when 
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -102,14 +103,24 @@ def parse(data: bytes, name: str = "Dockerfile") -> Dockerfile:
     )
 
 
-def parse_trigger(text: str, name: str) -> Instruction:
-    """An ONBUILD trigger that an image has. InvalidError names the image."""
+def parse_instruction(text: str) -> Instruction:
+    """One instruction outside of a file: a trigger of an image, a change. Mistake where it is none, or several."""
     report = Report()
     lines = read_lines(text, "\\", report)
-    found = [instruction for line in lines if (instruction := _read(line, "\\", report)) is not None]
-    if report.diagnostics or len(found) != 1 or found[0].name in _NO_TRIGGERS:
-        raise InvalidError(f"image {name} has a trigger that is no instruction: {text[:80]!r}", reference="dockerfile")
-    return found[0]
+    if len(lines) != 1:
+        raise Mistake("arguments", "it is not one instruction")
+    for diagnostic in report.diagnostics:
+        raise Mistake(diagnostic.code, diagnostic.message, hint=diagnostic.hint)
+    return _instruction(lines[0], "\\", 0)
+
+
+def parse_trigger(text: str, name: str) -> Instruction:
+    """An ONBUILD trigger that an image has. InvalidError names the image."""
+    with suppress(Mistake):
+        found = parse_instruction(text)
+        if found.name not in _NO_TRIGGERS:
+            return found
+    raise InvalidError(f"image {name} has a trigger that is no instruction: {text[:80]!r}", reference="dockerfile")
 
 
 def _read(line: LogicalLine, escape: str, report: Report) -> Instruction | None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from sandbox.builder.scope import Expander, Platform, StageScope, global_scope, platform_args
+from sandbox.builder.scope import Platform, StageScope, global_scope, platform_args
+from sandbox.dockerfile.expansion import Expander
 from sandbox.dockerfile.instructions import Arg
 from sandbox.dockerfile.parsing import parse
 

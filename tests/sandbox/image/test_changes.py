@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sandbox.errors import InvalidError
-from sandbox.image.changes import apply, apply_lines
+from sandbox.image.changes import apply_lines
 from sandbox.image.config import Healthcheck, ImageConfig
 
 EMPTY = ImageConfig()
@@ -45,18 +45,39 @@ def test_instructions(line: str, expected: dict[str, object]) -> None:
 
 
 def test_in_order() -> None:
-    """Later ones see earlier ones; an entrypoint drops the command that belonged to the old one."""
-    config = apply_lines(EMPTY, ["CMD old", 'SHELL ["sh"]', "ENTRYPOINT run", "WORKDIR /a", "WORKDIR b", "ENV X=1"])
-    assert (config.entrypoint, config.command, config.working_dir) == (("sh", "run"), (), "/a/b")
-    assert apply(config, "env", "X=2").environment == {"X": "2"}
+    """Later ones see earlier ones, and the image's variables."""
+    config = apply_lines(EMPTY, ['SHELL ["sh"]', "ENTRYPOINT run", "WORKDIR /a", "WORKDIR b", "ENV X=1", "env Y=$X:2"])
+    assert (config.entrypoint, config.working_dir, config.environment) == (
+        ("sh", "run"),
+        "/a/b",
+        {"X": "1", "Y": "1:2"},
+    )
+
+
+def test_an_entrypoint_drops_the_arguments_of_the_old_one() -> None:
+    """Not a command that was changed with it, as docker has it."""
+    old = EMPTY._replace(command=("old",))
+    assert apply_lines(old, ['ENTRYPOINT ["run"]']).command == ()
+    assert apply_lines(old, ['CMD ["new"]', 'ENTRYPOINT ["run"]']).command == ("new",)
 
 
 @pytest.mark.parametrize(
     "line",
     [
-        *("RUN make", "CMD", "", "ENV A", "ENV A=b C", "ENV =b", 'ENV A="b', "EXPOSE http", "EXPOSE 0", "EXPOSE 70000"),
-        *("EXPOSE 80/icmp", "USER a b", "SHELL bash", "ONBUILD FROM x", "HEALTHCHECK CMD", "HEALTHCHECK --x=1 CMD a"),
-        *("HEALTHCHECK --interval=5 CMD a", "HEALTHCHECK --timeout= CMD a", "CMD " + "x" * 70000),
+        *(
+            "RUN make",
+            "nonsense",
+            "",
+            "CMD a\nCMD b",
+            "ENV A",
+            "ENV A=b C",
+            "ENV =b",
+            'ENV A="b',
+            "EXPOSE http",
+            "EXPOSE 70000",
+        ),
+        *("EXPOSE 80/icmp", "SHELL bash", "ONBUILD FROM x", "HEALTHCHECK CMD", "HEALTHCHECK --x=1 CMD a"),
+        *("HEALTHCHECK --interval=5 CMD a", "HEALTHCHECK --timeout=x CMD a", "CMD " + "x" * 70000),
     ],
 )
 def test_mistakes(line: str) -> None:

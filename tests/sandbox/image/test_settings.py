@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from sandbox.builder import settings
-from sandbox.builder.scope import Expander
 from sandbox.dockerfile.diagnostics import Mistake
-from sandbox.dockerfile.instructions import Expose
+from sandbox.dockerfile.expansion import Expander
 from sandbox.dockerfile.parsing import parse
+from sandbox.image import settings
 from sandbox.image.config import Healthcheck, ImageConfig
 
 
@@ -29,7 +28,7 @@ def test_environment_and_labels() -> None:
 
 def test_commands() -> None:
     """The shell form goes through the image's shell."""
-    found = config('CMD echo $HOME\nENTRYPOINT ["a", "$b"]')
+    found = config('ENTRYPOINT ["a", "$b"]\nCMD echo $HOME')
     assert (found.command, found.entrypoint) == (("/bin/sh", "-c", "echo $HOME"), ("a", "$b"))
     assert config('SHELL ["bash", "-c"]\nCMD x y').command == ("bash", "-c", "x y")
 
@@ -52,16 +51,14 @@ def test_the_others() -> None:
 
 def test_ports() -> None:
     """Ranges are spelled out, TCP is the default; a variable may hold several."""
-    instruction = parse(b"FROM x\nEXPOSE 80 8000-8002/udp $ports").stages[0].instructions[0]
-    assert isinstance(instruction, Expose)
-    found = settings.ports(instruction, Expander("\\"), {"ports": "1 2/sctp"})
-    assert found == ("80/tcp", "8000/udp", "8001/udp", "8002/udp", "1/tcp", "2/sctp")
+    (instruction,) = parse(b"FROM x\nEXPOSE 80 8000-8002/udp $ports").stages[0].instructions
+    found = settings.apply(ImageConfig(), instruction, Expander("\\"), {"ports": "1 2/sctp"})
+    assert found.exposed_ports == ("80/tcp", "8000/udp", "8001/udp", "8002/udp", "1/tcp", "2/sctp")
 
 
 @pytest.mark.parametrize("text", ["EXPOSE 99999", "EXPOSE x", "EXPOSE 2-1", "EXPOSE 1/ip"])
 def test_wrong_ports(text: str) -> None:
     """Each is a mistake of its line."""
     instruction = parse(f"FROM x\n{text}".encode()).stages[0].instructions[0]
-    assert isinstance(instruction, Expose)
     with pytest.raises(Mistake):
-        settings.ports(instruction, Expander("\\"), {})
+        settings.apply(ImageConfig(), instruction, Expander("\\"), {})

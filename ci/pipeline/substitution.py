@@ -5,8 +5,8 @@ branch's name and no message can add a key or a step. Only `${NAME}` is looked a
 other `$` stay as they are. Commands are not substituted at all: there, `$NAME` and `${NAME}` are the shell's, which
 finds the same variables in its environment, and a branch called `$(id)` stays a value.
 
-`parse` takes a string apart into literals and parameters; `expand` puts it together. A dialect with operators
-(`${NAME:-word}`) adds them to `Parameter` and `expand`; nothing else changes. Linear in the length of the text.
+`parse` takes a string apart into literals and parameters; `expand` puts it together. This is `.ci.yml`'s; the dialects
+that replace in the whole file, with operators (`${NAME:-word}`), have `envsubst`. Linear in the length of the text.
 """
 
 from __future__ import annotations

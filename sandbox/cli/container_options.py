@@ -4,10 +4,10 @@ reading a seccomp profile's file.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sandbox.cli import docker_options, health_options, limits, log_options, network_options, settings, values
+from sandbox.cli.option_files import entries, read
 from sandbox.cli.options import Option, UsageError
 from sandbox.runtime.spec import ContainerSpec, LogDriver, Resources, Security
 
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from sandbox.cli.options import Arguments
     from sandbox.runtime.spec import Mount
 
-_FILE_LIMIT = 1 << 20
 _WITHOUT_MEANING = ("apparmor=", "label=", "label:", "systempaths=")  # of Linux security modules that are not used here
 
 OPTIONS = (
@@ -142,29 +141,6 @@ def _restart(arguments: Arguments) -> str:
     return policy
 
 
-def entries(arguments: Arguments, key: str) -> list[str]:
-    """The lines of the files that an option names."""
-    found: list[str] = []
-    for path in arguments.texts(key):
-        text = _read(path, f"--{key}")
-        found += values.lines(text, path, f"--{key}")
-    return found
-
-
-def _read(path: str, option: str) -> str:
-    try:
-        with Path(path).open("rb") as file:
-            data = file.read(_FILE_LIMIT + 1)
-    except OSError as error:
-        raise UsageError(f"{option} {path}: {(error.strerror or '').lower()}", hint="name a file") from None
-    if len(data) > _FILE_LIMIT:
-        raise UsageError(f"{option} {path}: the file is larger than 1 MiB")
-    try:
-        return data.decode()
-    except UnicodeDecodeError:
-        raise UsageError(f"{option} {path} is not UTF-8 text") from None
-
-
 def _mounts(arguments: Arguments, resolve: Callable[[str], str]) -> tuple[Mount, ...]:
     if not any(map(arguments.given, ("volume", "mount", "tmpfs"))):
         return ()
@@ -190,7 +166,7 @@ def _security(arguments: Arguments) -> Security:
         if name == "no-new-privileges" and value in ("", "true", "false"):
             no_new_privileges = value != "false"
         elif name == "seccomp" and separator and value:
-            seccomp = {"unconfined": value, "builtin": "default"}.get(value) or _read(value, "--security-opt seccomp")
+            seccomp = {"unconfined": value, "builtin": "default"}.get(value) or read(value, "--security-opt seccomp")
         elif not option.startswith(_WITHOUT_MEANING):
             raise UsageError(
                 f"--security-opt {option!r} is unknown",

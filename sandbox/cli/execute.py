@@ -8,8 +8,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from sandbox.cli import values
-from sandbox.cli.container_options import entries
 from sandbox.cli.keys import DETACH, detach_keys
+from sandbox.cli.option_files import entries
 from sandbox.cli.options import Option, Syntax, Verb
 from sandbox.cli.output import tell
 from sandbox.cli.relay import Detached

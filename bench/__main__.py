@@ -6,10 +6,12 @@ With --json the samples are kept in build/bench for later comparison; with --str
 from __future__ import annotations
 
 import argparse
+import compileall
 import importlib
 import json
 import os
 import platform
+import signal
 import sys
 import tempfile
 import time
@@ -18,7 +20,19 @@ from pathlib import Path
 from bench import peers, report
 from bench.harness import Benchmark, BenchmarkError, Setup, run
 
-MODULES = ("sandbox_run", "engine_cycle", "local_pipeline", "pipeline_file", "startup")
+MODULES = (
+    "sandbox_run",
+    "sandbox_exec",
+    "engine_cycle",
+    "fifty_at_once",
+    "idle_memory",
+    "container_output",
+    "image_load",
+    "image_commit",
+    "local_pipeline",
+    "pipeline_file",
+    "startup",
+)
 
 
 def main(arguments: list[str]) -> int:
@@ -40,6 +54,8 @@ def main(arguments: list[str]) -> int:
         for found in known.values():
             print(f"{found.name:<20} {found.title}")
         return 0
+    for package in ("sandbox", "ci"):  # as an installer does: what is measured is never Python's compiler
+        compileall.compile_dir(package, quiet=1)
     machine = describe()
     print("; ".join(f"{key} {value}" for key, value in machine.items()), end="\n\n")
     results, failures = [], 0
@@ -79,4 +95,5 @@ def describe() -> dict[str, str]:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # what was prepared is taken down
     sys.exit(main(sys.argv[1:]))

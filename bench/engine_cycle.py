@@ -62,14 +62,14 @@ BENCHMARKS = (
         name="cycle-none",
         title="create, start, wait, remove from a warm process, no network",
         prepare=_cycle("none"),
-        targets=(Target(limit=10),),
+        targets=(Target(limit=10), Target(limit=6)),
         rounds=100,
     ),
     Benchmark(
         name="cycle-bridge",
         title="create, start, wait, remove from a warm process, on the bridge",
         prepare=_cycle("bridge"),
-        targets=(Target(limit=25),),
+        targets=(Target(limit=25), Target(limit=10)),
         rounds=100,
     ),
 )

@@ -29,7 +29,7 @@ class BenchmarkError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contender:
-    """`measure` does the work once and returns the milliseconds it took."""
+    """`measure` does the work once and returns its figure in the benchmark's unit: the milliseconds it took."""
 
     name: str
     measure: Callable[[], float]
@@ -37,7 +37,7 @@ class Contender:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """What is promised of `contender`: at most `limit` milliseconds, or at most `limit` times what `peer` takes."""
+    """What is promised of `contender`: at most `limit` of the unit, or at most `limit` times what `peer` takes."""
 
     limit: float
     peer: str = ""
@@ -69,12 +69,13 @@ class Prepare(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Benchmark:
-    """One comparison. `rounds` at most; `seconds` bounds all of them together."""
+    """One comparison of figures in `unit`; less is better. `rounds` at most; `seconds` bounds all of them together."""
 
     name: str
     title: str
     prepare: Prepare
     targets: tuple[Target, ...] = ()
+    unit: str = "ms"
     rounds: int = 30
     seconds: float = 60.0
 
@@ -94,14 +95,14 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """Milliseconds of every round by contender, in the order of the rounds."""
+    """The figure of every round by contender, in the order of the rounds."""
 
     benchmark: Benchmark
     samples: Mapping[str, tuple[float, ...]]
     remarks: tuple[str, ...]
 
     def median(self, name: str) -> float:
-        """Median in milliseconds."""
+        """Median in the benchmark's unit."""
         return statistics.median(self.samples[name])
 
     def ratio(self, name: str, peer: str) -> float:
@@ -144,6 +145,18 @@ def run(benchmark: Benchmark, setup: Setup, *, rounds: int | None = None) -> Res
     return Result(
         benchmark=benchmark, samples={name: tuple(values) for name, values in samples.items()}, remarks=remarks
     )
+
+
+def followed(measure: Callable[[], float], *after: Callable[[], object]) -> Callable[[], float]:
+    """The same measure; `after` it, and outside its time, the next one is made ready."""
+
+    def both() -> float:
+        figure = measure()
+        for action in after:
+            action()
+        return figure
+
+    return both
 
 
 def process(

@@ -1,4 +1,4 @@
-"""A throw-away state directory with the image `busybox`, for every benchmark of the engine."""
+"""A throw-away state directory with the image `busybox`, for every benchmark of the engine, and our commands on it."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import subprocess
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from bench.harness import BenchmarkError
+from bench.harness import BenchmarkError, process
 from sandbox.network.networks import Networks
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from bench.harness import Setup
@@ -36,3 +36,8 @@ def engine_home(setup: Setup) -> Iterator[Path]:
     finally:
         if os.geteuid() == 0:  # an ordinary user has no bridges
             Networks(home / "networks").tear_down()
+
+
+def sandbox(setup: Setup, home: Path, *words: str | Path) -> Callable[[], float]:
+    """A measure of `sandbox WORDS` on it, whole process."""
+    return process([setup.commands / "sandbox", *words], environment={**os.environ, "HAKO_HOME": str(home)})

@@ -24,6 +24,17 @@ if TYPE_CHECKING:
     from bench.harness import Setup
 
 
+# podman asks for more files and processes than a host may allow at all, and fails; these are modest everywhere.
+PODMAN_LIMITS = ("--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024")
+
+
+def archive(directory: Path) -> Path:
+    """`root_file_system` as a tar."""
+    tar = directory / "busybox.tar"
+    subprocess.run(["tar", "-C", root_file_system(directory), "-cf", tar, "."], check=True)
+    return tar
+
+
 def root_file_system(directory: Path) -> Path:
     """A folder with busybox and its applets' links, as an unpacked image has it."""
     root = directory / "root"
@@ -41,33 +52,36 @@ def root_file_system(directory: Path) -> Path:
 
 
 @contextmanager
-def podman(setup: Setup, network: str) -> Iterator[tuple[Contender, ...]]:
-    """`podman run --rm`, whole process, with storage of its own. `network` is none, host or bridge."""
+def podman(setup: Setup) -> Iterator[tuple[str, ...]]:
+    """`podman` and the options for storage of its own with the image `busybox`; nothing where it is not installed."""
     if shutil.which("podman") is None or os.geteuid() != 0:
         yield ()
         return
     home = setup.directory / "podman"
     home.mkdir()
-    runtime = ["--runtime", "runc"] if shutil.which("runc") else []  # crun refuses a hybrid cgroup hierarchy
-    base = ["podman", "--root", str(home / "storage"), "--runroot", str(home / "run"), *runtime]
-    # podman asks for more files and processes than a host may allow at all, and fails; these are modest everywhere.
-    limits = ["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024"]
-    root = root_file_system(home)
-    tar = home / "busybox.tar"
-    subprocess.run(["tar", "-C", str(root), "-cf", str(tar), "."], check=True)
+    runtime = ("--runtime", "runc") if shutil.which("runc") else ()  # crun refuses a hybrid cgroup hierarchy
+    base = ("podman", "--root", str(home / "storage"), "--runroot", str(home / "run"), *runtime)
     before = _leavings()
     try:
-        _quietly([*base, "import", str(tar), "busybox"])
-        command = [*base, "run", "--rm", *limits, "--network", network, "busybox", "true"]
-        yield (Contender(name="podman", measure=process(command)),)
+        quietly([*base, "import", str(archive(home)), "busybox"])
+        yield base
     finally:
-        _quietly([*base, "system", "reset", "--force"], check=False)
+        quietly([*base, "rm", "--all", "--force", "--time", "0"], check=False)
+        quietly([*base, "system", "reset", "--force"], check=False)
         for line in Path("/proc/self/mountinfo").read_text().splitlines()[::-1]:
             point = line.split(" ")[4]
             if point.startswith(f"{home}/"):
-                _quietly(["umount", "--lazy", point], check=False)
+                quietly(["umount", "--lazy", point], check=False)
         for leaving in sorted(_leavings() - before):
-            _quietly(list(leaving), check=False)
+            quietly(list(leaving), check=False)
+
+
+@contextmanager
+def podman_run(setup: Setup, network: str) -> Iterator[tuple[Contender, ...]]:
+    """`podman run --rm`, whole process. `network` is none, host or bridge."""
+    with podman(setup) as base:
+        command = [*base, "run", "--rm", *PODMAN_LIMITS, "--network", network, "busybox", "true"]
+        yield (Contender(name="podman", measure=process(command)),) if base else ()
 
 
 def _leavings() -> frozenset[tuple[str, ...]]:
@@ -100,7 +114,7 @@ def runc(setup: Setup) -> Iterator[tuple[Contender, ...]]:
     bundle = setup.directory / "runc"
     bundle.mkdir()
     root_file_system(bundle)
-    _quietly(["runc", "spec", "--bundle", str(bundle)])
+    quietly(["runc", "spec", "--bundle", str(bundle)])
     config = bundle / "config.json"
     spec = json.loads(config.read_text())
     spec["root"]["path"] = "root"
@@ -144,7 +158,9 @@ def remove(directory: Path) -> None:
     shutil.rmtree(directory, ignore_errors=True)
 
 
-def _quietly(command: list[str], *, check: bool = True) -> None:
+def quietly(command: list[str], *, check: bool = True) -> str:
+    """Run a preparation; its output. With `check` a code other than 0 is an error."""
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     if check and done.returncode:
         raise BenchmarkError(f"{' '.join(command)}: {done.stderr.strip()}")
+    return done.stdout

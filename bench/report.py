@@ -14,24 +14,26 @@ if TYPE_CHECKING:
 
 def table(result: Result) -> str:
     """One benchmark: a line per contender, then a line per target, then the remarks."""
+    unit = result.benchmark.unit
     lines = [result.benchmark.title, f"  {'':<28}{'median':>10}{'lowest':>10}{'rounds':>8}   hako ÷ this"]
     for name, samples in result.samples.items():
         ratio = f"{result.ratio(OURS, name):.2f}" if OURS in result.samples and name != OURS else ""
-        lines.append(f"  {name:<28}{result.median(name):>7.1f} ms{min(samples):>7.1f} ms{len(samples):>8}   {ratio}")
-    lines += [f"  {judged(verdict)}" for verdict in result.verdicts()]
+        lines.append(
+            f"  {name:<28}{result.median(name):>7.1f} {unit}{min(samples):>7.1f} {unit}{len(samples):>8}   {ratio}"
+        )
+    lines += [f"  {judged(verdict, unit)}" for verdict in result.verdicts()]
     lines += [f"  {remark}" for remark in result.remarks]
     return "\n".join(lines)
 
 
-def judged(verdict: Verdict) -> str:
+def judged(verdict: Verdict, unit: str) -> str:
     """One target in words."""
     target = verdict.target
-    what = f"{target.contender} at most {target.limit:g}" + (f" × {target.peer}" if target.peer else " ms")
+    what = f"{target.contender} at most {target.limit:g}" + (f" × {target.peer}" if target.peer else f" {unit}")
     if verdict.measured is None:
         return f"target {what}: not judged, {target.peer or target.contender} is not here"
-    unit = "×" if target.peer else " ms"
     word = "passed" if verdict.passed else "MISSED"
-    return f"target {what}: {word} ({verdict.measured:.2f}{unit})"
+    return f"target {what}: {word} ({verdict.measured:.2f}{'×' if target.peer else f' {unit}'})"
 
 
 def record(results: Sequence[Result], machine: Mapping[str, str]) -> dict[str, Any]:
@@ -42,8 +44,9 @@ def record(results: Sequence[Result], machine: Mapping[str, str]) -> dict[str, A
             {
                 "name": result.benchmark.name,
                 "title": result.benchmark.title,
-                "medians_ms": {name: round(result.median(name), 3) for name in result.samples},
-                "samples_ms": {name: [round(value, 3) for value in row] for name, row in result.samples.items()},
+                "unit": result.benchmark.unit,
+                "medians": {name: round(result.median(name), 3) for name in result.samples},
+                "samples": {name: [round(value, 3) for value in row] for name, row in result.samples.items()},
                 "targets": [
                     {
                         "contender": verdict.target.contender,

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from bench import report
-from bench.harness import Benchmark, BenchmarkError, Contender, Contest, Result, Setup, Target, process, run
+from bench.harness import Benchmark, BenchmarkError, Contender, Contest, Result, Setup, Target, followed, process, run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -67,3 +68,20 @@ def test_a_failing_command_is_no_figure() -> None:
     measure = process([sys.executable, "-c", "raise SystemExit('no such image')"])
     with pytest.raises(BenchmarkError, match="no such image"):
         measure()
+
+
+def test_figures_have_the_unit_of_their_benchmark(tmp_path: Path) -> None:
+    """What is measured need not be time: table, verdicts and record name the unit."""
+    benchmark = replace(_benchmark([], Target(limit=5)), unit="KiB")
+    result = run(benchmark, Setup(directory=tmp_path, commands=tmp_path), rounds=3)
+    text = report.table(result)
+    assert "at most 5 KiB: passed (4.00 KiB)" in text
+    assert " ms" not in text
+    assert report.record([result], {})["benchmarks"][0]["unit"] == "KiB"
+
+
+def test_what_follows_is_not_measured() -> None:
+    """Making the next measure ready happens after each of them, and its own figure counts for nothing."""
+    log: list[str] = []
+    assert followed(lambda: log.append("made") or 4.0, lambda: log.append("ready") or 100.0)() == 4.0  # type: ignore[func-returns-value]
+    assert log == ["made", "ready"]

@@ -72,7 +72,7 @@ class TarWriter:
                 (b"GNU.sparse.name", name),
                 (b"GNU.sparse.realsize", b"%d" % entry.size),
             ]
-            name = b"GNUSparseFile.0/" + name.rpartition(b"/")[2]
+            name = _stand_in(b"GNUSparseFile.0/", name)
         stored = len(sparse_map) + size
         header = self._header(entry, name, stored, records)
         if entry.xattrs:
@@ -104,9 +104,7 @@ class TarWriter:
 
     def _pax(self, name: bytes, records: list[tuple[bytes, bytes]]) -> None:
         data = format_pax(records)
-        base = name.rstrip(b"/").rpartition(b"/")[2]
-        short = b"PaxHeaders.0/" + (base if base.isascii() else b"entry")[:80]
-        self._write(_block(short, b"", b"x", len(data), 0o644, 0, 0, 0))
+        self._write(_block(_stand_in(b"PaxHeaders.0/", name), b"", b"x", len(data), 0o644, 0, 0, 0))
         self._write(data)
         if pad := padding(len(data)):
             self._write(bytes(pad))
@@ -163,6 +161,12 @@ def _check(entry: TarEntry) -> None:
         raise malformed("a number is below zero", entry.name)
     if max(entry.major, entry.minor) > _MAX_ID:
         raise malformed(f"device {entry.major}:{entry.minor} does not fit a tar header", entry.name)
+
+
+def _stand_in(folder: bytes, name: bytes) -> bytes:
+    """A header's name where a record has the real one. It needs no record of its own, which would win over that."""
+    base = name.rstrip(b"/").rpartition(b"/")[2]
+    return folder + (base if base.isascii() else b"entry")[:80]
 
 
 def _block(

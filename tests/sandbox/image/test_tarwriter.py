@@ -9,7 +9,7 @@ import tarfile
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from sandbox.errors import InvalidError
@@ -103,6 +103,8 @@ def test_round_trip(made: list[tuple[TarEntry, bytes]]) -> None:
 
 @settings(max_examples=100, deadline=None)
 @given(st.lists(entries(), max_size=3))
+@example([(TarEntry("é".encode(), segments=()), b"")])
+@example([(TarEntry(b"x" * 101, segments=()), b"")])
 def test_the_standard_library_reads_it(made: list[tuple[TarEntry, bytes]]) -> None:
     """Names, sizes, owners and contents, also of sparse files."""
     with tarfile.open(fileobj=io.BytesIO(write(made)), encoding="utf-8", errors="surrogateescape") as tar:

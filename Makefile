@@ -30,7 +30,7 @@ contracts:
 	@out=$$(.venv/bin/lint-imports --no-logo 2>&1) || { echo "$$out"; exit 1; }; echo "contracts: passed"
 
 quick:
-	@$(PY) -m pytest -q -n $(JOBS) -m 'not slow and not network'
+	@$(PY) -m pytest -q -n $(JOBS) -m 'not slow and not network and not root'
 
 bench: setup ## measure Hako beside podman, runc and bwrap
 	@$(PY) -m bench $(BENCH)

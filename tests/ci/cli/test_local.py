@@ -372,6 +372,7 @@ def test_quiet_runs_show_failures_only(ci_run: Callable[..., subprocess.Complete
     assert "b | why\nb ! failed with exit code 1" in done.stdout
 
 
+@pytest.mark.slow
 def test_a_terminal_gets_colours(project: Path, engine_home: Path) -> None:
     """And NO_COLOR, --no-color or a dumb terminal do not."""
     (project / ".ci.yml").write_text(steps("echo text"))

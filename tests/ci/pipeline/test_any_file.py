@@ -72,6 +72,7 @@ def files(tables: Any) -> st.SearchStrategy[list[Any]]:
     return st.lists(document, min_size=1, max_size=1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [".drone.yml", ".woodpecker.yml"])
 @settings(max_examples=60, deadline=None)
 @given(data=st.data(), kind=st.sampled_from(EventKind), branch=st.sampled_from(["main", "$(id)", "a b", "[", ""]))

@@ -171,6 +171,7 @@ STEPS = st.lists(st.fixed_dictionaries({"name": WORDS}, optional=STEP_VALUES), m
 DOCUMENTS = st.fixed_dictionaries({"steps": STEPS}, optional={key: VALUES for key in DOCUMENT_KEYS if key != "steps"})
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(st.lists(DOCUMENTS | VALUES, min_size=1, max_size=2))
 def test_nearly_right_files(documents: list[object]) -> None:

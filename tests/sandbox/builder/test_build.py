@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+pytestmark = pytest.mark.slow  # in sum: each builds a few images
+
+
 @pytest.fixture
 def context(tmp_path: Path) -> Path:
     """An empty context."""

@@ -40,6 +40,7 @@ def test_networks_and_volumes(sandbox: Sandbox, name: str) -> None:
     assert happened(sandbox, "volume", network) == ["create", "destroy"]
 
 
+@pytest.mark.slow
 def test_an_image_from_a_web_server(sandbox: Sandbox, tmp_path: Path) -> None:
     """Imported by its address, tagged, saved compressed, removed, loaded again; each is told."""
     content = io.BytesIO()

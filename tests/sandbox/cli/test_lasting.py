@@ -84,6 +84,7 @@ def test_after_the_machine_s_start(sandbox: Sandbox, name: str) -> None:
     assert name not in sandbox("system", "start").stdout.split()
 
 
+@pytest.mark.slow
 def test_health(sandbox: Sandbox, name: str) -> None:
     """Unhealthy, then healthy, in inspect, ps and events; the output of checks is kept."""
     sandbox(*RUN, "--name", name, "--health-cmd", "echo looked; test -e /ok", "--health-interval", "800ms",

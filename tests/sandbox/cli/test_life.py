@@ -122,6 +122,7 @@ def test_top(sandbox: Sandbox, name: str) -> None:
     assert sandbox("top", name, "-o", "what").stderr.startswith("sandbox: no column 'what' (there are: uid,")
 
 
+@pytest.mark.slow
 def test_stats(sandbox: Sandbox, name: str) -> None:
     """What a busy container uses, once and again; one that does not run uses nothing."""
     background(sandbox, name, *BUSY, options=("--memory", "64m"))

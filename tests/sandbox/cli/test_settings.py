@@ -105,6 +105,7 @@ def test_what_cannot_be_set_is_named(sandbox: Sandbox, options: tuple[str, ...],
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.slow
 @pytest.mark.root
 def test_init(sandbox: Sandbox) -> None:
     """With --init the command is process 2: signals reach it, orphans are buried, its exit code counts."""

@@ -237,6 +237,7 @@ def test_predefined_networks_are_listed_and_inspected(empty: Sandbox) -> None:
     assert (found["Driver"], found["IPAM"]["Config"], found["Containers"]) == ("null", [], {})
 
 
+@pytest.mark.slow
 def test_networks_are_made_listed_and_removed(sandbox: Sandbox, name: str) -> None:
     """A network whose containers find each other by name; one that is in use stays."""
     created = sandbox("network", "create", "--label", "a=b", name)

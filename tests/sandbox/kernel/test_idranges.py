@@ -59,6 +59,7 @@ def test_a_range_that_is_taken_is_passed_over(tmp_path: Path) -> None:
     assert [str(path.readlink()) for path in folder.iterdir()] == ["somebody else"]
 
 
+@pytest.mark.slow
 def test_two_hundred_processes_get_two_hundred_ranges(tmp_path: Path) -> None:
     """All allocate, release and allocate again at once; nobody ever shares a range, and nothing is left over."""
     ranges = IdRanges(tmp_path / "ids")

@@ -217,6 +217,7 @@ def test_a_sleeper_holds_namespaces() -> None:
         os.kill(pid, 0)
 
 
+@pytest.mark.slow
 def test_a_sleeper_ends_by_itself() -> None:
     """When its maker has gone."""
     process.set_child_subreaper(True)

@@ -61,6 +61,7 @@ def test_nothing_new_comes_in_from_outside(tmp_path: Path, isolated: Isolated) -
     isolated(body)
 
 
+@pytest.mark.slow
 def test_networks_are_isolated_from_each_other(tmp_path: Path, isolated: Isolated) -> None:
     """Containers of different networks do not meet; one in both reaches both; each reaches the outside."""
 
@@ -97,6 +98,7 @@ def test_two_engines_on_a_host_are_isolated_too(tmp_path: Path, isolated: Isolat
     isolated(body)
 
 
+@pytest.mark.slow
 def test_from_an_internal_network_there_is_no_way_out(tmp_path: Path, isolated: Isolated) -> None:
     """Its containers meet, and the host reaches them; they reach neither the outside nor the host, even with a route of
     their own.

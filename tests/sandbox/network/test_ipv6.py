@@ -102,6 +102,7 @@ def test_addresses_follow_the_ipv4_ones(tmp_path: Path, isolated: Isolated) -> N
     isolated(body)
 
 
+@pytest.mark.slow
 def test_packets_go_where_they_may(tmp_path: Path, isolated: Isolated) -> None:
     """Neighbours, the host, the outside under the host's address; not other networks, and nobody gets in unasked."""
 
@@ -129,6 +130,7 @@ def test_packets_go_where_they_may(tmp_path: Path, isolated: Isolated) -> None:
     isolated(body)
 
 
+@pytest.mark.slow
 def test_published_ports(tmp_path: Path, isolated: Isolated) -> None:
     """At the IPv6 addresses of the host, from outside, from the host and from neighbours."""
 

@@ -30,6 +30,7 @@ def nobody(protocol: str, address: str, port: int) -> str:
     return f"{protocol}{address}{port}"[:0]
 
 
+@pytest.mark.slow
 def test_a_published_port_is_reached_from_everywhere(tmp_path: Path, isolated: Isolated) -> None:
     """From outside, the host at each of its addresses, other containers, other networks and the container itself."""
 

@@ -210,6 +210,7 @@ def test_a_container_may_serve_names_itself(tmp_path: Path, isolated: Isolated) 
     isolated(body)
 
 
+@pytest.mark.slow
 def test_many_questions_and_idle_clients_at_once(tmp_path: Path, isolated: Isolated) -> None:
     """A flood of questions that nobody answers and connections that say nothing leave room for others."""
 

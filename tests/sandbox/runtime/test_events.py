@@ -5,12 +5,12 @@ from __future__ import annotations
 import multiprocessing
 from typing import TYPE_CHECKING
 
+import pytest
+
 from sandbox.runtime import events
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    import pytest
 
 
 def _write(home: Path, writer: int) -> None:
@@ -31,6 +31,7 @@ def test_several_processes_write_at_once(tmp_path: Path) -> None:
         assert [event.attributes["number"] for event in found if event.id == str(one)] == [str(n) for n in range(200)]
 
 
+@pytest.mark.slow
 def test_the_log_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A full file makes room; the last events are there, and a follower misses none."""
     monkeypatch.setattr(events, "LIMIT", 2000)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -11,8 +12,6 @@ from sandbox.runtime import log
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    import pytest
 
 
 def _write(path: Path, chunks: list[tuple[int, bytes]]) -> None:
@@ -97,6 +96,7 @@ def test_a_limited_log_keeps_the_last(tmp_path: Path) -> None:
     assert [int(line) for line in kept] == [n for n in range(int(kept[0]), 200) for _ in range(5)]
 
 
+@pytest.mark.slow
 def test_a_follower_of_a_limited_log_misses_nothing(tmp_path: Path) -> None:
     """It goes over from one file to the next, as long as it keeps up; else it goes on with the oldest."""
     path = tmp_path / "log"

@@ -146,6 +146,7 @@ def test_what_is_mounted_on_the_host_meanwhile(shared: Engine, tmp_path: Path) -
     assert str(place) not in Path(f"/proc/{_supervisor(shared, idle)}/mountinfo").read_text()
 
 
+@pytest.mark.slow
 def test_a_reader_that_stands_still_holds_nobody_else_up(shared: Engine) -> None:
     """One whose output nobody takes runs on, or ends, by itself."""
     reader, writer = os.pipe()

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.sandbox.command import Sandbox
+from tests.sandbox.podman import HAS_PODMAN, Podman, podman_storage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,36 +33,23 @@ SETTINGS = ("Env", "Cmd", "Entrypoint", "WorkingDir", "User", "ExposedPorts", "V
 pytestmark = [
     pytest.mark.root,
     pytest.mark.slow,
-    pytest.mark.skipif(shutil.which("podman") is None, reason="needs podman"),
+    pytest.mark.skipif(not HAS_PODMAN, reason="needs podman"),
 ]
 
 
-def podman(state: Path, *words: str, stdin: bytes = b"") -> bytes:
-    """Podman on a storage of its own."""
-    place = [
-        f"--root={state / 'root'}",
-        f"--runroot={state / 'run'}",
-        "--storage-driver=vfs",
-        "--cgroup-manager=cgroupfs",
-    ]
-    done = subprocess.run(["podman", *place, *words], input=stdin, capture_output=True, check=False, timeout=120)
-    assert done.returncode == 0, done.stderr.decode()
-    return done.stdout
-
-
 @pytest.fixture(scope="module")
-def storage(tmp_path_factory: pytest.TempPathFactory, engine_home: Path) -> Path:
-    """Podman's storage, with our busybox in it."""
-    state = tmp_path_factory.mktemp("podman")
+def podman(engine_home: Path) -> Iterator[Podman]:
+    """Podman with our busybox in its storage."""
     saved = subprocess.run(
         [sys.executable, "-m", "sandbox.cli.main", "save", "busybox"],
         env={**os.environ, "HAKO_HOME": str(engine_home), "PYTHONPATH": str(CORPUS.parents[3])},
         capture_output=True,
         check=True,
     )
-    podman(state, "load", stdin=saved.stdout)
-    podman(state, "tag", "docker.io/library/busybox", "localhost/busybox")
-    return state
+    with podman_storage() as command:
+        command("load", stdin=saved.stdout)
+        command("tag", "docker.io/library/busybox", "localhost/busybox")
+        yield command
 
 
 @pytest.fixture
@@ -135,22 +123,20 @@ def tag(engine_home: Path, repository: Path) -> Iterator[str]:
 
 @pytest.mark.parametrize("name", sorted(path.name for path in CORPUS.glob("*.Dockerfile")))
 def test_images_are_podmans(
-    name: str, storage: Path, context: Path, engine_home: Path, repository: Path, tag: str
+    name: str, podman: Podman, context: Path, engine_home: Path, repository: Path, tag: str
 ) -> None:
     """The same files, and the same settings."""
     sandbox = Sandbox(engine_home, repository)
     made = sandbox("build", "-t", tag, "-f", str(context / name), str(context))
     assert made.returncode == 0, made.stderr
-    podman(
-        storage, "build", "--isolation=chroot", "--format=docker", "-t", tag, "-f", str(context / name), str(context)
-    )
-    theirs = podman(storage, "create", tag, "true").decode().strip()
+    podman("build", "--isolation=chroot", "--format=docker", "-t", tag, "-f", str(context / name), str(context))
+    theirs = podman("create", tag, "true").decode().strip()
     ours = sandbox("create", tag, "true").stdout.strip()
     try:
-        assert tree(sandbox.printed("export", ours)) == tree(podman(storage, "export", theirs))
+        assert tree(sandbox.printed("export", ours)) == tree(podman("export", theirs))
     finally:
         sandbox("rm", ours)
-    their_config = json.loads(podman(storage, "image", "inspect", tag))[0]["Config"]
+    their_config = json.loads(podman("image", "inspect", tag))[0]["Config"]
     our_config = json.loads(sandbox("image", "inspect", tag).stdout)[0]["Config"]
     assert {key: our_config.get(key) for key in SETTINGS} == {key: their_config.get(key) for key in SETTINGS}
     labels = {key: value for key, value in (their_config.get("Labels") or {}).items() if key != "io.buildah.version"}

@@ -10,7 +10,6 @@ import lzma
 import os
 import shutil
 import subprocess
-import tempfile
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -22,6 +21,7 @@ from sandbox.image.config import ImageConfig
 from sandbox.image.saving import members, write_archive, write_directory
 from sandbox.image.store import ImageStore
 from tests.sandbox.image.archives import archive, diff_id, member
+from tests.sandbox.podman import HAS_PODMAN, podman_storage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -31,9 +31,7 @@ if TYPE_CHECKING:
 
 CREATED = "2025-01-01T00:00:00Z"
 needs_skopeo = pytest.mark.skipif(shutil.which("skopeo") is None, reason="skopeo is not installed")
-needs_podman = pytest.mark.skipif(
-    shutil.which("podman") is None or os.geteuid() != 0, reason="podman is not installed, or no root"
-)
+needs_podman = pytest.mark.skipif(not HAS_PODMAN, reason="podman is not installed, or no root")
 
 
 def make(store: ImageStore, *references: str, text: str = "") -> Image:
@@ -275,17 +273,12 @@ def test_podman_reads_ours_and_we_read_podmans(store: ImageStore, other: ImageSt
     make(store, "host.example/b:1", text="y")
     ours = tmp_path / "ours.tar"
     ours.write_bytes(saved(store, "host.example/a:1", "host.example/b:1"))
-    run = tempfile.mkdtemp(dir="/tmp")  # podman wants a short path
-    place = ["--root", str(tmp_path / "root"), "--runroot", run, "--storage-driver", "vfs"]
-
-    def podman(*words: str) -> str:
-        return subprocess.run(["podman", *place, *words], check=True, capture_output=True, text=True).stdout
-
-    said = podman("load", "-q", "-i", str(ours))
-    assert "host.example/a:1" in said and "host.example/b:1" in said
-    podman("save", "-q", "-m", "-o", str(tmp_path / "both"), "host.example/a:1", "host.example/b:1")
-    podman("save", "-q", "--format", "oci-archive", "-o", str(tmp_path / "one"), "host.example/a:1")
-    podman("save", "-q", "--format", "oci-dir", "-o", str(tmp_path / "layout"), "host.example/a:1")
+    with podman_storage() as podman:
+        said = podman("load", "-q", "-i", str(ours)).decode()
+        assert "host.example/a:1" in said and "host.example/b:1" in said
+        podman("save", "-q", "-m", "-o", str(tmp_path / "both"), "host.example/a:1", "host.example/b:1")
+        podman("save", "-q", "--format", "oci-archive", "-o", str(tmp_path / "one"), "host.example/a:1")
+        podman("save", "-q", "--format", "oci-dir", "-o", str(tmp_path / "layout"), "host.example/a:1")
     for name, count in (("both", 2), ("one", 1)):
         with (tmp_path / name).open("rb") as file:
             loaded = loading.load(other, file.fileno())
@@ -293,4 +286,3 @@ def test_podman_reads_ours_and_we_read_podmans(store: ImageStore, other: ImageSt
         assert loaded[0].image.layers == first.layers
     (single,) = loading.load(other, tmp_path / "layout")
     assert single.image.layers == first.layers
-    shutil.rmtree(run)

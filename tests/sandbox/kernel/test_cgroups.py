@@ -17,6 +17,7 @@ from sandbox.errors import InvalidError
 from sandbox.kernel import cgroups_v2
 from sandbox.kernel.cgroups import Cgroup, DeviceRate, Hierarchy, Limits, enter, reclaim
 from sandbox.kernel.namespaces import clone
+from tests.sandbox.kernel.children import alone
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -409,6 +410,7 @@ def test_reclaim_ends_what_nobody_owns(parent: str) -> None:
 
 @pytest.mark.root
 @pytest.mark.parametrize("hierarchy", variants())
+@alone
 def test_a_process_enters_by_itself(hierarchy: Hierarchy, parent: str) -> None:
     """A child that was born in the cgroup2 group moves itself into the others, without anybody's waiting."""
     group = Cgroup.create(hierarchy, f"{parent}/own", Limits())

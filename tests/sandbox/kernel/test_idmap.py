@@ -17,7 +17,14 @@ from sandbox.kernel import idmap, namespaces
 from sandbox.kernel.idmap import IdMap, IdRange
 from sandbox.kernel.idranges import FIRST_HOST_ID, RANGE_SIZE
 from sandbox.kernel.namespaces import Flags
-from tests.sandbox.kernel.children import Account, account_with_ranges, account_without_ranges, as_account, in_child
+from tests.sandbox.kernel.children import (
+    Account,
+    account_with_ranges,
+    account_without_ranges,
+    alone,
+    as_account,
+    in_child,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -91,6 +98,7 @@ def test_current_reads_our_own_map() -> None:
 
 
 @pytest.mark.root
+@alone
 def test_a_written_map_is_in_force() -> None:
     """After `write` root inside is the first id of the range outside."""
     receive, send = os.pipe()

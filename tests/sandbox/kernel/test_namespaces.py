@@ -14,7 +14,7 @@ import pytest
 
 from sandbox.kernel import namespaces, process
 from sandbox.kernel.namespaces import Flags
-from tests.sandbox.kernel.children import in_child
+from tests.sandbox.kernel.children import alone, in_child
 
 WALL = 0x4000_0000
 KINDS = {
@@ -31,6 +31,7 @@ def _namespaces() -> dict[str, str]:
     return {kind: str(Path(f"/proc/self/ns/{kind}").readlink()) for kind in KINDS}
 
 
+@alone
 def test_clone_gives_pid_and_pidfd() -> None:
     """The parent gets both; the exit status comes by either, and the pidfd is close-on-exec."""
     pid, pidfd = namespaces.clone()
@@ -92,6 +93,7 @@ def test_a_sibling_belongs_to_the_callers_parent() -> None:
 
 
 @pytest.mark.root
+@alone
 def test_a_child_is_born_into_a_control_group() -> None:
     """With a descriptor of a cgroup v2 directory the child never was anywhere else."""
     mounted = [line.split() for line in Path("/proc/self/mounts").read_text().splitlines()]
@@ -209,6 +211,7 @@ def test_children_of_many_forks_are_independent() -> None:
     assert in_child(child) == list(range(100))
 
 
+@alone
 def test_a_child_can_exec(tmp_path: Path) -> None:
     """The usual end of a child: another program, with its output where we point it."""
     output = tmp_path / "output"

@@ -15,7 +15,7 @@ import pytest
 from sandbox.errors import InvalidError
 from sandbox.kernel import idmap, mounts, namespaces
 from sandbox.kernel.paths import remove_path, remove_tree
-from tests.sandbox.kernel.children import in_child, in_mount_namespace
+from tests.sandbox.kernel.children import alone, in_child, in_mount_namespace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -179,6 +179,7 @@ def test_a_mount_is_not_entered(tmp_path: Path, folder: int, where: str) -> None
     assert (tmp_path / "precious/file").exists()
 
 
+@alone
 def test_entries_that_keep_coming_are_removed_too(tmp_path: Path, folder: int) -> None:
     """Somebody fills the tree meanwhile for a time; it is gone in the end, and no error comes of entries that
     vanish.

@@ -13,7 +13,7 @@ import pytest
 from sandbox.kernel import process
 from sandbox.kernel.namespaces import Flags, clone, unshare
 from sandbox.kernel.vfork import Command, ExecuteError, call, sleeper, spawn
-from tests.sandbox.kernel.children import in_child
+from tests.sandbox.kernel.children import alone
 
 
 def _true() -> Command:
@@ -28,6 +28,7 @@ def _code(pid: int) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
+@alone
 def test_a_function_in_a_child() -> None:
     """It has another pid, and what it does to objects is done here; its working directory and descriptors are its
     own.
@@ -48,6 +49,7 @@ def test_a_function_in_a_child() -> None:
     assert _children() == others
 
 
+@alone
 def test_an_exception_comes_back() -> None:
     """The very object, with its traceback; nobody is left."""
     others = _children()
@@ -68,6 +70,7 @@ def test_an_exception_comes_back() -> None:
     assert _children() == others
 
 
+@alone
 def test_a_command_runs() -> None:
     """With its arguments and environment; its end is ours to wait for."""
     reader, writer = os.pipe()
@@ -84,6 +87,7 @@ def test_a_command_runs() -> None:
 
 
 @pytest.mark.parametrize("between", [False, True])
+@alone
 def test_a_command_that_is_not_there(*, between: bool) -> None:
     """Its error is told apart from what the function raises."""
     others = _children()
@@ -94,6 +98,7 @@ def test_a_command_that_is_not_there(*, between: bool) -> None:
 
 
 @pytest.mark.parametrize("between", [False, True])
+@alone
 def test_killed_on_its_way(*, between: bool) -> None:
     """The caller goes down with its child: its interpreter would be in the middle of the child's work."""
     caller = os.fork()
@@ -109,6 +114,7 @@ def test_killed_on_its_way(*, between: bool) -> None:
 
 
 @pytest.mark.root
+@alone
 def test_born_where_the_process_between_is() -> None:
     """In its new process namespace, as the first of it, and our child."""
     reader, writer = os.pipe()
@@ -126,6 +132,7 @@ def test_born_where_the_process_between_is() -> None:
     assert space != str(Path("/proc/self/ns/uts").readlink())
 
 
+@alone
 def test_signals_and_the_collector_are_as_before() -> None:
     """Blocked only meanwhile; the command has none blocked that the caller had not."""
     for collecting in (True, False):
@@ -139,36 +146,34 @@ def test_signals_and_the_collector_are_as_before() -> None:
             gc.enable()
 
 
+@alone
 def test_many_times() -> None:
     """The interpreter stays sound: no descriptor, no memory of note, no depth of recursion is lost on the way."""
 
-    def child() -> tuple[int, int]:
-        def depth(number: int = 0) -> int:
-            try:
-                return depth(number + 1)
-            except RecursionError:
-                return number
+    def depth(number: int = 0) -> int:
+        try:
+            return depth(number + 1)
+        except RecursionError:
+            return number
 
-        def size() -> int:
-            return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    def size() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
-        def several(count: int) -> None:
-            for _ in range(count):
-                assert _code(spawn(_true, within=lambda: None)) == 0
-                with pytest.raises(ExecuteError):
-                    spawn(lambda: Command("/nonesuch", ["x"], {}))
+    def several(count: int) -> None:
+        for _ in range(count):
+            assert _code(spawn(_true, within=lambda: None)) == 0
+            with pytest.raises(ExecuteError):
+                spawn(lambda: Command("/nonesuch", ["x"], {}))
 
-        several(20)
-        before = depth(), size(), len(list(Path("/proc/self/fd").iterdir()))
-        several(100)
-        assert len(list(Path("/proc/self/fd").iterdir())) == before[2]
-        return before[0] - depth(), size() - before[1]
-
-    lost, grown = in_child(child)
-    assert lost <= 200
-    assert grown < 1 << 20
+    several(20)
+    before = depth(), size(), len(list(Path("/proc/self/fd").iterdir()))
+    several(100)
+    assert len(list(Path("/proc/self/fd").iterdir())) == before[2]
+    assert before[0] - depth() <= 200
+    assert size() - before[1] < 1 << 20
 
 
+@alone
 def test_a_child_that_forks() -> None:
     """The fork is an ordinary copy, on its own, while we go on."""
     receive, send = os.pipe()
@@ -190,6 +195,7 @@ def test_a_child_that_forks() -> None:
     assert _code(pid) == 7
 
 
+@alone
 def test_deep_frames_around_it() -> None:
     """Wherever on the interpreter's stack of frames it happens, its chunks' borders too, all frames come back whole."""
 
@@ -209,6 +215,7 @@ def test_deep_frames_around_it() -> None:
 
 
 @pytest.mark.root
+@alone
 def test_a_sleeper_holds_namespaces() -> None:
     """While the block lasts; then nobody is left."""
     with sleeper(Flags.NEWUTS) as pid:
@@ -218,6 +225,7 @@ def test_a_sleeper_holds_namespaces() -> None:
 
 
 @pytest.mark.slow
+@alone
 def test_a_sleeper_ends_by_itself() -> None:
     """When its maker has gone."""
     process.set_child_subreaper(True)
@@ -232,6 +240,7 @@ def test_a_sleeper_ends_by_itself() -> None:
         process.set_child_subreaper(False)
 
 
+@alone
 def test_from_a_process_with_a_tracer(tmp_path: Path) -> None:
     """A trace function set by a debugger sees the function's frames and does no harm."""
     seen: list[str] = []

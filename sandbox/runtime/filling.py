@@ -25,13 +25,16 @@ _UNKEPT = (errno.EOPNOTSUPP, errno.EPERM, errno.EINVAL, errno.ENODATA)
 
 
 def fill(root: paths.Root, target: str, volume: int) -> None:
-    """Copy the directory `target` in `root`, if there is one, into the directory `volume`, if it is empty."""
+    """Copy the directory `target` of the image, if there is one, into the directory `volume`, if it is empty.
+
+    What is mounted there already is not the image's, and is left alone: /sys, say.
+    """
     try:
         source = root.open(target, os.O_RDONLY | os.O_DIRECTORY)
     except (FileNotFoundError, NotADirectoryError):
         return
     with _closing(source), _closing(os.open(".", _DIRECTORY, dir_fd=volume)) as destination:
-        if not os.listdir(destination):
+        if os.fstat(source).st_dev == os.fstat(root.fd).st_dev and not os.listdir(destination):
             _copy_directory(source, destination, {})
 
 

@@ -31,6 +31,10 @@ if TYPE_CHECKING:
     from typing import Any, NoReturn
 
 _EMPTY = "empty"  # the key of what masks directories
+# Files of procfs that tell of the machine, for what shows a container its own share of that, such as lxcfs
+_COVERABLE = tuple(
+    f"/proc/{name}" for name in ("cpuinfo", "diskstats", "loadavg", "meminfo", "slabinfo", "stat", "swaps", "uptime")
+)
 _ACCOUNT_FILE_LIMIT = 4 << 20  # bytes of /etc/passwd or /etc/group
 
 
@@ -166,6 +170,7 @@ def _attach(init: Init, descriptor: int, target: str, *, directory: bool) -> Non
             reference="mount-target",
         ) from error
     try:
+        _refuse_procfs(place, descriptor, target)
         mounts.move_mount(descriptor, place)
     except OSError as error:
         kind = "directory" if directory else "file"
@@ -174,6 +179,23 @@ def _attach(init: Init, descriptor: int, target: str, *, directory: bool) -> Non
         ) from error
     finally:
         os.close(place)
+
+
+def _refuse_procfs(place: int, descriptor: int, target: str) -> None:
+    """Nothing may hide what the kernel says of processes, or come between us and a setting that we write there, however
+    the path leads to it (CVE-2019-16884, CVE-2019-19921, CVE-2025-52881); but for files that tell of the machine, and
+    for another procfs.
+    """
+    if (
+        mounts.filesystem_type(place) == mounts.PROC_SUPER_MAGIC
+        and target not in _COVERABLE
+        and mounts.filesystem_type(descriptor) != mounts.PROC_SUPER_MAGIC
+    ):
+        raise InvalidError(
+            f"cannot mount at {target!r} in the container: that is in its /proc",
+            hint=f"only these can be covered there: {', '.join(_COVERABLE)}",
+            reference="mount-target",
+        )
 
 
 def _fill_volume(init: Init, operation: op.FillVolume) -> None:
@@ -248,6 +270,8 @@ def _set_parameter(init: Init, operation: op.SetParameter) -> None:
     try:
         descriptor = init.beneath().open(path, os.O_WRONLY)
         try:
+            if mounts.filesystem_type(descriptor) != mounts.PROC_SUPER_MAGIC:  # CVE-2025-52881
+                raise OSError(errno.EXDEV, "that is not the kernel's own file")
             os.write(descriptor, operation.value.encode())
         finally:
             os.close(descriptor)

@@ -51,6 +51,7 @@ MASKED_PATHS = (
 READ_ONLY_PATHS = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
 CONTROL_GROUPS = "/sys/fs/cgroup"
 FILES = ("hosts", "hostname", "resolv.conf")
+_REPLACEABLE = ("/dev", "/dev/shm")  # a tmpfs of the caller's there takes the place of ours  # noqa: S108
 
 
 class Bind(NamedTuple):
@@ -251,7 +252,17 @@ _Filesystem = tuple[str, tuple[tuple[str, str | None], ...], tuple[str, ...]]
 
 
 def _filesystems(config: ContainerConfig, facts: Facts) -> Iterator[tuple[str, _Filesystem]]:
-    """(target, file system): the container's own ones, which can be made before its root is there."""
+    """(key, file system): those that can be made before its root is there. The caller's tmpfs on /dev or /dev/shm is
+    what the container has there.
+    """
+    tmpfs = {_tmpfs_key(mount): _tmpfs(mount) for mount in config.spec.mounts if mount.kind is MountKind.TMPFS}
+    for key, filesystem in _own_filesystems(config, facts):
+        yield key, tmpfs.pop(key, filesystem)
+    yield from tmpfs.items()
+
+
+def _own_filesystems(config: ContainerConfig, facts: Facts) -> Iterator[tuple[str, _Filesystem]]:
+    """(key, file system): what every container has, by where it is mounted."""
     safe = ("NOSUID", "NODEV", "NOEXEC")
     system = safe if config.spec.security.privileged else (*safe, "RDONLY")
     if not config.spec.shared.pid:
@@ -265,15 +276,16 @@ def _filesystems(config: ContainerConfig, facts: Facts) -> Iterator[tuple[str, _
         yield "/sys", ("sysfs", (), system)
     if facts.system != "host" and facts.control_groups == "own":
         yield CONTROL_GROUPS, ("cgroup2", (), system)
-    for mount in config.spec.mounts:
-        if mount.kind is MountKind.TMPFS:
-            yield mount.target, _tmpfs(mount)
 
 
 def _own_memory(config: ContainerConfig) -> Iterator[tuple[str, _Filesystem]]:
     safe = ("NOSUID", "NODEV", "NOEXEC")
     yield "/dev/shm", ("tmpfs", (("mode", "1777"), ("size", str(config.spec.shm_size))), safe)  # noqa: S108
     yield "/dev/mqueue", ("mqueue", (), safe)
+
+
+def _tmpfs_key(mount: Mount) -> str:
+    return mount.target if mount.target in _REPLACEABLE else f"tmpfs{mount.target}"
 
 
 def _tmpfs(mount: Mount) -> _Filesystem:
@@ -315,7 +327,8 @@ def _user_mounts(mounts: tuple[Mount, ...], binds: tuple[Bind, ...]) -> Iterator
     by_target = {bind.target: (index, bind) for index, bind in enumerate(binds)}
     for mount in sorted(mounts, key=lambda mount: mount.target.rstrip("/").count("/")):
         if mount.kind is MountKind.TMPFS:
-            yield op.PlaceMount(mount.target, mount.target, directory=True)
+            if mount.target not in _REPLACEABLE:
+                yield op.PlaceMount(_tmpfs_key(mount), mount.target, directory=True)
         else:
             index, bind = by_target[mount.target]
             if bind.fill:

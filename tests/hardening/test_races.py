@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import signal
 import threading
 import time
 from pathlib import Path
@@ -17,41 +16,19 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sandbox.errors import SandboxError
-from sandbox.kernel.syscalls import syscall
 from sandbox.runtime.spec import ContainerSpec, Mount, MountKind, Security, Stdio
 from tests.hardening.conftest import Container
+from tests.hardening.swapping import swapping
 from tests.sandbox.image.archives import member
 from tests.sandbox.runtime.images import applets
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
 
     from sandbox.runtime.engine import Engine
     from tests.hardening.conftest import Canary, MakeImage, ProbeFields, Start
     from tests.sandbox.runtime.conftest import Run
 
 pytestmark = [pytest.mark.root, pytest.mark.slow]
-
-_EXCHANGE = 2  # RENAME_EXCHANGE
-_AT_FDCWD = -100
-
-
-@contextlib.contextmanager
-def _swapping(first: Path, second: Path) -> Iterator[None]:
-    """Have two names change places without end, as fast as it goes."""
-    pid = os.fork()
-    if pid == 0:
-        try:
-            one, two = os.fsencode(first), os.fsencode(second)
-            while True:
-                syscall("renameat2", _AT_FDCWD, one, _AT_FDCWD, two, _EXCHANGE)
-        finally:
-            os._exit(1)
-    try:
-        yield
-    finally:
-        os.kill(pid, signal.SIGKILL)
-        os.waitpid(pid, 0)
 
 
 @pytest.mark.parametrize("way", ["root", "absolute", "upward"])
@@ -71,7 +48,7 @@ def test_a_mount_target_that_is_swapped(run: Run, canary: Canary, tmp_path: Path
     )
     script = f"test -e {canary.path}/secret || test -e {canary.path}/etc && echo outside; true"
     started = 0
-    with _swapping(shared / "place", shared / "link"):
+    with swapping(shared / "place", shared / "link"):
         deadline = time.monotonic() + 1.7
         while time.monotonic() < deadline:
             try:

@@ -23,7 +23,6 @@ from tests.sandbox.image.archives import member
 from tests.sandbox.runtime.images import applets
 
 if TYPE_CHECKING:
-
     from sandbox.runtime.engine import Engine
     from tests.hardening.conftest import Canary, MakeImage, ProbeFields, Start
     from tests.sandbox.runtime.conftest import Run

@@ -6,7 +6,7 @@ unpacked as a layer is: nothing in it can lead out. Source: docker's manual of `
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from sandbox.builder.files import FileView
 from sandbox.builder.options import Context
@@ -14,6 +14,7 @@ from sandbox.dockerfile.ignorefile import IgnorePatterns, read_ignore_file
 from sandbox.dockerfile.parsing import SIZE_LIMIT
 from sandbox.errors import InvalidError, LimitError, NotFoundError
 from sandbox.image.decompress import is_compressed, open_stream
+from sandbox.records import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable

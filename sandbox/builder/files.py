@@ -10,10 +10,11 @@ from __future__ import annotations
 import os
 import stat
 from contextlib import suppress
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from sandbox.errors import InvalidError, LimitError, NotFoundError
 from sandbox.image import whiteout
+from sandbox.records import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

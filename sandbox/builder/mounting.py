@@ -13,13 +13,14 @@ import os
 import posixpath
 import subprocess
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from sandbox.builder.files import FileView
 from sandbox.builder.keys import files_digest
 from sandbox.builder.transfer import Owner, Placing, Transfer, select
 from sandbox.dockerfile.mounts import Mount, MountType, Sharing
 from sandbox.errors import InvalidError, NotFoundError, UnsupportedError
+from sandbox.records import NamedTuple
 from sandbox.runtime.spec import Mount as RuntimeMount
 from sandbox.runtime.spec import MountKind
 

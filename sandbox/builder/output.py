@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from enum import StrEnum
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from sandbox.errors import InvalidError
 from sandbox.image.extract import Extractor, Host
@@ -18,6 +18,7 @@ from sandbox.image.tarformat import Kind
 from sandbox.image.tarwriter import TarWriter
 from sandbox.image.unpack import in_user_namespace
 from sandbox.kernel.paths import Root
+from sandbox.records import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -6,7 +6,9 @@ Source: docker's Dockerfile reference, "ARG" and "Understand how ARG and FROM in
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
+
+from sandbox.records import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import posixpath
 import stat
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from sandbox.builder.modes import change_mode
 from sandbox.dockerfile.wildcard import has_wildcard, name_pattern, unescape
@@ -19,6 +19,7 @@ from sandbox.image import attributes
 from sandbox.image.tarformat import NO_XATTRS, Kind, TarEntry
 from sandbox.image.tree import entry_of
 from sandbox.image.whiteout import PREFIX
+from sandbox.records import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

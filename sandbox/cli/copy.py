@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from sandbox.cli.options import Option, Syntax, UsageError, Verb
 from sandbox.cli.output import tell, write
 from sandbox.cli.session import open_engine
 from sandbox.cli.table import size
 from sandbox.errors import ConflictError, NotFoundError
+from sandbox.records import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable

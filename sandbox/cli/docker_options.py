@@ -7,9 +7,10 @@ stands in its way. Pure.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from sandbox.cli.options import Option, UsageError
+from sandbox.records import NamedTuple
 
 if TYPE_CHECKING:
     from sandbox.cli.options import Arguments

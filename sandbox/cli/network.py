@@ -12,7 +12,7 @@ from sandbox.cli.options import Option, Syntax, UsageError, Verb
 from sandbox.cli.output import say, tell
 from sandbox.cli.session import for_each, open_engine, reclaim
 from sandbox.errors import ConflictError, NotFoundError, SandboxError
-from sandbox.network.making import PREDEFINED
+from sandbox.network.predefined import PREDEFINED
 from sandbox.runtime.spec import Endpoint
 
 if TYPE_CHECKING:

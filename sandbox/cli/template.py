@@ -10,10 +10,11 @@ log output".
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from sandbox.cli.options import UsageError
 from sandbox.cli.template_functions import ABSENT, FUNCTIONS, display, item, truth
+from sandbox.records import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

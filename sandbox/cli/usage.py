@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from sandbox.cli import images as image_verbs
 from sandbox.cli import values
@@ -15,6 +15,7 @@ from sandbox.cli.table import ago, size, table
 from sandbox.cli.volume import used
 from sandbox.errors import ConflictError, NotFoundError
 from sandbox.image import selection
+from sandbox.records import NamedTuple
 from sandbox.runtime.state import Status
 
 if TYPE_CHECKING:
@@ -188,7 +189,7 @@ def _prune_containers(engine: Engine, filters: tuple[str, ...]) -> int:
 
 
 def _prune_networks(engine: Engine, filters: tuple[str, ...]) -> None:
-    from sandbox.network.making import PREDEFINED  # noqa: PLC0415
+    from sandbox.network.predefined import PREDEFINED  # noqa: PLC0415
 
     gone: list[str] = []
     for network in engine.networks.list():

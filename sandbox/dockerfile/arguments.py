@@ -7,12 +7,13 @@ command. Each raises `Mistake` with the place.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from sandbox.dockerfile.diagnostics import Mistake
 from sandbox.dockerfile.instructions import Command
 from sandbox.dockerfile.jsonform import json_words, require_strings
 from sandbox.dockerfile.source import is_space
+from sandbox.records import NamedTuple
 
 if TYPE_CHECKING:
     from sandbox.dockerfile.flags import FlagReader

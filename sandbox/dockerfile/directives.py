@@ -8,9 +8,10 @@ See "Parser directives" in docker's Dockerfile reference.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from sandbox.dockerfile.diagnostics import did_you_mean
+from sandbox.records import NamedTuple
 
 if TYPE_CHECKING:
     from sandbox.dockerfile.diagnostics import Report

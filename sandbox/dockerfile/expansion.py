@@ -5,10 +5,11 @@ Source: docker's Dockerfile reference, "Environment replacement".
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from sandbox.dockerfile.diagnostics import Mistake
 from sandbox.dockerfile.words import WordError, WordRules
+from sandbox.records import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -8,10 +8,11 @@ instruction knows. Docker's rules: a flag without `=` is a switch that is on, an
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from sandbox.dockerfile.diagnostics import Mistake, did_you_mean
 from sandbox.dockerfile.source import is_space
+from sandbox.records import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

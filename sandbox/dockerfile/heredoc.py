@@ -8,9 +8,9 @@ it means that variables in the content stay as they are. See "Here-Documents" in
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
 
 from sandbox.dockerfile.words import WordError, WordRules
+from sandbox.records import NamedTuple
 
 _WORD = re.compile(r"(\d*)<<(-?)([^<]+)", re.DOTALL)
 _PLAIN = WordRules(keep_unset=True)

@@ -7,10 +7,11 @@ The last pattern that fits decides; `!` takes back. A pattern that fits a folder
 from __future__ import annotations
 
 import posixpath
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from sandbox.dockerfile.wildcard import WildcardError, has_wildcard, path_pattern
 from sandbox.errors import InvalidError
+from sandbox.records import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -8,12 +8,13 @@ escape character that is itself escaped does not continue a line; a comment dire
 from __future__ import annotations
 
 from bisect import bisect_right
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from sandbox.dockerfile.flags import split_flags, split_keyword
 from sandbox.dockerfile.heredoc import Heredoc, find_heredocs
 from sandbox.dockerfile.jsonform import json_words
 from sandbox.dockerfile.source import Span, is_space
+from sandbox.records import NamedTuple
 
 if TYPE_CHECKING:
     from sandbox.dockerfile.diagnostics import Report

@@ -6,7 +6,7 @@ user's own line. Lines and columns count from 1, columns in characters; ends are
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from sandbox.records import NamedTuple
 
 
 class Span(NamedTuple):

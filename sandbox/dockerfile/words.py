@@ -8,10 +8,11 @@ in docker's Dockerfile reference; where it is silent, BuildKit's `shell/lex.go`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from sandbox.dockerfile import shellpattern
 from sandbox.dockerfile.source import is_space
+from sandbox.records import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -9,11 +9,12 @@ from __future__ import annotations
 import json
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from sandbox.image import digest as digests
 from sandbox.image import scratch
 from sandbox.image.image import LayerRecord
+from sandbox.records import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import posixpath
 import stat
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from sandbox.errors import InvalidError, LimitError, NotFoundError
 from sandbox.image.decompress import is_compressed, open_stream
@@ -18,6 +18,7 @@ from sandbox.image.tarformat import Kind
 from sandbox.image.tarreader import TarReader
 from sandbox.image.tarsource import SeekingSource
 from sandbox.kernel.paths import Root
+from sandbox.records import NamedTuple
 
 if TYPE_CHECKING:
     from pathlib import Path

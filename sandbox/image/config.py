@@ -8,9 +8,10 @@ written back. Source: OCI image-spec config.md; `Healthcheck`, `Shell` and `OnBu
 from __future__ import annotations
 
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from sandbox.errors import InvalidError
+from sandbox.records import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -5,10 +5,11 @@ Source: Docker Engine API, ImageInspect and HistoryResponseItem.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from sandbox.image.config import dump
 from sandbox.image.manifest import parse_document
+from sandbox.records import NamedTuple
 
 if TYPE_CHECKING:
     from sandbox.image.image import Image

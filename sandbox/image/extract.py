@@ -14,13 +14,14 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from sandbox.errors import LimitError
 from sandbox.image import attributes, whiteout
 from sandbox.image.tarformat import Kind, TarEntry, malformed
 from sandbox.image.whiteout import Mark
 from sandbox.kernel.paths import Root, remove_tree, reopen
+from sandbox.records import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

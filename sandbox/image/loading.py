@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from sandbox.errors import InvalidError, LimitError, UnsupportedError
 from sandbox.image import digest as digests
@@ -32,6 +32,7 @@ from sandbox.image.manifest import (
 )
 from sandbox.image.scratch import Scratch
 from sandbox.image.unpack import within_disk
+from sandbox.records import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -7,10 +7,9 @@ of the store, so nothing is accepted that could be a path of its own.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from sandbox.errors import InvalidError
 from sandbox.image import digest as digests
+from sandbox.records import NamedTuple
 
 DEFAULT_DOMAIN = "docker.io"
 LEGACY_DOMAIN = "index.docker.io"

@@ -7,12 +7,13 @@ one readlink each.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from sandbox.errors import SandboxError
 from sandbox.image import digest as digests
 from sandbox.image.reference import Reference
 from sandbox.image.scratch import Scratch, make_directory
+from sandbox.records import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

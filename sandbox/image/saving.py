@@ -8,7 +8,7 @@ are known beforehand: nothing is stored on the way. The same images always give 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from sandbox.errors import NotFoundError
 from sandbox.image import digest as digests
@@ -17,6 +17,7 @@ from sandbox.image.committing import describe
 from sandbox.image.manifest import MANIFEST
 from sandbox.image.tarformat import Kind, TarEntry
 from sandbox.image.tarwriter import TarWriter
+from sandbox.records import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence

@@ -7,12 +7,13 @@ image-spec config.md.
 from __future__ import annotations
 
 import posixpath
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from sandbox.dockerfile import instructions as records
 from sandbox.dockerfile.diagnostics import Mistake
 from sandbox.dockerfile.ports import PortError, expose
 from sandbox.image.config import Healthcheck, ImageConfig
+from sandbox.records import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

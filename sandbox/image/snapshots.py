@@ -8,11 +8,12 @@ makes snapshots loads its machinery only then.
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from sandbox.errors import NotFoundError, SandboxError, UnsupportedError
 from sandbox.image import digest as digests
 from sandbox.image.image import LayerRecord
+from sandbox.records import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator

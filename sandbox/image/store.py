@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 from contextlib import suppress
 from types import MappingProxyType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from sandbox.errors import ConflictError, InvalidError, NotFoundError, SandboxError
 from sandbox.image import config as configs
@@ -28,6 +28,7 @@ from sandbox.image.locking import Lease, StoreLock, leased
 from sandbox.image.references import ReferenceStore, Target
 from sandbox.image.settling import Settling
 from sandbox.image.snapshots import Snapshots
+from sandbox.records import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

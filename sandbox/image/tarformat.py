@@ -9,9 +9,10 @@ registries and scanners read with.
 from __future__ import annotations
 
 from enum import Enum
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from sandbox.errors import InvalidError
+from sandbox.records import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -9,7 +9,7 @@ zero loop).
 from __future__ import annotations
 
 import binascii
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from sandbox.errors import LimitError
 from sandbox.image.tarformat import (
@@ -36,6 +36,7 @@ from sandbox.image.tarformat import (
     parse_time,
     show,
 )
+from sandbox.records import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from sandbox.image import attributes, whiteout
 from sandbox.image.tarformat import NO_XATTRS, Kind, TarEntry
 from sandbox.kernel.paths import Root
+from sandbox.records import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import os
 import signal
-from typing import NamedTuple
 
 from sandbox.errors import UnsupportedError
 from sandbox.kernel import files, mounts, namespaces
+from sandbox.records import NamedTuple
 
 _INITIAL_NAMESPACE = 0xEFFF_FFFD  # inode of the first user namespace, linux/nsfs.h USER_NS_INIT_INO
 _WAIT_ALL = 0x4000_0000  # __WALL: also children whose exit signal is 0

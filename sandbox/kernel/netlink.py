@@ -13,7 +13,9 @@ import _socket  # the standard library's `socket` without its 3 ms of imports; p
 import errno
 import os
 import struct
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
+
+from sandbox.records import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,9 +7,10 @@ Called by the CLI and the Remote API (`parse`) and by the runtime's init (`apply
 from __future__ import annotations
 
 import resource
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from sandbox.errors import InvalidError
+from sandbox.records import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

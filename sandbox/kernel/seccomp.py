@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import ctypes
 import errno
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from sandbox.errors import UnsupportedError
 from sandbox.kernel import bpf
 from sandbox.kernel.seccomp_numbers import X32_BIT, numbers
 from sandbox.kernel.syscalls import syscall
+from sandbox.records import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Collection

@@ -7,9 +7,10 @@ carry addresses as text. What IPv6 alone needs is in `address6`.
 from __future__ import annotations
 
 import _socket  # the standard library's `socket` without its 3 ms of imports; only text conversion is needed
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from sandbox.errors import InvalidError, SandboxError
+from sandbox.records import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -11,13 +11,14 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from sandbox.errors import ConflictError, InvalidError, SandboxError, UnsupportedError
 from sandbox.kernel import files, xtables
 from sandbox.kernel.netlink import Netlink, add_address, index_of, set_link
 from sandbox.network import address, rules
 from sandbox.network.store import host_locked, read_text
+from sandbox.records import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

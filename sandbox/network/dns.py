@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import _socket
 import struct
-from typing import NamedTuple
+
+from sandbox.records import NamedTuple
 
 A, PTR, AAAA, ANY = 1, 12, 28, 255
 NO_ERROR, SERVER_FAILURE, NO_SUCH_NAME = 0, 2, 3

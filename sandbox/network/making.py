@@ -10,14 +10,16 @@ from __future__ import annotations
 
 import os
 import time
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from sandbox.errors import ConflictError, InvalidError, SandboxError
 from sandbox.network import address
 from sandbox.network.address import IPV6
+from sandbox.network.predefined import DEFAULT, HOST, NONE
 from sandbox.network.records import Network
 from sandbox.network.reservations import nobody_in, open_reservations
 from sandbox.network.store import host_locked
+from sandbox.records import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -25,9 +27,6 @@ if TYPE_CHECKING:
     from sandbox.network.bridges import Bridges
     from sandbox.network.store import Store
 
-DEFAULT = "bridge"
-HOST, NONE = "host", "none"
-PREDEFINED = (DEFAULT, HOST, NONE)
 _DEFAULT_LENGTH = 22  # as many addresses as a bridge of Linux has ports (1024)
 _LENGTH = 24
 _SMALLEST_MTU, _LARGEST_MTU = 68, 65535  # IPv4's minimum, and what a veth takes

@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any
 from sandbox.errors import ConflictError, InvalidError, NotFoundError, SandboxError
 from sandbox.network import address, names
 from sandbox.network.bridges import Bridges, Known
-from sandbox.network.making import DEFAULT, PREDEFINED, Wishes, make, predefined, settle_default
+from sandbox.network.making import Wishes, make, predefined, settle_default
 from sandbox.network.peers import entry, tell
+from sandbox.network.predefined import DEFAULT, PREDEFINED
 from sandbox.network.records import Attachment, Network
 from sandbox.network.reservations import by_address, open_reservations, read_all, with_ipv6
 from sandbox.network.store import Store, check_name, host_locked

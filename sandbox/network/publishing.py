@@ -10,10 +10,11 @@ from __future__ import annotations
 import _socket  # the standard library's `socket` without its 3 ms of imports
 import errno
 import os
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from sandbox.errors import ConflictError, InvalidError, SandboxError, UnsupportedError
 from sandbox.network.records import Published
+from sandbox.records import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

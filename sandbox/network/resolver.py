@@ -14,13 +14,14 @@ import errno
 import functools
 import os
 import time
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from sandbox.errors import SandboxError
 from sandbox.kernel.namespaces import Flags, entered
 from sandbox.kernel.netlink import Netlink
 from sandbox.network import dns
 from sandbox.network.redirect import redirect
+from sandbox.records import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable

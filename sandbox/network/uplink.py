@@ -12,11 +12,12 @@ import _socket
 import json
 import os
 import signal
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from sandbox.errors import ConflictError, SandboxError
 from sandbox.kernel import polling
 from sandbox.network.records import Attachment
+from sandbox.records import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

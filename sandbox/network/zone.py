@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from sandbox.network.peers import entry
 from sandbox.network.reservations import read_all
+from sandbox.network.resolvconf import nameservers, read_resolv_conf
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from sandbox.network.networks import Networks
     from sandbox.network.records import Attachment, Network
 
-_RESOLV_CONF = "/etc/resolv.conf"
-_RESOLV_CONF_LIMIT = 1 << 16  # bytes
 _SETTLED = 100_000_000  # nanoseconds: a folder that changed this lately may change again without its time's telling
 
 
@@ -79,17 +78,3 @@ class Zone:
         if time.time_ns() - changed > _SETTLED:
             self._known[name] = (changed, network, everyone)
         return network, everyone
-
-
-def read_resolv_conf(path: str = _RESOLV_CONF) -> str:
-    """The text of the host's resolv.conf(5); empty where there is none."""
-    try:
-        with open(path, "rb") as file:  # noqa: PTH123 - pathlib is not needed on this path
-            return file.read(_RESOLV_CONF_LIMIT).decode("utf-8", "replace")
-    except OSError:
-        return ""
-
-
-def nameservers(text: str) -> list[str]:
-    """The servers that a resolv.conf(5) names."""
-    return [words[1] for line in text.splitlines() if len(words := line.split()) > 1 and words[0] == "nameserver"]

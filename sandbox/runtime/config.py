@@ -8,9 +8,10 @@ first.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from sandbox.errors import InvalidError
+from sandbox.records import NamedTuple
 from sandbox.runtime.spec import (
     ContainerSpec,
     Device,

@@ -16,7 +16,7 @@ from sandbox.kernel import idmap
 from sandbox.kernel.namespaces import Flags, entered
 from sandbox.network import interface, resolver
 from sandbox.network import names as hosts_files
-from sandbox.network.making import DEFAULT
+from sandbox.network.predefined import DEFAULT
 from sandbox.runtime import events
 from sandbox.runtime.joining import endpoints, own_names, resolv_conf
 from sandbox.runtime.spec import Endpoint

@@ -19,7 +19,6 @@ from sandbox.kernel import idmap
 from sandbox.kernel.cgroups import DeviceRate, Hierarchy, Limits
 from sandbox.kernel.idmap import IdMap
 from sandbox.kernel.idranges import RANGE_SIZE, IdRanges, range_map
-from sandbox.network.networks import Networks
 from sandbox.runtime import joining
 from sandbox.runtime.plan import Bind, Facts
 from sandbox.runtime.spec import MountKind, Resources
@@ -27,6 +26,7 @@ from sandbox.runtime.spec import MountKind, Resources
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from sandbox.network.networks import Networks
     from sandbox.network.records import Attachment
     from sandbox.network.resolver import Resolver, Sockets
     from sandbox.network.uplink import Uplink
@@ -57,7 +57,6 @@ class Allocations:
     def __init__(self, home: Path, identifier: str, hierarchy: Hierarchy) -> None:
         self.hierarchy = hierarchy
         self.spare: Spare | None = None  # whoever uses it makes it its own
-        self.networks = Networks(home / "networks")
         self.joined = joining.Joined()
         self.resolver: Resolver | None = None
         self.uplink: Uplink | None = None
@@ -66,6 +65,13 @@ class Allocations:
         self._folder = home / "containers" / identifier
         self._ranges = IdRanges(home / "ids")
         self._has_range = False
+
+    @functools.cached_property
+    def networks(self) -> Networks:
+        """All of this state directory."""
+        from sandbox.network.networks import Networks  # noqa: PLC0415  (4 ms that a container without one need not wait)
+
+        return Networks(self._home / "networks")
 
     def take_ids(self, spares: Spares) -> IdMap:
         """A range of the host's ids for this container alone, with namespaces where they are ready."""
@@ -106,7 +112,8 @@ class Allocations:
             self.spare = None
         if self._has_range:
             self._ranges.release(self._id)
-        self.joined.leave(self.networks, self._id, shared=(self._folder / joining.SHARED).exists())
+        if self.joined.attachments or self.joined.claims:
+            self.joined.leave(self.networks, self._id, shared=(self._folder / joining.SHARED).exists())
 
 
 def collect(home: Path, folder: Path, config: ContainerConfig, spares: Spares) -> tuple[Facts, Allocations]:
@@ -138,7 +145,11 @@ def _collect(home: Path, folder: Path, config: ContainerConfig, allocations: All
         from sandbox.runtime import sharing  # noqa: PLC0415  (seldom)
 
         sharing.mark(home, config)
-    joined = allocations.joined = joining.join(allocations.networks, folder, config, network)
+    if joining.stays_out(config, network):
+        allocations.joined = joining.stay_out(config)
+    else:
+        allocations.joined = joining.join(allocations.networks, folder, config, network)
+    joined = allocations.joined
     attachments = joined.attachments if network == "bridge" else ()
     warnings += joined.warnings
     facts = _facts(home, folder, config, ids, allocations.hierarchy, attachments, network, privileged, warnings)

@@ -8,7 +8,9 @@ start period; healthy after one success. The last five results are kept with the
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+from sandbox.records import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -6,11 +6,12 @@ to this process.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from sandbox.network import names as hosts_files
-from sandbox.network.making import DEFAULT
-from sandbox.network.zone import nameservers, read_resolv_conf
+from sandbox.network.predefined import DEFAULT, HOST, NONE
+from sandbox.network.resolvconf import nameservers, read_resolv_conf
+from sandbox.records import NamedTuple
 from sandbox.runtime.spec import Dns, Endpoint
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from sandbox.network.records import Attachment
     from sandbox.runtime.config import ContainerConfig
 
-WITHOUT = ("none", "host")  # modes that are no network's name
+WITHOUT = (NONE, HOST)  # modes that are no network's name
 SHARED = "shared"  # a file in the folder of a container that others have had the network of
 HOST_GATEWAY = "host-gateway"  # for --add-host: the host, as the container reaches it
 RESOLVER = "127.0.0.11"  # resolver.ADDRESS, which most starts need not load
@@ -54,6 +55,16 @@ def endpoints(config: ContainerConfig) -> tuple[Endpoint, ...]:
     return (Endpoint(spec.network, spec.aliases, spec.address, spec.address6, spec.mac), *spec.endpoints)
 
 
+def stays_out(config: ContainerConfig, mode: str) -> bool:
+    """Whether it is to be in none of our networks: there is nothing to join then."""
+    return mode != "uplink" and (config.spec.network in WITHOUT or mode not in ("bridge", "host"))
+
+
+def stay_out(config: ContainerConfig) -> Joined:
+    """Its place in no network."""
+    return Joined(warnings=_discarded(config, config.spec.network))
+
+
 def join(networks: Networks, folder: Path, config: ContainerConfig, mode: str) -> Joined:
     """Reserve all its places; `mode` is bridge, or host for one that shares the host's network and gets names only.
 
@@ -62,8 +73,6 @@ def join(networks: Networks, folder: Path, config: ContainerConfig, mode: str) -
     spec = config.spec
     if mode == "uplink":
         return _join_uplink(networks, config)
-    if spec.network in WITHOUT or mode not in ("bridge", "host"):
-        return Joined(warnings=_discarded(config, spec.network))
     hosts = folder / "hosts"
     hosts.unlink(missing_ok=True)  # a former start's
     (folder / SHARED).unlink(missing_ok=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from sandbox.errors import NotFoundError, SandboxError
 from sandbox.image import whiteout
@@ -17,6 +17,7 @@ from sandbox.image.committing import commit as commit_tree
 from sandbox.image.lower import LowerLayers
 from sandbox.image.tree import Tree
 from sandbox.image.unpack import in_user_namespace
+from sandbox.records import NamedTuple
 from sandbox.runtime import control, events
 
 if TYPE_CHECKING:

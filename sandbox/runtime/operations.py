@@ -8,7 +8,9 @@ lines.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
+
+from sandbox.records import NamedTuple
 
 if TYPE_CHECKING:
     from sandbox.kernel.capabilities import Capability

@@ -8,10 +8,11 @@ no_new_privs.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from sandbox.kernel import capabilities
 from sandbox.kernel.namespaces import Flags
+from sandbox.records import NamedTuple
 from sandbox.runtime import operations as op
 from sandbox.runtime.spec import MountKind, Resources
 

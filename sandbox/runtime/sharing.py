@@ -8,9 +8,10 @@ one's, so root of the second has no power over it.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from sandbox.errors import ConflictError, InvalidError, NotFoundError
+from sandbox.records import NamedTuple
 from sandbox.runtime.joining import SHARED
 from sandbox.runtime.spec import Dns
 from sandbox.runtime.state import Containers, Status

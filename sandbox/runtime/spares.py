@@ -9,11 +9,12 @@ ids belongs to that process until then, and `reclaim` gives it back when the pro
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from sandbox.kernel import idmap, polling, process, vfork
 from sandbox.kernel.idranges import IdRanges
 from sandbox.kernel.namespaces import Flags
+from sandbox.records import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -12,7 +12,9 @@ from __future__ import annotations
 
 from enum import StrEnum
 from types import MappingProxyType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
+
+from sandbox.records import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

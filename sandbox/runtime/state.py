@@ -18,10 +18,11 @@ import fcntl
 import json
 import os
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from sandbox.errors import ConflictError, InvalidError, NotFoundError
 from sandbox.kernel import files, paths
+from sandbox.records import NamedTuple
 from sandbox.runtime.config import ContainerConfig
 
 if TYPE_CHECKING:

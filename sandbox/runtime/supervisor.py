@@ -15,10 +15,11 @@ import os
 import signal
 import time
 from enum import Enum, auto
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from sandbox.errors import ConflictError, SandboxError
 from sandbox.kernel import process, pty
+from sandbox.records import NamedTuple
 from sandbox.runtime import control, events, execution, requests, restarting
 from sandbox.runtime import operations as op
 from sandbox.runtime.callers import Callers

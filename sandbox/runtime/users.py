@@ -7,9 +7,10 @@ checked before anything is converted, so that none wraps around to root (CVE-202
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from sandbox.errors import InvalidError, NotFoundError
+from sandbox.records import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

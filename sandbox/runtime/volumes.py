@@ -14,10 +14,11 @@ import json
 import os
 import time
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from sandbox.errors import ConflictError, InvalidError, NotFoundError
 from sandbox.kernel import paths
+from sandbox.records import NamedTuple
 from sandbox.runtime import events
 from sandbox.runtime.spec import Mount, MountKind
 

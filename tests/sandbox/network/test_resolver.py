@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sandbox.network import dns
+from sandbox.network.resolvconf import nameservers
 from sandbox.network.resolver import ADDRESS, Resolver, listen
-from sandbox.network.zone import Zone, nameservers
+from sandbox.network.zone import Zone
 from sandbox.runtime.streams import Loop
 from tests.sandbox.network.isolation import MISSING, Host, Place
 from tests.sandbox.network.test_dns import query, read

@@ -69,6 +69,14 @@ class Ended:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Health:
+    """Whether a container's healthcheck has passed, and what it printed the last time."""
+
+    passed: bool = False
+    output: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Kept:
     """What is kept of a container that has ended: its files as an image, and the network that it was in."""
 
@@ -96,6 +104,9 @@ class Handle(Protocol):
     @property
     def address(self) -> str:
         """An IP address at which this host reaches the container's ports, or empty where there is none."""
+
+    def health(self) -> Health:
+        """How the healthcheck of a container that has one stands. Any time before `close`, never fails."""
 
     def result(self) -> Ended:
         """How it ended; once `ended` is readable, which must not be watched any more. Any number of times."""

@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING
 
 from ci.pipeline.script import script_arguments
 from runners import runfolder
-from runners.backend import BackendError, Ended, Kept
+from runners.backend import BackendError, Ended, Health, Kept
 from sandbox.errors import NotFoundError, SandboxError
+from sandbox.image.config import Healthcheck
 from sandbox.kernel.idmap import in_initial_namespace
 from sandbox.kernel.paths import remove_path
 from sandbox.network.records import PortRequest
@@ -55,6 +56,8 @@ KEPT = "hako-kept"  # the name before the / of images of what failed steps left
 SCRIPT = "/run/hako/script"  # where a container finds its script
 _LOCAL = "127.0.0.1"
 _KILLED = 128 + signal.SIGKILL
+_NANOSECONDS = 1e9
+_NO_HEALTHCHECK = Healthcheck(test=("NONE",))
 _PIPE_SIZE = 1 << 20  # a step that prints a lot runs ahead instead of waiting for the loop
 
 
@@ -251,6 +254,7 @@ class EngineStage:
             devices=tuple(Device(source=device.source, target=device.target) for device in step.devices),
             security=Security(privileged=step.privileged),
             log_driver=LogDriver.NONE,
+            healthcheck=_healthcheck(step),
         )
 
     def _ports(self, step: StepSpec) -> tuple[PortRequest, ...]:
@@ -327,6 +331,15 @@ class EngineHandle:
         self.output = output
         self.ended = process.fileno()
         self.address = address
+
+    def health(self) -> Health:
+        """What the supervisor has written down."""
+        try:
+            state = self._engine.state(self._id).health or {}
+        except (SandboxError, OSError):  # it has ended, and is removed
+            state = {}
+        output = state["Log"][-1]["Output"] if state.get("Log") else ""
+        return Health(passed=state.get("Status") == "healthy", output=output)
 
     def result(self) -> Ended:
         """What the supervisor says; a supervisor that was killed is the container's end too."""
@@ -434,6 +447,19 @@ def _is_free(port: int) -> bool:
         except OSError:
             return False
     return True
+
+
+def _healthcheck(step: StepSpec) -> Healthcheck | None:
+    """The step's own, asked often until it passes; one of the image means nothing to a pipeline and is left out."""
+    check = step.healthcheck
+    if check is None:
+        return _NO_HEALTHCHECK
+    return Healthcheck(
+        test=("CMD-SHELL" if check.shell else "CMD", *check.command),
+        start_period=int(step.wait * _NANOSECONDS),
+        start_interval=int(check.interval * _NANOSECONDS),
+        timeout=int(check.timeout * _NANOSECONDS),
+    )
 
 
 def _host_name(step: str) -> str:

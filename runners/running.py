@@ -1,6 +1,6 @@
-"""One container of a Stage while it runs: its output, its ports, its deadlines, its end.
+"""One container of a Stage while it runs: its output, its readiness, its deadlines, its end.
 
-`runners.stage` makes a `Running` for each step and service and is told, as its `Watcher`, when a service's ports accept
+`runners.stage` makes a `Running` for each step and service and is told, as its `Watcher`, when a service can be used
 and when the container is over and its output read to the last byte.
 """
 
@@ -10,7 +10,7 @@ import os
 from typing import TYPE_CHECKING, Protocol
 
 from runners.backend import Ended
-from runners.ports import PortWait
+from runners.readiness import Readiness
 from runners.schedule import State, StepResult
 
 if TYPE_CHECKING:
@@ -23,17 +23,17 @@ if TYPE_CHECKING:
     from runners.report import StepLog
 
 CHUNK = 1 << 16
-READY_PATIENCE = 60.0  # seconds until a service's ports must accept
 STOP_PATIENCE = 5.0  # seconds that a container has to end by itself when it is asked to
 KILL_PATIENCE = 10.0  # seconds after which a killed container is given up: a process hangs in the kernel
 DRAIN_PATIENCE = 5.0  # seconds for the rest of the output after the container's end
+_LAST_BYTES, _LAST_LINES = 4096, 10  # that are shown of a service that was never ready
 
 
 class Watcher(Protocol):
     """Who is told; called from the loop, at most once each."""
 
     def is_ready(self, name: str) -> None:
-        """All ports of the service `name` accept."""
+        """The service `name` can be used."""
 
     def will_close(self, running: Running, ended: Ended, handle: Handle) -> None:
         """The container has ended, and is about to be removed."""
@@ -57,19 +57,27 @@ class Running:
         self._log = log
         self._masker = masker
         self._handle: Handle | None = None
-        self._ports: PortWait | None = None
+        self._readiness: Readiness | None = None
+        self._missed = ""  # at the deadline: what a container said of its health goes with it
+        self._last = b""
         self._timers: list[Timer] = []
         self._started = loop.now()
         self._reading = False
-        self._accepted = False
+        self._is_ready = False
         self._ended: Ended | None = None
 
     @property
-    def waiting_for(self) -> int:
-        """The service's port that has not accepted yet, or 0."""
-        if self._accepted or not self.service or not self.step.ports:
-            return 0
-        return self._ports.port if self._ports is not None else self.step.ports[0]
+    def missing(self) -> str:
+        """What is still waited for of a service, see `Readiness.missing`; empty when it can be used."""
+        if self._readiness is None or self._is_ready:
+            return ""
+        return self._missed or self._readiness.missing
+
+    @property
+    def last_lines(self) -> tuple[str, ...]:
+        """The last lines of a service that has not been ready yet, masked."""
+        text = self._last.decode("utf-8", "replace").rstrip("\n")
+        return tuple(text.split("\n")[-_LAST_LINES:]) if text else ()
 
     def begin(self, handle: Handle) -> None:
         """Listen to the started container."""
@@ -79,12 +87,9 @@ class Running:
         self._loop.watch(handle.ended, self._has_ended)
         if self.step.timeout is not None and not self.service:
             self._after(self.step.timeout, self._time_out)
-        if self.service and self.step.ports:
-            if handle.address:
-                self._ports = PortWait(self._loop, handle.address, self.step.ports, self._accepts)
-                self._after(READY_PATIENCE, self._not_ready)
-            else:
-                self._after(0, self._accepts)  # nobody can tell; one that died at once is seen before this
+        if self.service and self.step.tells:
+            self._readiness = Readiness(self._loop, self.step, handle, self._has_become_ready)
+            self._after(self.step.wait, self._not_ready)
 
     def stop(self) -> None:
         """End it: it is asked first, and killed after a moment."""
@@ -114,12 +119,13 @@ class Running:
     def _after(self, delay: float, callback: Callable[[], None]) -> None:
         self._timers.append(self._loop.after(delay, callback))
 
-    def _accepts(self) -> None:
-        self._accepted = True
+    def _has_become_ready(self) -> None:
+        self._is_ready = True
         self._watcher.is_ready(self.step.name)
 
     def _not_ready(self) -> None:
-        if not self._accepted:
+        if not self._is_ready and self._readiness is not None:
+            self._missed = self._readiness.missing
             self._time_out()
 
     def _time_out(self) -> None:
@@ -127,8 +133,8 @@ class Running:
         self.kill()
 
     def _stop_waiting(self) -> None:
-        if self._ports is not None:
-            self._ports.cancel()
+        if self._readiness is not None:
+            self._readiness.cancel()
 
     def _read(self) -> None:
         if self._handle is None:
@@ -142,6 +148,8 @@ class Running:
     def _write(self, data: bytes) -> None:
         if data:
             self._log.write(data)
+            if self._readiness is not None and not self._is_ready:
+                self._last = (self._last + data)[-_LAST_BYTES:]
 
     def _read_all(self) -> None:
         """No more output: the end of file, or patience is over."""

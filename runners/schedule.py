@@ -49,6 +49,7 @@ class StepResult:
     started: float | None = None
     finished: float | None = None
     reason: str = ""
+    last_lines: tuple[str, ...] = ()  # of the output of a service that was never ready
 
     @property
     def duration(self) -> float | None:
@@ -67,7 +68,7 @@ class Progress:
 
     results: Mapping[str, StepResult] = field(default_factory=dict)
     running: frozenset[str] = frozenset()
-    ready: frozenset[str] = frozenset()  # services whose ports accept
+    ready: frozenset[str] = frozenset()  # services that can be used
     cancelled: str = ""
     excluded: frozenset[str] = frozenset()
 
@@ -156,7 +157,7 @@ def _usable(service: StepSpec, results: Mapping[str, StepResult], progress: Prog
     """Whether nothing has to wait for this service (any more): it is up, or over."""
     if service.name in results or service.name in progress.ready:
         return True
-    return service.name in progress.running and not service.ports
+    return service.name in progress.running and not service.tells
 
 
 def _reason_to_skip(step: StepSpec, stage: StageSpec, results: Mapping[str, StepResult], progress: Progress) -> str:

@@ -7,7 +7,7 @@ its log is closed → its result is recorded → the next steps start.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from ci.errors import CiError
@@ -17,7 +17,7 @@ from runners import schedule
 from runners.backend import BackendError, Container
 from runners.masking import Masker, mask_patterns
 from runners.report import StageResult
-from runners.running import READY_PATIENCE, Running, seconds
+from runners.running import Running, seconds
 from runners.schedule import Progress, State, StepResult
 from runners.status import corrected
 
@@ -230,7 +230,7 @@ class StageRun:
     # --- called by the running containers --------------------------------------------------------------------------
 
     def is_ready(self, name: str) -> None:
-        """A service's ports accept."""
+        """A service can be used."""
         self._ready.add(name)
         self._advance()
 
@@ -291,16 +291,24 @@ class StageRun:
         name = running.step.name
         if self._stopping or running.cancelled:
             return running.result(State.PASSED, None, "")
-        if running.waiting_for:
-            if running.timed_out:
-                reason = f"port {running.waiting_for} did not accept within {seconds(READY_PATIENCE)}"
-            else:
-                reason = f"ended with exit code {ended.code} before port {running.waiting_for} accepted"
-            return running.result(State.FAILED, ended.code, reason)
+        if never := _never_ready(running):
+            return replace(
+                running.result(State.FAILED, None if running.timed_out else ended.code, never),
+                last_lines=running.last_lines,
+            )
         # As in drone and Woodpecker, the exit code of a service means nothing to the Stage.
         state = State.IGNORED if ended.code else State.PASSED
         self._ready.discard(name)
         return running.result(state, ended.code, f"ended with exit code {ended.code}" if ended.code else "")
+
+
+def _never_ready(running: Running) -> str:
+    """Why a service that was waited for could never be used, or empty."""
+    if not running.missing:
+        return ""
+    if running.timed_out:
+        return f"not ready: {running.missing} within {seconds(running.step.wait)}"
+    return f"not ready: {running.missing} before it ended"
 
 
 def _explain(step: StepSpec, ended: Ended, *, timed_out: bool) -> str:

@@ -78,6 +78,10 @@ class Console:
                 return
             if lines is not None:
                 lines.show_tail()
+        elif result.last_lines:
+            prefix = self._prefix(name, "|", self._colours.get(name, 0))
+            last = ("its last lines:", *(f"  {line}" for line in result.last_lines))
+            self.write_lines(b"".join(prefix + line.encode("utf-8", "surrogateescape") + b"\n" for line in last))
         self.write_lines(self._prefix(name, mark, colour) + verdict(result).encode("utf-8", "surrogateescape") + b"\n")
 
     def notice(self, stage: StageSpec, text: str) -> None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from ci.errors import CiError
 from ci.pipeline import conditions, graph, matrix, settings, substitution, values
+from ci.pipeline.compiling import additions
 from ci.pipeline.document import DEFAULT_SHELL
 from ci.pipeline.drone_variables import drone_step_variables, drone_variables
 from ci.pipeline.expression import ExpressionError
@@ -305,6 +306,7 @@ class _Cell:
             shm_size=self._optional(step.shm_size, known, values.size),
             memory_swap=self._optional(step.memory_swap, known, values.size),
             line=step.position.line,
+            **additions(step, lambda text, read: self._value(text, known, read)),
         )
 
     def _environment(self, written: Several[Variable], known: Mapping[str, str]) -> dict[str, str]:

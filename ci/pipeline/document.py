@@ -102,6 +102,15 @@ class DeviceUse(NamedTuple):
     target: Text
 
 
+class HealthUse(NamedTuple):
+    """The command that tells whether a service can be used: one text for the shell, or words."""
+
+    command: tuple[Text, ...]
+    shell: bool = True
+    interval: Text | None = None
+    timeout: Text | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CloneUse:
     """How the project is to be fetched; `settings` are those of the clone plugin."""
@@ -137,6 +146,8 @@ class Step:
     memory: Text | None = None
     cpus: Text | None = None
     ports: tuple[Text, ...] = ()
+    healthcheck: HealthUse | None = None
+    wait: Text | None = None
     settings: tuple[Setting, ...] = ()
     optional: tuple[Text, ...] = ()  # those of `depends_on` that need not be there
     detach: bool = False

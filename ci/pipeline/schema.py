@@ -34,6 +34,17 @@ _VALUES: Schema = {
     "type": "object",
     "additionalProperties": {"anyOf": [{"type": ["string", "number", "boolean", "null"]}, _SECRET]},
 }
+_HEALTH: Schema = {
+    "anyOf": [
+        _TEXTS,
+        {
+            "type": "object",
+            "properties": {"command": _TEXTS, "interval": _TEXT, "timeout": _TEXT},
+            "required": ["command"],
+            "additionalProperties": False,
+        },
+    ]
+}
 _LIST: Schema = {"type": "array"}
 _TEXT_OR_LIST: Schema = {"anyOf": [_TEXT, _LIST]}
 _PATTERNS: Schema = {
@@ -61,6 +72,7 @@ _SHAPES: Mapping[str, Schema] = {
     **dict.fromkeys(("secrets", "volumes", "devices"), _TEXT_OR_LIST),
     "environment": {"anyOf": [_VALUES, {"type": "array", "items": {"type": "string", "pattern": "="}}]},
     "matrix": {"type": "object"},
+    "healthcheck": _HEALTH,
     "failure": {"enum": [*OnFailure]},
     "branches": _PATTERNS,
     "when": {"$ref": "#/$defs/when"},

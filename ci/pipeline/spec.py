@@ -14,7 +14,7 @@ from ci.pipeline.failure import OnFailure
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Clone", "Device", "OnFailure", "StageSpec", "StepSpec", "Tmpfs", "VolumeMount"]
+__all__ = ["Clone", "Device", "Health", "OnFailure", "StageSpec", "StepSpec", "Tmpfs", "VolumeMount"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +56,16 @@ class Clone:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Health:
+    """A command that runs in a service until it succeeds: words, or one text for the image's shell. In seconds."""
+
+    command: tuple[str, ...]
+    shell: bool = False
+    interval: float = 0.5
+    timeout: float = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StepSpec:
     """One container of a Stage: a step, or a service (detached, named in the network, ended with the Stage).
 
@@ -90,6 +100,8 @@ class StepSpec:
     memory: int | None = None  # bytes
     cpus: float | None = None
     ports: tuple[int, ...] = ()  # services: waited for until they accept
+    healthcheck: Health | None = None  # services: waited for until it passes
+    wait: float = 60.0  # services: seconds that they have until then
     detach: bool = False
     pull: str = ""  # always | if-not-exists | never; empty: as the runner likes
     network_mode: str = ""  # empty: the Stage's network; else host, none or bridge
@@ -101,6 +113,11 @@ class StepSpec:
     shm_size: int | None = None  # bytes
     memory_swap: int | None = None  # bytes, memory and swap together
     line: int = 0  # of the step in the pipeline file, from 1
+
+    @property
+    def tells(self) -> bool:
+        """Whether it can be seen when this service is ready; else it is as soon as it runs."""
+        return bool(self.ports) or self.healthcheck is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runners.backend import BackendError, Container, Ended, Handle, HostMount, Kept, Prepared
+from runners.backend import BackendError, Container, Ended, Handle, Health, HostMount, Kept, Prepared
 from runners.loop import Loop
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ class Act:
     lasts: float = 1.0
     prints: bytes = b""
     listens_after: float | None = None
+    healthy_after: float | None = None
     fails: str = ""
     ignores_terminate: bool = True
     unkillable: bool = False
@@ -140,6 +141,11 @@ class PlayedHandle:
             os.close(self._ended)
             if self._listener is not None:
                 self._listener.close()
+
+    def health(self) -> Health:
+        """After so many seconds it has passed."""
+        after = self.act.healthy_after
+        return Health(passed=after is not None and self.backend.loop.now() >= after, output="no connection\nat all")
 
     def result(self) -> Ended:
         """How it ended."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ci.pipeline.spec import OnFailure, StageSpec, StepSpec
+from ci.pipeline.spec import Health, OnFailure, StageSpec, StepSpec
 from runners.schedule import State
 from runners.stage import StageInput, StageRun
 
@@ -199,7 +199,7 @@ def test_a_service_that_never_accepts_fails_the_stage(
     backend.acts = {"db": act(lasts=1000)}
     result = run(stage(step("a"), services=(step("db", ports=(port,)),)))
     assert result.state is State.FAILED
-    assert result.steps[0].reason == f"port {port} did not accept within 1 min"
+    assert result.steps[0].reason == f"not ready: port {port} did not accept within 1 min"
     assert states(result) == {"db": "failed", "a": "skipped"}
 
 
@@ -210,8 +210,32 @@ def test_a_service_that_dies_before_it_accepts_fails_the_stage(
     port = free_port()
     backend.acts = {"db": act(lasts=2, code=1)}
     result = run(stage(step("a"), services=(step("db", ports=(port,)),)))
-    assert result.steps[0].reason == f"ended with exit code 1 before port {port} accepted"
+    assert result.steps[0].reason == f"not ready: port {port} did not accept before it ended"
+    assert result.steps[0].exit_code == 1
     assert loop.now() == 2
+
+
+def test_steps_wait_for_a_healthcheck(run: Any, backend: Any, act: Any, reporter: Any) -> None:
+    """The first step begins when the check has passed, and not before the ports accept."""
+    backend.acts = {"db": act(lasts=1000, healthy_after=7.0)}
+    result = run(stage(step("a"), services=(step("db", healthcheck=Health(command=("check",))),)))
+    assert result.state is State.PASSED
+    (begin,) = (float(event.split()[0]) for event in reporter.events if event.endswith(" a started"))
+    assert 7.0 <= begin < 7.5
+
+
+def test_a_service_that_never_gets_healthy_fails_the_stage(
+    run: Any, backend: Any, act: Any, loop: Any, reporter: Any
+) -> None:
+    """Its own time is over; the reason has what the check printed, the result the service's last lines, masked."""
+    backend.acts = {"db": act(lasts=1000, prints=b"".join(b"line %d hunter22\n" % n for n in range(20)))}
+    service = step("db", healthcheck=Health(command=("check",)), wait=5.0)
+    result = run(stage(step("a"), services=(service,)), secrets={"token": "hunter22"})
+    assert result.state is State.FAILED
+    assert result.steps[0].reason == "not ready: its healthcheck did not pass (no connection) within 5 s"
+    assert result.steps[0].last_lines == tuple(f"line {n} ********" for n in range(10, 20))
+    assert (result.steps[0].exit_code, loop.now()) == (None, 5)
+    assert reporter.events[-2:] == ["5 a skipped", "5 stage test failed"]
 
 
 def test_a_service_that_ends_early_is_only_noticed(run: Any, backend: Any, act: Any, reporter: Any) -> None:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ci.pipeline.additions import Additions
 from ci.pipeline.conditions import FACTS
-from ci.pipeline.containers import Containers
 from ci.pipeline.document import Document, Step
 from ci.pipeline.failure import OnFailure
 from ci.pipeline.nodes import Mapping, Sequence
@@ -51,7 +51,7 @@ CONTAINER_KEYS = (
     "shm_size",
 )
 STEP_KEYS = (*CONTAINER_KEYS, "depends_on", "failure", "timeout", "retries", "artifacts", "detach", "settings")
-SERVICE_KEYS = (*CONTAINER_KEYS, "ports")
+SERVICE_KEYS = (*CONTAINER_KEYS, "ports", "healthcheck", "wait")
 DOCUMENT_KEYS = (
     "name",
     "image",
@@ -91,6 +91,8 @@ _STEP_SYNONYMS = {
     "continue-on-error": "failure",
     "timeout-minutes": "timeout",
     "uses": "image",
+    "health": "healthcheck",
+    "wait_for": "ports",
 }
 _DOCUMENT_SYNONYMS = {
     "on": "when",
@@ -126,7 +128,7 @@ def read(nodes: Several[Node], report: Report) -> tuple[Document, ...]:
     return tuple(document for document in documents if document)
 
 
-class _Hako(Containers):
+class _Hako(Additions):
     """Reads documents, steps and services."""
 
     synonyms = _STEP_SYNONYMS
@@ -196,6 +198,8 @@ class _Hako(Containers):
             memory=self.text(keys, "memory"),
             cpus=self.text(keys, "cpus"),
             ports=self.texts(keys, "ports"),
+            healthcheck=self.healthcheck(keys, "healthcheck"),
+            wait=self.text(keys, "wait"),
             pull=self.word(keys, "pull", PULL) or "",
             **self.options(keys, plugin_variable),
             position=name.position if name.position.line else keys.position,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ci.pipeline import values
+from ci.pipeline.lint import additions
 from ci.pipeline.settings import scalars
 
 if TYPE_CHECKING:
@@ -97,6 +98,7 @@ def _check_container(step: Step, volumes: Sequence[str], workspace: str | None, 
         if check.rules.whole_file:
             check.check(text)
     _check_options(step, check)
+    additions.check_container(step, check)
     _check_entrypoint(step, check)
     _check_trust(step, report)
     _check_environment(step.environment, step.secrets, check)

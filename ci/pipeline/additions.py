@@ -1,0 +1,45 @@
+"""Nodes → what our own dialect adds to steps and services, beyond what drone and Woodpecker know.
+
+The base of `dialects.hako`, which says where the keys may be. Limits and types are checked by `lint.additions`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ci.pipeline.containers import Containers
+from ci.pipeline.document import HealthUse
+from ci.pipeline.nodes import Mapping, Sequence
+
+if TYPE_CHECKING:
+    from ci.pipeline.reading import Keys
+
+_HEALTH_KEYS = ("command", "interval", "timeout")
+_HEALTH_SYNONYMS = {"test": "command", "cmd": "command", "script": "command"}
+
+
+class Additions(Containers):
+    """Reads what ours adds."""
+
+    def healthcheck(self, keys: Keys, key: str) -> HealthUse | None:
+        """A command: one string for the shell or a list of words; or a map with it as `command`."""
+        node = self.get(keys, key)
+        if node is None:
+            return None
+        inner, inner_key = keys, key
+        if isinstance(node, Mapping):
+            found = self.keys(node, f'"{key}"', _HEALTH_KEYS, _HEALTH_SYNONYMS)
+            if found is None:
+                return None
+            inner, inner_key = found, "command"
+        command = self.texts(inner, inner_key)
+        if not command or not all(text.value for text in command):
+            message = "a healthcheck has no command"
+            self.report.error("missing-key", node.position, message, 'write "command:", a string or a list of words')
+            return None
+        return HealthUse(
+            command=command,
+            shell=not isinstance(inner.entries[inner_key].value, Sequence),
+            interval=self.text(inner, "interval") if inner is not keys else None,
+            timeout=self.text(inner, "timeout") if inner is not keys else None,
+        )

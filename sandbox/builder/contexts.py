@@ -1,7 +1,8 @@
-"""Where a build's files come from: a folder, or standard input with a Dockerfile or an archive; and its Dockerfile.
+"""Where a build's files come from: a folder, an archive, or nowhere with a Dockerfile alone; and its Dockerfile.
 
 `docker build - < Dockerfile` has no context, `docker build - < context.tar.gz` has the archive's files, which are
-unpacked as a layer is: nothing in it can lead out. Source: docker's manual of `docker build`, "Build context".
+unpacked as a layer is: nothing in it can lead out. What comes from elsewhere is fetched by `remote`.
+Source: docker's manual of `docker build`, "Build context".
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from sandbox.image.locking import Lease
     from sandbox.image.store import ImageStore
+    from sandbox.image.tarsource import Readable
 
 DOCKERFILE = "Dockerfile"
 _IGNORE_LIMIT = 1 << 20  # bytes
@@ -66,33 +68,48 @@ class Given(NamedTuple):
 
 def of_folder(folder: Path, file: Path, text: bytes | None = None) -> Given:
     """A folder; `text` is the Dockerfile's where that came from elsewhere. NotFoundError where there is none."""
-    if not folder.is_dir():
-        raise NotFoundError(
-            f"there is no folder {str(folder)!r} to build from", hint="name a folder, or - for standard input"
-        )
+    _check_folder(folder)
     if text is None:
         text = _read(file)
     beside = file.with_name(f"{file.name}.dockerignore")
     ignore = _ignore(beside) or _ignore(folder / ".dockerignore")
-    return Given(Context(folder=folder, ignore=ignore or IgnorePatterns(())), text, str(file))
+    return Given(Context(paths=(folder,), ignore=ignore or IgnorePatterns(())), text, str(file))
 
 
-def of_archive(store: ImageStore, stream: Input, lease: Lease, file: str = DOCKERFILE) -> Given:
-    """The files of an archive, as long as the lease."""
-    record = store.snapshots.unpack(open_stream(stream), lease=lease)
-    folder = store.snapshots.path(record.layer.chain_id)
-    with FileView((folder,), "") as view:
-        text = view.read(file.encode())
-        if not text:
-            raise NotFoundError(f"there is no {file} in the archive", hint="name it with -f")
+def of_paths(paths: tuple[Path, ...], file: str = DOCKERFILE, text: bytes | None = None) -> Given:
+    """Unpacked files that are the store's own, with the Dockerfile in them or, as `text`, from elsewhere."""
+    with FileView(paths, "") as view:
+        if text is None:
+            text = view.read(file.encode())
+            if not text:
+                raise NotFoundError(f"there is no {file} in the context", hint="name it with -f")
         patterns = view.read(f"{file}.dockerignore".encode()) or view.read(b".dockerignore")
     ignore = read_ignore_file(patterns.decode("utf-8", "surrogateescape"))
-    return Given(Context(folder=folder, ignore=ignore), text, file)
+    return Given(Context(paths=paths, ignore=ignore), text, file)
+
+
+def unpacked(store: ImageStore, stream: Readable, lease: Lease) -> tuple[Path, ...]:
+    """Where the files of an archive are, as long as the lease."""
+    record = store.snapshots.unpack(open_stream(stream), lease=lease)
+    return (store.snapshots.path(record.layer.chain_id),)
+
+
+def of_name(folder: Path) -> Context:
+    """A folder as a named context; its own `.dockerignore` counts."""
+    _check_folder(folder)
+    return Context(paths=(folder,), ignore=_ignore(folder / ".dockerignore") or IgnorePatterns(()))
 
 
 def without_files(text: bytes, name: str = "-") -> Given:
     """A Dockerfile alone."""
-    return Given(Context(folder=None, ignore=IgnorePatterns(())), text, name)
+    return Given(Context(paths=(), ignore=IgnorePatterns(())), text, name)
+
+
+def _check_folder(folder: Path) -> None:
+    if not folder.is_dir():
+        raise NotFoundError(
+            f"there is no folder {str(folder)!r} to build from", hint="name a folder, or - for standard input"
+        )
 
 
 def _read(file: Path) -> bytes:

@@ -1,6 +1,6 @@
 """COPY and ADD: the instruction with its words replaced, as a transfer of files.
 
-ADD unpacks archives (`adding`) and fetches URLs (`fetching`); git repositories are not supported yet.
+ADD unpacks archives (`adding`) and fetches URLs and git repositories (`sources`).
 """
 
 from __future__ import annotations
@@ -9,33 +9,28 @@ import os
 from typing import TYPE_CHECKING
 
 from sandbox.builder.adding import ArchiveTransfer
-from sandbox.builder.files import FileView
+from sandbox.builder.giturl import COMMIT, parse_git_url
 from sandbox.builder.transfer import InlineFile, Owner, Placing, Selected, select
 from sandbox.dockerfile.diagnostics import Mistake
 from sandbox.dockerfile.ignorefile import IgnorePatterns
 from sandbox.dockerfile.instructions import Add
-from sandbox.errors import UnsupportedError
 from sandbox.image import settings
 from sandbox.runtime import users
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from contextlib import ExitStack
-    from pathlib import Path
 
+    from sandbox.builder.files import FileView
+    from sandbox.builder.sources import RemoteSources
     from sandbox.builder.transfer import Transfer
     from sandbox.dockerfile.instructions import Transfer as Instruction
     from sandbox.image.config import ImageConfig
 
-_HTTP = ("http://", "https://")
-_URLS = (*_HTTP, "git://", "git@", "ssh://")
+_URLS = ("http://", "https://", "git://", "git@", "ssh://")
 
 
 class Copying:
-    """One COPY or ADD. `expand` replaces the variables of words, `document` those of here-documents.
-
-    What is fetched is in the build's own `folder`, and open as long as `stack`.
-    """
+    """One COPY or ADD. `expand` replaces the variables of words, `document` those of here-documents."""
 
     def __init__(
         self,
@@ -44,23 +39,21 @@ class Copying:
         document: Callable[[str], str],
         config: ImageConfig,
         target: FileView,
-        folder: Path,
-        stack: ExitStack,
+        remote: RemoteSources,
     ) -> None:
         self._instruction = instruction
         self._expand = expand
         self._document = document
         self._config = config
         self._target = target
-        self._folder = folder
-        self._stack = stack
+        self._remote = remote
 
     def transfer(self, source: FileView, origin: str, moment: int) -> Transfer:
         """What is copied from `source`, and to where. `origin` is `--from`; without it files become root's."""
         instruction = self._instruction
         patterns = [self._expand(word) for word in instruction.sources]
         checksum = self._expand(instruction.checksum) if isinstance(instruction, Add) else ""
-        if checksum and not (len(patterns) == 1 and patterns[0].startswith(_HTTP)):
+        if checksum and not (len(patterns) == 1 and patterns[0].startswith(_URLS)):
             raise Mistake("checksum", "--checksum is for one URL")
         selected: list[Selected] = []
         for pattern in patterns:
@@ -70,10 +63,8 @@ class Copying:
                 selected += (one._replace(may_be_archive=unpack) for one in found)
             elif not isinstance(instruction, Add):
                 raise Mistake("source", f"COPY takes no URL: {pattern!r}", hint="use ADD")
-            elif not pattern.startswith(_HTTP) or pattern.endswith(".git"):
-                raise UnsupportedError(f"ADD of {pattern!r} is not supported yet", hint="clone it in a RUN")
             else:
-                selected.append(self._fetch(pattern, checksum, unpack=bool(instruction.unpack)))
+                selected.append(self._fetch(instruction, pattern, checksum))
         documents = [
             InlineFile(os.fsencode(one.name), os.fsencode(self._document(one.text) if one.expand else one.text))
             for one in instruction.heredocs
@@ -90,16 +81,16 @@ class Copying:
         )
         return ArchiveTransfer(self._target, selected, documents, placing)
 
-    def _fetch(self, url: str, checksum: str, *, unpack: bool) -> Selected:
-        from sandbox.builder.fetching import fetch, file_name  # noqa: PLC0415  (30 ms that few builds need)
-
-        if self._destination().endswith("/") and not file_name(url):
-            raise Mistake("source", f"{url} has no name for the file", hint="let the destination not end with a slash")
-        folder = self._folder / os.urandom(8).hex()
-        folder.mkdir()
-        path = fetch(url, folder, checksum)
-        view = self._stack.enter_context(FileView((folder,), ""))
-        return Selected(view, os.fsencode(path.name), os.fsencode(path.name), may_be_archive=unpack)
+    def _fetch(self, instruction: Add, url: str, checksum: str) -> Selected:
+        repository = parse_git_url(url)
+        if repository is None:
+            needs_name = self._destination().endswith("/")
+            return self._remote.file(url, checksum, needs_name=needs_name, unpack=bool(instruction.unpack))
+        if checksum and not COMMIT.fullmatch(checksum):
+            raise Mistake("checksum", f"--checksum of a repository is a commit, not {checksum!r}")
+        if instruction.keep_git_dir is not None:
+            repository = repository._replace(keep_git_dir=instruction.keep_git_dir)
+        return self._remote.repository(repository._replace(checksum=checksum or repository.checksum))
 
     def _destination(self) -> str:
         written = self._expand(self._instruction.destination)

@@ -1,4 +1,4 @@
-"""ADD of a URL: the file behind it, in a folder of the build.
+"""ADD of a URL, and contexts behind one: the file, in a folder of the build.
 
 Only http and https, redirects included; what comes is bounded, and compared with `--checksum` before anybody uses it.
 The file's time is the server's Last-Modified, its mode 0600. Source: docker's Dockerfile reference, "ADD".
@@ -41,8 +41,11 @@ def file_name(url: str) -> str:
     return "" if name in (".", "..") or "\0" in name else name
 
 
-def fetch(url: str, folder: Path, checksum: str = "") -> Path:
-    """Load the file into the folder, under the URL's name. InvalidError says what went wrong, with the URL."""
+def fetch(url: str, folder: Path, checksum: str = "", authorization: str = "") -> Path:
+    """Load the file into the folder, under the URL's name. InvalidError says what went wrong, with the URL.
+
+    `authorization` is the header of that name; a redirect does not take it along.
+    """
     expected = digests.parse(checksum) if checksum else None
     path = folder / (file_name(url) or "file")
     hasher = hashlib.sha256()
@@ -50,7 +53,10 @@ def fetch(url: str, folder: Path, checksum: str = "") -> Path:
     for handler in _HANDLERS:  # the default ones would follow a redirect to file: or ftp:
         opener.add_handler(handler())
     try:
-        with opener.open(url, timeout=_TIMEOUT) as answer, path.open("xb") as file:
+        request = urllib.request.Request(url)  # noqa: S310  (the handlers know http and https alone)
+        if authorization:
+            request.add_unredirected_header("Authorization", authorization)
+        with opener.open(request, timeout=_TIMEOUT) as answer, path.open("xb") as file:
             os.fchmod(file.fileno(), 0o600)
             while piece := answer.read(_CHUNK):
                 hasher.update(piece)

@@ -17,7 +17,7 @@ from sandbox.dockerfile.mounts import MountError, parse_mount
 from sandbox.errors import InvalidError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Container, Mapping
 
     from sandbox.builder.scope import Platform
     from sandbox.dockerfile.instructions import BuildStage
@@ -46,9 +46,15 @@ class BuildPlan:
 
 
 def plan_build(
-    dockerfile: Dockerfile, build_args: Mapping[str, str], platform: Platform, target: str = ""
+    dockerfile: Dockerfile,
+    build_args: Mapping[str, str],
+    platform: Platform,
+    target: str = "",
+    contexts: Container[str] = (),
 ) -> BuildPlan:
     """The stages that `target` (a name or number; empty: the last) needs, in an order in which they can be built.
+
+    `contexts` are names that mean something else than a stage or an image.
 
     Raises InvalidError for an unknown target, and for words of ARG and FROM that cannot be read or name nothing.
     """
@@ -59,17 +65,17 @@ def plan_build(
             values = global_scope(argument, build_args, values, expander)
         except Mistake as mistake:
             raise dockerfile.mistaken(argument, mistake) from None
-    return BuildPlan(values=values, stages=_needed(dockerfile, values, expander, target))
+    return BuildPlan(values=values, stages=_needed(dockerfile, values, expander, target, contexts))
 
 
 def _needed(
-    dockerfile: Dockerfile, values: Mapping[str, str], expander: Expander, target: str
+    dockerfile: Dockerfile, values: Mapping[str, str], expander: Expander, target: str, contexts: Container[str]
 ) -> tuple[StagePlan, ...]:
     stages = dockerfile.stages
     plans = []
     for stage in stages:
         try:
-            plans.append(_plan(stages, stage, values, expander))
+            plans.append(_plan(stages, stage, values, expander, contexts))
         except Mistake as mistake:
             raise dockerfile.mistaken(stage.base, mistake) from None
     wanted = _target(stages, target)
@@ -113,7 +119,11 @@ def _mount_origin(text: str) -> str:
 
 
 def _plan(
-    stages: tuple[BuildStage, ...], stage: BuildStage, values: Mapping[str, str], expander: Expander
+    stages: tuple[BuildStage, ...],
+    stage: BuildStage,
+    values: Mapping[str, str],
+    expander: Expander,
+    contexts: Container[str],
 ) -> StagePlan:
     image = expander.word(stage.base.image, values)
     if not image:
@@ -121,9 +131,12 @@ def _plan(
         raise InvalidError(
             f"FROM in line {stage.base.span.line} names no image: {stage.base.image!r} is empty", hint=hint
         )
-    parent = find_stage(stages, image, stage.number) if image.lower() != SCRATCH and not image.isdecimal() else None
+    elsewhere = image.lower() in contexts or image.lower() == SCRATCH or image.isdecimal()
+    parent = None if elsewhere else find_stage(stages, image, stage.number)
     needs = {parent} if parent is not None else set()
     for name in origins(stage):
+        if name.lower() in contexts:
+            continue
         number = find_stage(stages, name, stage.number)
         if number is not None:
             needs.add(number)

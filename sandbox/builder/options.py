@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -18,15 +18,25 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
-    """The files that COPY may take, without those of the ignore patterns; `folder` None: there are none."""
+    """The files that COPY may take, without those of the ignore patterns: directories on top of each other, topmost
+    first; without one there are no files.
+    """
 
-    folder: Path | None
+    paths: tuple[Path, ...]
     ignore: IgnorePatterns
+
+
+class ContextImage(NamedTuple):
+    """An image that a named context stands for."""
+
+    name: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildOptions:
     """One build. `image` finds the image of a FROM, and says so by NotFoundError where there is none.
+
+    `contexts` are the named ones, which go before stages and images of their name.
 
     `moment` is the time of what is made, RFC 3339; `use_cache` false takes nothing from earlier builds.
     """
@@ -36,10 +46,12 @@ class BuildOptions:
     image: Callable[[str], Image]
     platform: Platform
     moment: str
+    contexts: Mapping[str, Context | ContextImage] = field(default_factory=dict)
     target: str = ""
     tags: tuple[str, ...] = ()
     build_args: Mapping[str, str] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
     secrets: Mapping[str, Secret] = field(default_factory=dict)
+    agents: Mapping[str, str] = field(default_factory=dict)  # the socket of each ssh agent, by id
     use_cache: bool = True
     network: str = "default"

@@ -11,11 +11,16 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from sandbox.builder import base
+from sandbox.builder.credentials import Credentials
 from sandbox.builder.files import FileView
 from sandbox.builder.graph import SCRATCH, find_stage, plan_build
+from sandbox.builder.keys import base_key, files_digest, files_key
 from sandbox.builder.mounting import Mounter
+from sandbox.builder.options import Context
 from sandbox.builder.scope import PROXY_ARGS
+from sandbox.builder.sources import RemoteSources
 from sandbox.builder.stage import StageBuilder
+from sandbox.builder.transfer import Owner, Placing, Transfer, select
 from sandbox.dockerfile.expansion import Expander
 from sandbox.dockerfile.instructions import Arg
 from sandbox.errors import InvalidError, NotFoundError
@@ -30,6 +35,7 @@ from sandbox.image.unpack import in_user_namespace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from contextlib import ExitStack
     from pathlib import Path
 
     from sandbox.builder.base import Result
@@ -85,7 +91,9 @@ class Solver:
         self.cache = BuildCache(engine.home)
         self.opaque = whiteout.opaque_attribute(user_namespace=in_user_namespace())
         self.results: dict[int, Result] = {}
-        self.plan = plan_build(options.dockerfile, options.build_args, options.platform, options.target)
+        self.plan = plan_build(
+            options.dockerfile, options.build_args, options.platform, options.target, options.contexts
+        )
 
     def solve(self) -> Result:
         """All that the target needs, and the target."""
@@ -97,14 +105,15 @@ class Solver:
     @contextmanager
     def view(self, origin: str, before: int) -> Iterator[FileView]:
         """The files of an earlier stage (name or number), of an image, or where `origin` is empty of the context."""
-        if not origin:
-            context = self.options.context
-            paths = () if context.folder is None else (context.folder,)
-            with FileView(paths, "", context.ignore) as view:
+        context = self.options.contexts.get(origin.lower()) if origin else self.options.context
+        if isinstance(context, Context):
+            with FileView(context.paths, "", context.ignore) as view:
                 yield view
             return
         number = find_stage(self.options.dockerfile.stages, origin, before)
-        if number is not None:
+        if context is not None:
+            result = self._of_image(context.name)
+        elif number is not None:
             if number not in self.results:
                 raise InvalidError(
                     f"stage {origin!r} was left out",
@@ -128,7 +137,18 @@ class Solver:
         store = self.engine.images
         return Mounter(store, self.lease, self.folder, self.options.secrets, lambda origin: self.view(origin, before))
 
+    def remote_sources(self, stack: ExitStack) -> RemoteSources:
+        """What fetches for an ADD, as long as the stack."""
+        options = self.options
+        credentials = Credentials(options.secrets, options.agents.get("default", ""))
+        return RemoteSources(self.engine.images, self.lease, self.folder, stack, credentials)
+
     def _base(self, plan: StagePlan) -> Result:
+        context = self.options.contexts.get(plan.image.lower())
+        if isinstance(context, Context):
+            return self._of_files(context)
+        if context is not None:
+            return self._of_image(context.name, plan.platform)
         if plan.parent is not None:
             return self.results[plan.parent]
         if plan.image.lower() == SCRATCH:
@@ -138,6 +158,14 @@ class Solver:
         except NotFoundError as error:
             line = plan.stage.base.span.line
             raise NotFoundError(f"line {line}: {error.message}", hint=error.hint, reference=error.reference) from None
+
+    def _of_files(self, context: Context) -> Result:
+        """A named context as a base: its files in one layer."""
+        with FileView(context.paths, "", context.ignore) as view, FileView((), "") as nothing:
+            transfer = Transfer(nothing, select(view, "/"), (), Placing("/", owner=Owner()))
+            key = files_key(base_key(()), files_digest(transfer))
+            record = self.engine.images.snapshots.pack(transfer, lease=self.lease)
+        return base.scratch(self.options.moment).stacked(record.layer, key, "FROM context", self.options.moment)
 
     def _of_image(self, name: str, platform: str = "") -> Result:
         store = self.engine.images

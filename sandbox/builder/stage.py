@@ -120,9 +120,8 @@ class StageBuilder:
             target = stack.enter_context(self.solver.files(self.result))
             origin = instruction.origin if isinstance(instruction, records.Copy) else ""
             source = stack.enter_context(self.solver.view(origin, self.plan.stage.number))
-            copying = Copying(
-                instruction, self.expand, self.document, self.result.config, target, self.solver.folder, stack
-            )
+            remote = self.solver.remote_sources(stack)
+            copying = Copying(instruction, self.expand, self.document, self.result.config, target, remote)
             text = _on_one_line(instruction.text)
             try:
                 transfer = copying.transfer(source, origin, _nanoseconds(self.solver.options.moment))

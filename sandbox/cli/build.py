@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sandbox.cli import values
+from sandbox.cli.build_context import Sources
 from sandbox.cli.making import ensure
 from sandbox.cli.options import Option, Syntax, UsageError, Verb
 from sandbox.cli.output import say, tell, write
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from sandbox.builder.contexts import Given
     from sandbox.builder.mounting import Secret
+    from sandbox.builder.options import Context, ContextImage
     from sandbox.builder.scope import Platform
     from sandbox.cli.options import Arguments
     from sandbox.dockerfile.diagnostics import Diagnostic
@@ -35,25 +37,32 @@ _PROGRESS = ("auto", "plain", "quiet")
 
 
 def _build(arguments: Arguments, home: str) -> int:
-    from sandbox.builder.contexts import Input, of_archive  # noqa: PLC0415  (other verbs do without all of it)
+    from sandbox.builder.credentials import Credentials  # noqa: PLC0415  (other verbs do without all of it)
+    from sandbox.image.scratch import Scratch  # noqa: PLC0415
 
     _check(arguments)
     for number in (signal.SIGTERM, signal.SIGHUP):  # what runs is taken down first, as after Ctrl-C
         signal.signal(number, _leave)
-    place = arguments.operands[0]
-    stream = Input(lambda size: os.read(0, size)) if "-" in (place, arguments.text("file")) else None
+    secrets = _secrets(arguments)
     with ExitStack() as stack:
-        if place == "-" and stream is not None and stream.is_archive:
-            engine = open_engine(home)
-            lease = stack.enter_context(engine.images.lease())
-            given = of_archive(engine.images, stream, lease, arguments.text("file", "Dockerfile"))
-            dockerfile = _parsed(given)
-        else:
-            given = _given(arguments, place, stream)
+        scratch = stack.enter_context(Scratch(state_directory(home)))
+        credentials = Credentials(secrets, os.environ.get("SSH_AUTH_SOCK", ""))
+        sources = Sources(arguments, scratch.path, credentials)
+        if sources.is_here:
+            given = sources.given()
             dockerfile = _parsed(given)
             if not arguments.flag("check"):
-                _ensure_images(dockerfile, arguments, home)
+                _ensure_images(dockerfile, arguments, home, sources)
             engine = open_engine(home)
+            lease = stack.enter_context(engine.images.lease())
+        else:
+            make = os.geteuid() == 0
+            engine = open_engine(home)
+            lease = stack.enter_context(engine.images.lease())
+            given = sources.given(engine.images, lease)
+            dockerfile = _parsed(given)
+            if not arguments.flag("check"):
+                _ensure_images(dockerfile, arguments, home, sources, make=make)
         findings = _findings(engine, dockerfile, given)
         failed = bool(findings) and dockerfile.directives.check.error
         if arguments.flag("check"):
@@ -62,7 +71,8 @@ def _build(arguments: Arguments, home: str) -> int:
             raise InvalidError(
                 f"{given.name} violates checks, and says that this is an error", hint="see them with --check"
             )
-        code = _solve(engine, arguments, given, dockerfile)
+        contexts = sources.named(engine.images, lease)
+        code = _solve(engine, arguments, given, dockerfile, contexts, secrets)
         if (count := len(findings)) and not arguments.flag("quiet"):
             tell(
                 f"sandbox: the checks found {count} warning{'s' if count > 1 else ''} (show with sandbox build --check)"
@@ -96,35 +106,34 @@ def _leave(number: int, _frame: object) -> NoReturn:
     raise SystemExit(128 + number)
 
 
-def _given(arguments: Arguments, place: str, stream: object) -> Given:
-    from sandbox.builder.contexts import Input, of_folder, without_files  # noqa: PLC0415
-
-    if isinstance(stream, Input):
-        if place == "-":
-            return without_files(stream.whole("standard input"))
-        return of_folder(Path(place), Path(place, "Dockerfile"), stream.whole("standard input"))
-    if place.startswith(("http://", "https://", "git@", "git://")):
-        raise UsageError(f"a context at {place!r} is not supported yet", hint="clone it, and name the folder")
-    return of_folder(Path(place), Path(arguments.text("file") or Path(place, "Dockerfile")))
-
-
 def _parsed(given: Given) -> Dockerfile:
     from sandbox.dockerfile.parsing import parse  # noqa: PLC0415
 
     return parse(given.text, given.name).require()
 
 
-def _ensure_images(dockerfile: Dockerfile, arguments: Arguments, home: str) -> None:
-    """Make what FROM names and is not here; mmdebstrap has to begin before the engine is opened."""
+def _ensure_images(
+    dockerfile: Dockerfile, arguments: Arguments, home: str, sources: Sources, *, make: bool = True
+) -> None:
+    """Make what FROM names and is not here; an ordinary user's mmdebstrap has to begin before the engine is opened."""
     from sandbox.builder.graph import SCRATCH, plan_build  # noqa: PLC0415
 
-    plan = plan_build(dockerfile, _build_args(arguments), _platform(), arguments.text("target"))
-    for stage in plan.stages:
-        if stage.image and stage.image.lower() != SCRATCH:
-            ensure(stage.image, state_directory(home), make=True)
+    plan = plan_build(dockerfile, _build_args(arguments), _platform(), arguments.text("target"), sources.names)
+    images = [
+        stage.image for stage in plan.stages if stage.image and stage.image.lower() not in (SCRATCH, *sources.names)
+    ]
+    for image in (*images, *sources.images):
+        ensure(image, state_directory(home), make=make)
 
 
-def _solve(engine: Engine, arguments: Arguments, given: Given, dockerfile: Dockerfile) -> int:
+def _solve(
+    engine: Engine,
+    arguments: Arguments,
+    given: Given,
+    dockerfile: Dockerfile,
+    contexts: Mapping[str, Context | ContextImage],
+    secrets: Mapping[str, Secret],
+) -> int:
     from sandbox.builder.options import BuildOptions  # noqa: PLC0415
     from sandbox.builder.progress import Progress  # noqa: PLC0415
     from sandbox.builder.solver import build, build_files  # noqa: PLC0415
@@ -142,7 +151,8 @@ def _solve(engine: Engine, arguments: Arguments, given: Given, dockerfile: Docke
         tags=arguments.texts("tag"),
         build_args=_build_args(arguments),
         labels=values.labels(arguments.texts("label"), "--label"),
-        secrets=_secrets(arguments),
+        secrets=secrets,
+        contexts=contexts,
         use_cache=not arguments.flag("no-cache"),
         network=arguments.text("network", "default"),
     )
@@ -286,8 +296,13 @@ VERBS = {
             "CONTEXT",
             (
                 Option(("--build-arg",), "a value for an ARG", "NAME=VALUE", many=True),
+                Option(("--build-context",), "further files, for --from and FROM", "NAME=CONTEXT", many=True),
                 Option(("--check",), "check the Dockerfile, and build nothing"),
-                Option(("-f", "--file"), "the Dockerfile (default: CONTEXT/Dockerfile), - for standard input", "PATH"),
+                Option(
+                    ("-f", "--file"),
+                    "the Dockerfile (default: CONTEXT/Dockerfile), a URL, - for standard input",
+                    "PATH",
+                ),
                 Option(("--iidfile",), "write the image's id to a file", "PATH"),
                 Option(("--label",), "a label of the image", "NAME=VALUE", many=True),
                 Option(("--network",), "the network of RUN: default, none, host", "NETWORK"),

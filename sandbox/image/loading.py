@@ -119,6 +119,18 @@ def _load(store: ImageStore, bundle: Bundle, limits: Limits, progress: Callable[
     return loaded
 
 
+def load_chosen(
+    store: ImageStore, bundle: Bundle, choose: Callable[[tuple[Descriptor, ...]], Descriptor | None]
+) -> Image | None:
+    """Load one image of an OCI layout, without a name: the one of which `choose` picks the descriptor. None where it
+    picks none, or none is for this machine. Raises as `load` does.
+    """
+    index = _json(bundle.open("index.json").whole(MAX_DOCUMENT), "index.json")
+    descriptor = choose(_descriptors(index, "index.json"))
+    found = None if descriptor is None else _oci_image(bundle, descriptor, _NESTED)
+    return None if found is None else _load_image(store, bundle, found, Limits(), lambda _: None).image
+
+
 def _load_image(
     store: ImageStore, bundle: Bundle, found: _Found, limits: Limits, progress: Callable[[str], None]
 ) -> Loaded:

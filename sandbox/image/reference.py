@@ -101,7 +101,7 @@ def _split_tag(text: str, path: str) -> tuple[str, str]:
     last, colon, tag = last.partition(":")
     if not colon:
         return path, ""
-    if not tag or len(tag) > MAX_TAG or tag[0] in ".-" or not _TAG.issuperset(tag):
+    if not is_tag(tag):
         raise _invalid(
             text, "a tag has up to 128 letters, figures, '_', '.' and '-', and begins with a letter, figure or '_'"
         )
@@ -125,6 +125,16 @@ def _check_domain(text: str, domain: str) -> None:
 
 def _is_port(text: str) -> bool:
     return text.isascii() and text.isdigit()
+
+
+def is_tag(text: str) -> bool:
+    """Whether it is a tag."""
+    return bool(text) and len(text) <= MAX_TAG and text[0] not in ".-" and _TAG.issuperset(text)
+
+
+def is_path(text: str) -> bool:
+    """Whether it names a repository within a registry: `library/busybox`."""
+    return len(text) <= MAX_PATH and all(map(_is_component, text.split("/")))
 
 
 def _check_path(text: str, path: str) -> None:

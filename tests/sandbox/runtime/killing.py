@@ -5,6 +5,9 @@ operations before anything is started, so that engine, supervisor and init, all 
 operation and wait there for SIGKILL or to go on. They meet in shared memory, because a supervisor closes every
 descriptor it inherits, and because a first process of a pid namespace cannot kill itself. Orphans become children of
 that process, so none is overlooked, whatever it calls itself.
+
+A container's supervisor is a process of its own, or one that is shared and has had a container before: then namespaces
+are ready for the one whose start is disturbed.
 """
 
 from __future__ import annotations
@@ -13,18 +16,23 @@ import contextlib
 import mmap
 import os
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sandbox.errors import SandboxError
-from sandbox.kernel import process
+from sandbox.kernel import polling, process
+from sandbox.kernel.idmap import in_initial_namespace
+from sandbox.kernel.idranges import IdRanges
 from sandbox.network.networks import Networks
-from sandbox.runtime import host, init
+from sandbox.runtime import host, init, supervision
 from sandbox.runtime.engine import Engine
 from sandbox.runtime.facts import hierarchy
+from sandbox.runtime.launcher import Launcher
 from sandbox.runtime.spec import ContainerSpec
 
 if TYPE_CHECKING:
@@ -36,7 +44,7 @@ _PATIENCE = 10.0  # seconds: more than anything here takes
 _WALL = 0x4000_0000
 _FILE_EVENTS = ("open", "os.", "fcntl.", "socket.bind", "socket.connect", "shutil.")
 
-_COUNTS, _SIDE, _STOP, _REACHED, _SUPERVISOR = 0, 2, 3, 4, 5  # places on the board
+_COUNTS, _SIDE, _STOP, _REACHED, _SUPERVISOR, _ARMED = 0, 2, 3, 4, 5, 6  # places on the board
 
 
 class Outcome(NamedTuple):
@@ -49,11 +57,50 @@ class Outcome(NamedTuple):
     lingering: list[str]
 
 
-class Killer:
-    """Runs containers in `home` and kills; for the process that makes it only."""
+class ForkedLauncher(Launcher):
+    """The process that has all supervisors of an engine, forked from this one, whose changes it has: `first` is called
+    in it. Whoever makes it has a single thread.
+    """
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, first: Callable[[], None] | None = None) -> None:
+        self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._lock = threading.Lock()
+        self._pid = os.fork()
+        if self._pid == 0:
+            try:
+                if first is not None:
+                    first()
+                supervision.serve(theirs)
+            finally:
+                os._exit(0)
+        theirs.close()
+        self._pidfd = os.pidfd_open(self._pid)
+
+    def lives(self) -> bool:
+        """Whether it has not ended yet."""
+        return not polling.readable(self._pidfd, 0)
+
+    def wait_until_ready(self, home: Path) -> None:
+        """Until it has namespaces for the next container; at once where it has died, or makes none."""
+        deadline = time.monotonic() + _PATIENCE
+        while in_initial_namespace() and self.lives() and not _is_ready(home):
+            if time.monotonic() > deadline:
+                raise TimeoutError("no namespaces are ready")
+            time.sleep(0.001)
+
+
+def _is_ready(home: Path) -> bool:
+    return any(owner.startswith("process-") for owner in IdRanges(home / "ids").owners())
+
+
+class Killer:
+    """Runs containers in `home` and kills; for the process that makes it only. With `shared` one process supervises
+    several containers.
+    """
+
+    def __init__(self, home: Path, *, shared: bool = False) -> None:
         self.home = home
+        self._shared = shared
         self.ids: list[str] = []
         process.set_child_subreaper(True)
         self._board = memoryview(mmap.mmap(-1, mmap.PAGESIZE)).cast("q")
@@ -72,7 +119,7 @@ class Killer:
         """Create and start a container, and kill the `victim` before operation number `place` of a side."""
         board = self._board
         board[_COUNTS + HOST] = board[_COUNTS + INIT] = board[_REACHED] = board[_SUPERVISOR] = 0
-        board[_SIDE], board[_STOP] = side, place
+        board[_SIDE], board[_STOP], board[_ARMED] = side, place, not self._shared
         reader, writer = os.pipe()
         engine = os.fork()
         if engine == 0:
@@ -88,6 +135,8 @@ class Killer:
     def _engine(self, report: int, spec: ContainerSpec) -> None:
         try:
             engine = Engine(self.home)
+            if self._shared:
+                self._precede(engine)
             identifier = engine.create(spec)
             os.write(report, identifier.encode())
             try:
@@ -99,10 +148,20 @@ class Killer:
         finally:
             os._exit(0)
 
+    def _precede(self, engine: Engine) -> None:
+        """A container before the one that matters, until its end."""
+        engine._launcher = launcher = ForkedLauncher()
+        spec = ContainerSpec(image="busybox", command=("true",), network="none", auto_remove=True)
+        engine.start(engine.create(spec)).wait(_PATIENCE)
+        launcher.wait_until_ready(self.home)
+        self._board[_ARMED] = 1
+
     def _stopping(self, side: int, action: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
         board = self._board
 
         def stop_and_act(subject: Any, operation: Any) -> Any:
+            if not board[_ARMED]:
+                return action(subject, operation)
             if side == HOST:
                 board[_SUPERVISOR] = os.getpid()
             place = board[_COUNTS + side]

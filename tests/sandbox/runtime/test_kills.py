@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
 import pytest
 
 from sandbox.kernel.idmap import in_initial_namespace
 from sandbox.network.records import PortRequest
+from sandbox.runtime import operations as op
 from sandbox.runtime.engine import Engine
+from sandbox.runtime.spec import ContainerSpec, Device, Mount, MountKind
 from tests.sandbox.kernel.children import in_child
 from tests.sandbox.runtime.killing import HOST, INIT, Killer, Outcome, remains
 
@@ -25,13 +27,47 @@ class _Result(NamedTuple):
     left: list[str]
 
 
-def _kill(home: Path, victim: str, side: int, network: str) -> _Result:
-    """Kill at each place in turn, reclaim once."""
-    killer = Killer(home)
-    fields: dict[str, Any] = {"network": network, "auto_remove": True}
+# What a start can be asked to do besides; a volume, because it has to be filled.
+_MUCH: dict[str, Any] = {
+    "devices": (Device("/dev/zero", "/dev/other"),),
+    "ulimits": ("nofile=64",),
+    "oom_score": 100,
+    "mounts": (
+        Mount(kind=MountKind.VOLUME, target="/etc", anonymous=True),
+        Mount(kind=MountKind.TMPFS, target="/memory"),
+    ),
+    "sysctls": {"net.ipv4.ip_unprivileged_port_start": "77"},
+    "read_only": True,
+    "terminal": True,
+}
+# They last no longer than the process that carries them out, or are another's beginning, which has tests of its own.
+_ELSEWHERE = {op.JoinNetwork, op.MakeSystem, op.StartUplink}
+
+_IN_NETWORKS = {op.ConnectNetwork, op.OpenResolver}  # of "made"; a plan that is only printed has no places there yet
+
+
+def _fields(network: str, **further: Any) -> dict[str, Any]:
+    fields = {"network": network, "auto_remove": True} | further
     if network == "made":  # with a resolver and a published port
-        Engine(home).networks.create("made")
         fields["ports"] = (PortRequest(80), PortRequest(53, "udp"))
+    return fields
+
+
+def test_every_operation_is_disturbed(engine: Engine) -> None:
+    """What a plan can have, one of the plans here has."""
+    spec = partial(ContainerSpec, image="busybox", command=("true",))
+    plans = [engine.plan(spec(**_fields("none", **extra))) for extra in ({}, _MUCH, {"init": True})]
+    found = {type(operation) for plan in plans for operation in (*plan.host, *plan.init)}
+    every = {*get_args(op.HostOperation), *get_args(op.InitOperation)}
+    assert every - found - _ELSEWHERE - _IN_NETWORKS == set()
+
+
+def _kill(home: Path, victim: str, side: int, network: str, *, shared: bool = False, **further: Any) -> _Result:
+    """Kill at each place in turn, reclaim once."""
+    killer = Killer(home, shared=shared)
+    fields = _fields(network, **further)
+    if network == "made":
+        Engine(home).networks.create("made")
     command = ("sleep", "600") if victim == "supervisor" else ("true",)
     count = killer.count(side, **fields)
     outcomes = [
@@ -78,3 +114,33 @@ def test_init_is_killed(own_home: Path, network: str) -> None:
     # A forked one is told apart from its command by nothing but the moment; one in the supervisor's memory takes that
     # along.
     assert all(words is not None and ("died at the start" in words or words == "137") for words in seen)
+
+
+@pytest.mark.parametrize("much", [_MUCH, {"init": True}], ids=["much", "child"])
+@pytest.mark.parametrize("side", [HOST, INIT], ids=["host", "init"])
+def test_a_start_with_much_to_do(own_home: Path, side: int, much: dict[str, Any]) -> None:
+    """Devices, limits, volumes, a terminal, a first process of ours: nothing of them stays either."""
+    seen = _all_seen(in_child(partial(_kill, own_home, "supervisor", side, "none", **much)))
+    assert all(words is not None and "supervisor" in words for words in seen), seen
+
+
+@pytest.mark.parametrize(
+    ("victim", "side", "network"),
+    [
+        ("engine", HOST, "bridge"),
+        ("engine", INIT, "none"),
+        ("supervisor", HOST, "none"),
+        ("supervisor", HOST, "made"),
+        ("supervisor", INIT, "bridge"),
+        ("init", INIT, "bridge"),
+    ],
+)
+def test_with_a_supervisor_of_many(own_home: Path, victim: str, side: int, network: str) -> None:
+    """The same where the process has had another container, and has namespaces ready for this one, whose ids are on
+    their way from the process to the container.
+    """
+    seen = _all_seen(in_child(partial(_kill, own_home, victim, side, network, shared=True)))
+    if victim == "engine":
+        assert seen == {None}
+    else:
+        assert all(words is not None and ("supervisor" in words or words == "137") for words in seen), seen

@@ -33,9 +33,9 @@ sys.exit(pytest.main(sys.argv[1:]))
 _OTHER_IDS = ("test_users", "test_a_bind_mount_and_its_owner", "test_new_privileges")  # what those tests are about
 
 
-def _run(account: Account, *selection: str) -> str:
+def _run(account: Account, *selection: str, files: tuple[str, ...] = ("test_engine", "test_inside")) -> str:
     """The last line of pytest, which fails where the tests do."""
-    tests = [f"tests/sandbox/runtime/{name}.py" for name in ("test_engine", "test_inside")]
+    tests = [f"tests/sandbox/runtime/{name}.py" for name in files]
     with person(account) as somebody:
         options = ("-q", "-p", "no:cacheprovider", f"--basetemp={somebody.home}/t")
         done = somebody.run("-c", _PROGRAM, *options, *selection, *tests, timeout=380)
@@ -62,3 +62,10 @@ def test_with_a_single_id() -> None:
     found = re.match(r"(\d+) passed", _run(account_without_ranges(), "-k", expression))
     assert found is not None
     assert int(found[1]) > 80
+
+
+def test_what_is_killed() -> None:
+    """Nothing stays of starts that somebody killed, whichever of their processes it was, at any operation."""
+    found = re.match(r"(\d+) passed", _run(account_with_ranges(), "-k", "not made", files=("test_kills",)))
+    assert found is not None
+    assert int(found[1]) > 15

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
+from sandbox.errors import SandboxError
+from sandbox.kernel import vfork
 from sandbox.kernel.cgroups import Hierarchy
 from sandbox.kernel.idmap import in_initial_namespace
 from sandbox.kernel.process import set_child_subreaper
@@ -25,7 +27,15 @@ from sandbox.runtime.supervision import Supervision
 from tests.sandbox.image.archives import member
 from tests.sandbox.kernel.children import in_child
 from tests.sandbox.runtime import images
-from tests.sandbox.runtime.killing import audited, children, descendants, kill_at, remains, wait_for_orphans
+from tests.sandbox.runtime.killing import (
+    ForkedLauncher,
+    audited,
+    children,
+    descendants,
+    kill_at,
+    remains,
+    wait_for_orphans,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -173,6 +183,41 @@ def test_a_killed_supervisor(own_home: Path, network: str) -> None:
     assert all(states.get(f"place-{place}", "created") == "created" for place in range(1, result.runs, 2))
     if in_initial_namespace():
         assert not any(f"place-{place}" in states for place in range(21, result.runs, 2))
+
+
+def _kill_shared_supervisors(home: Path) -> _Result:
+    """At each file operation of a process that has one container after the other, and namespaces ready in between."""
+    set_child_subreaper(True)
+    place = 0
+    while True:
+        engine = Engine(home)
+        engine._launcher = launcher = ForkedLauncher(partial(_kill_and_wake, place))
+        ids: list[str] = []
+        while launcher.lives() and len(ids) < 2:
+            ids.append(engine.create(_spec(network="bridge", auto_remove=True)))
+            with contextlib.suppress(SandboxError):
+                engine.start(ids[-1]).wait(10)
+            launcher.wait_until_ready(home)
+        killed = not launcher.lives()
+        engine.close()
+        result = _reclaim(home, place, ids)
+        assert (result.left, result.lingering) == ([], []), place
+        if not killed:
+            return result
+        place += 1
+
+
+def _kill_and_wake(place: int) -> None:
+    """A sleeper, whose namespaces are being set up, outlives a killed supervisor for one second and not for three."""
+    vfork.sleeper.__wrapped__.__kwdefaults__["seconds"] = 1  # type: ignore[attr-defined]
+    kill_at(place)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not in_initial_namespace(), reason="namespaces are made ready only for root")
+def test_a_killed_supervisor_of_several(own_home: Path) -> None:
+    """Also while it makes namespaces ready, and while it hands their ids over."""
+    assert in_child(partial(_kill_shared_supervisors, own_home)).runs > 60
 
 
 def _kill_at_random(home: Path, seed: int) -> _Result:

@@ -119,6 +119,11 @@ class Handle(Protocol):
     def kill(self) -> None:
         """End all of its processes now, however they were started. Idempotent, never fails, does not wait."""
 
+    def written(self) -> bytes:
+        """What it wrote to $CI_OUTPUT (`ci.pipeline.outputs`), a byte more than allowed at most; once it has ended,
+        before `close`. Never fails.
+        """
+
     def keep(self) -> Kept:
         """Make an image of what the container left; once it has ended, before `close`. Raises `BackendError`."""
 

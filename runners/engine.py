@@ -12,20 +12,19 @@ import contextlib
 import fcntl
 import os
 import re
-import signal
 import socket
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ci.pipeline import outputs
 from ci.pipeline.script import script_arguments
 from runners import runfolder
-from runners.backend import BackendError, Ended, Health, Kept
+from runners.backend import BackendError, Kept
+from runners.enginehandle import EngineHandle, converted, remove_container
 from sandbox.errors import NotFoundError, SandboxError
 from sandbox.image.config import Healthcheck
 from sandbox.kernel.idmap import in_initial_namespace
 from sandbox.kernel.paths import remove_path
 from sandbox.network.records import PortRequest
-from sandbox.runtime.signals import signal_number
 from sandbox.runtime.spec import (
     ContainerSpec,
     Device,
@@ -39,23 +38,23 @@ from sandbox.runtime.spec import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from ci.pipeline.spec import StageSpec, StepSpec, VolumeMount
     from runners.backend import Container, HostMount
     from runners.runfolder import RunFolder
     from sandbox.image.sources import Sources
     from sandbox.runtime.engine import Engine
-    from sandbox.runtime.process import Process
 
 RUN_LABEL = "hako.run"
 STAGE_LABEL = "hako.stage"
 STEP_LABEL = "hako.step"
 NETWORK_PREFIX = "ci-"
 KEPT = "hako-kept"  # the name before the / of images of what failed steps left
+OUTPUT = "/run/hako/output"  # and leaves its outputs
 SCRIPT = "/run/hako/script"  # where a container finds its script
 _LOCAL = "127.0.0.1"
-_KILLED = 128 + signal.SIGKILL
 _NANOSECONDS = 1e9
 _NO_HEALTHCHECK = Healthcheck(test=("NONE",))
 _PIPE_SIZE = 1 << 20  # a step that prints a lot runs ahead instead of waiting for the loop
@@ -124,7 +123,7 @@ class EngineBackend:
                 raise no_source(name)
             bootstrap(self.engine.images, source, progress=self._progress)
         except (SandboxError, OSError) as error:
-            raise _converted(error) from error
+            raise converted(error) from error
 
     def prepare(self, stage: StageSpec, *, workspace: Path, mounts: tuple[HostMount, ...] = ()) -> EngineStage:
         """The Stage's network and volumes."""
@@ -157,38 +156,41 @@ class EngineStage:
                 self._is_ours = True
         except (SandboxError, OSError) as error:
             self.finish()
-            raise _converted(error) from error
+            raise converted(error) from error
 
     def start(self, container: Container) -> EngineHandle:
         """Start one container with its output on a pipe."""
         try:
             spec = self._spec(container)
+            output = self._output()
             reading, writing = os.pipe2(os.O_CLOEXEC)
         except OSError as error:
-            raise _converted(error) from error
+            raise converted(error) from error
         try:
             _enlarge(writing)
             identifier = self._backend.engine.create(spec)
             try:
                 process = self._backend.engine.start(identifier, Stdio(stdout=writing, stderr=writing))
             except BaseException:
-                _remove_container(self._backend.engine, identifier)
+                remove_container(self._backend.engine, identifier)
                 raise
             address = self._address(identifier)
             published = self._published(identifier, container.step) if container.service else {}
         except (SandboxError, OSError) as error:
             os.close(reading)
-            raise _converted(error) from error
+            raise converted(error) from error
         finally:
             os.close(writing)
         image = f"{KEPT}/{self._backend.folder.name}-{len(self._handles)}-{container.step.name.lower()}"
         for warning in process.warnings:
             self._backend.warn(warning)
         handle = EngineHandle(
-            self._backend,
+            self._backend.engine,
             identifier,
             process,
             reading,
+            stays=self._backend.keeps,
+            outputs=output,
             kept=Kept(image=image, network=self._network),
             secrets=tuple(container.step.secrets),
             address=address,
@@ -228,12 +230,19 @@ class EngineStage:
             entrypoint, command = script_arguments(step.shell, SCRIPT), ()
         elif step.entrypoint or step.arguments:
             command = step.arguments
+        environment = dict(container.environment)
+        if not container.service:
+            output = self._output()
+            output.touch()
+            output.chmod(0o666)
+            mounts.append(Mount(kind=MountKind.BIND, source=str(output), target=OUTPUT))
+            environment[outputs.VARIABLE] = OUTPUT
         return ContainerSpec(
             image=step.image,
             name=self._container_name(step.name),
             entrypoint=entrypoint,
             command=command,
-            environment=container.environment,
+            environment=environment,
             working_dir=step.working_dir or self._stage.workspace,
             user=step.user,
             hostname=_host_name(step.name) if named else "",
@@ -291,6 +300,10 @@ class EngineStage:
         source = volume.host or str(self._path / "volumes" / volume.name)
         return Mount(kind=MountKind.BIND, source=source, target=volume.target, read_only=volume.read_only)
 
+    def _output(self) -> Path:
+        """Where the next container, of a step, leaves its outputs."""
+        return self._path / f"output-{len(self._handles)}"
+
     def _container_name(self, step: str) -> str:
         """`ci-<8 hex>-<step>`, made different where two names of the pipeline become one as host names."""
         name = f"{self.name}-{_host_name(step)}"
@@ -302,91 +315,6 @@ class EngineStage:
     def _names_of_this_host(self) -> tuple[tuple[str, str], ...]:
         every: Sequence[StepSpec] = (*self._stage.services, *self._stage.steps)
         return tuple((_host_name(step.name), "127.0.0.1") for step in every)
-
-
-class EngineHandle:
-    """One running container."""
-
-    def __init__(
-        self,
-        backend: EngineBackend,
-        identifier: str,
-        process: Process,
-        output: int,
-        *,
-        kept: Kept,
-        secrets: Sequence[str],
-        address: str,
-        published: Mapping[int, str],
-    ) -> None:
-        self.published = published
-        self._secrets = secrets
-        self._engine = backend.engine
-        self._stays = backend.keeps
-        self._kept = kept
-        self._id = identifier
-        self._process = process
-        self._result: Ended | None = None
-        self._closed = False
-        self.output = output
-        self.ended = process.fileno()
-        self.address = address
-
-    def health(self) -> Health:
-        """What the supervisor has written down."""
-        try:
-            state = self._engine.state(self._id).health or {}
-        except (SandboxError, OSError):  # it has ended, and is removed
-            state = {}
-        output = state["Log"][-1]["Output"] if state.get("Log") else ""
-        return Health(passed=state.get("Status") == "healthy", output=output)
-
-    def result(self) -> Ended:
-        """What the supervisor says; a supervisor that was killed is the container's end too."""
-        if self._result is None:
-            try:
-                status = self._process.wait()
-            except (SandboxError, OSError) as error:
-                self._result = Ended(code=_KILLED, error=str(error))
-            else:
-                assert status is not None  # noqa: S101  (no timeout was given)
-                self._result = Ended(code=status.code, oom=status.oom, error=status.error)
-        return self._result
-
-    def terminate(self) -> None:
-        """Its stop signal where its first process handles it, else SIGKILL: the kernel would drop the signal."""
-        try:
-            number = signal_number(self._engine.config(self._id).stop_signal)
-            if _catches(self._process.pid, number):
-                self._engine.kill(self._id, number)
-            else:
-                self.kill()
-        except (SandboxError, OSError):
-            self.kill()
-
-    def kill(self) -> None:
-        """SIGKILL to its first process; the kernel ends all others of its PID namespace with it."""
-        with contextlib.suppress(SandboxError, OSError):  # it has ended
-            self._engine.kill(self._id, signal.SIGKILL)
-
-    def keep(self) -> Kept:
-        """The container's own layer becomes one of a new image."""
-        try:
-            # An image has the variables of the container that it was made of, and stays on the disk.
-            cleared = tuple(f"ENV {variable}=" for variable in self._secrets)
-            self._engine.commit(self._id, name=self._kept.image, pause=False, changes=cleared)
-        except (SandboxError, OSError) as error:
-            raise _converted(error) from error
-        return self._kept
-
-    def close(self) -> None:
-        """Descriptors, and the container where it has not ended, or does not go by itself."""
-        if not self._closed:
-            self._closed = True
-            os.close(self.output)
-            self._process.close()
-            if self._result is None or self._stays:
-                _remove_container(self._engine, self._id)
 
 
 def no_source(name: str) -> BackendError:
@@ -401,15 +329,10 @@ def _remove_run(engine: Engine, run: str) -> None:
     """Containers and networks of a run whose process is dead."""
     for config, _ in engine.containers(all=True):
         if config.spec.labels.get(RUN_LABEL) == run:
-            _remove_container(engine, config.id)
+            remove_container(engine, config.id)
     for network in engine.networks.list():
         if network.labels.get(RUN_LABEL) == run:
             _remove_network(engine, network.name)
-
-
-def _remove_container(engine: Engine, identifier: str) -> None:
-    with contextlib.suppress(SandboxError, OSError):  # gone already, or for `reclaim`
-        engine.remove(identifier, force=True)
 
 
 def _remove_network(engine: Engine, name: str) -> None:
@@ -420,17 +343,6 @@ def _remove_network(engine: Engine, name: str) -> None:
 def _remove_folder(path: Path) -> None:
     with contextlib.suppress(OSError):
         remove_path(path)
-
-
-def _catches(pid: int, number: int) -> bool:
-    """Whether a process has a handler for a signal (proc(5), SigCgt). The first process of a PID namespace without one
-    is not ended by it.
-    """
-    for line in Path(f"/proc/{pid}/status").read_text("ascii", "replace").splitlines():
-        name, _, value = line.partition(":")
-        if name == "SigCgt":
-            return bool(int(value, 16) >> (number - 1) & 1)
-    return False
 
 
 def _enlarge(pipe: int) -> None:
@@ -465,12 +377,3 @@ def _healthcheck(step: StepSpec) -> Healthcheck | None:
 def _host_name(step: str) -> str:
     """A step's name as a host name: drone and Woodpecker allow anything in the first (RFC 1123, 2.1)."""
     return re.sub(r"[^a-z0-9_.-]+", "-", step.lower()).strip("-._")[:63] or "step"
-
-
-def _converted(error: SandboxError | OSError | BackendError) -> BackendError:
-    if isinstance(error, BackendError):
-        return error
-    if isinstance(error, SandboxError):
-        return BackendError(error.message, hint=error.hint)
-    reason = (error.strerror or str(error)).lower()
-    return BackendError(f"{error.filename}: {reason}" if error.filename else reason)

@@ -29,6 +29,13 @@ def mask_patterns(secrets: Iterable[str]) -> tuple[bytes, ...]:
     return tuple(sorted(found, key=lambda pattern: (-len(pattern), pattern)))
 
 
+def masked(patterns: tuple[bytes, ...], text: str) -> str:
+    """A whole text, masked."""
+    masker = Masker(patterns)
+    data = text.encode("utf-8", "surrogateescape")
+    return (masker.feed(data) + masker.end()).decode("utf-8", "replace")
+
+
 class Masker:
     """Masks one stream. What may be the beginning of a secret is held back until more comes or the stream ends."""
 

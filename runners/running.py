@@ -52,6 +52,7 @@ class Running:
         self.service = service
         self.timed_out = False
         self.cancelled = False
+        self.spoiled = ""  # why what it left for later steps cannot be used
         self._watcher = watcher
         self._loop = loop
         self._log = log

@@ -49,6 +49,7 @@ class StepResult:
     started: float | None = None
     finished: float | None = None
     reason: str = ""
+    outputs: Mapping[str, str] = field(default_factory=dict)  # masked; the Stage alone has the values
     last_lines: tuple[str, ...] = ()  # of the output of a service that was never ready
 
     @property

@@ -11,11 +11,12 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from ci.errors import CiError
+from ci.pipeline import outputs
 from ci.pipeline.script import script
 from ci.pipeline.spec import OnFailure
 from runners import schedule
 from runners.backend import BackendError, Container
-from runners.masking import Masker, mask_patterns
+from runners.masking import Masker, mask_patterns, masked
 from runners.report import StageResult
 from runners.running import Running, seconds
 from runners.schedule import Progress, State, StepResult
@@ -87,6 +88,7 @@ class StageRun:
         self._containers: dict[str, Container] = {}
         self._results: dict[str, StepResult] = {}
         self._ready: set[str] = set()
+        self._outputs: dict[str, dict[str, str]] = {}
         self._retried: dict[str, int] = {}
         self._cancelled = ""
         self._interrupted = False
@@ -196,9 +198,23 @@ class StageRun:
             if name not in self._given.secrets:
                 raise BackendError(f'the secret "{name}" is not there', hint=f"{step.name} wants it as {variable}")
             environment[variable] = self._given.secrets[name]
+        environment |= self._read_outputs(step)
         environment |= self._given.environment
         text = script(step.commands, step.shell) if step.commands else ""
         return Container(step=step, environment=environment, script=text, service=service)
+
+    def _read_outputs(self, step: StepSpec) -> dict[str, str]:
+        """The variables that a step gets from those before it; of one that did not run, none."""
+        found = {}
+        for variable, source in step.outputs.items():
+            written = self._outputs.get(source.step)
+            if written is None:
+                continue
+            if source.name not in written:
+                known = f"it wrote {', '.join(written)}" if written else "it wrote none"
+                raise BackendError(f"{source.step} has no output {source.name!r}", hint=known)
+            found[variable] = written[source.name]
+        return found
 
     def _stop_services(self) -> None:
         if not self._running:
@@ -235,8 +251,14 @@ class StageRun:
         self._advance()
 
     def will_close(self, running: Running, ended: Ended, handle: Handle) -> None:
-        """A failed step may be kept, or looked at."""
-        if self._given.failed is None or running.service:
+        """Outputs are read; a failed step may be kept, or looked at."""
+        if running.service:
+            return
+        try:
+            self._outputs[running.step.name] = outputs.parse(handle.written())
+        except outputs.OutputError as error:
+            running.spoiled = str(error)
+        if self._given.failed is None:
             return
         state = schedule.judge(running.step, ended.code, timed_out=running.timed_out, cancelled=running.cancelled)
         if state is not State.FAILED or self._retried.get(running.step.name, 0) < running.step.retries:
@@ -284,8 +306,14 @@ class StageRun:
     def _result_of_step(self, running: Running, ended: Ended) -> StepResult:
         step = running.step
         state = schedule.judge(step, ended.code, timed_out=running.timed_out, cancelled=running.cancelled)
+        if state is State.PASSED and running.spoiled:
+            return running.result(schedule.judge(step, 1), ended.code, running.spoiled)
         reason = self._cancelled if running.cancelled else _explain(step, ended, timed_out=running.timed_out)
-        return running.result(state, ended.code, reason if state is not State.PASSED else "")
+        result = running.result(state, ended.code, reason if state is not State.PASSED else "")
+        return replace(result, outputs=self._masked(self._outputs.get(step.name, {})))
+
+    def _masked(self, values: Mapping[str, str]) -> dict[str, str]:
+        return {name: masked(self._patterns, value) for name, value in values.items()}
 
     def _result_of_service(self, running: Running, ended: Ended) -> StepResult:
         name = running.step.name

@@ -79,6 +79,7 @@ def outcome(step: StepResult) -> dict[str, Any]:
         "exit_code": step.exit_code,
         "seconds": _rounded(step.duration),
         "reason": step.reason,
+        "outputs": dict(step.outputs),
     }
 
 

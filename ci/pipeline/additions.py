@@ -8,10 +8,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ci.pipeline.containers import Containers
-from ci.pipeline.document import HealthUse
+from ci.pipeline.document import HealthUse, OutputUse
 from ci.pipeline.nodes import Mapping, Sequence
 
 if TYPE_CHECKING:
+    from ci.pipeline.nodes import Node
     from ci.pipeline.reading import Keys
 
 _HEALTH_KEYS = ("command", "interval", "timeout")
@@ -20,6 +21,22 @@ _HEALTH_SYNONYMS = {"test": "command", "cmd": "command", "script": "command"}
 
 class Additions(Containers):
     """Reads what ours adds."""
+
+    def reads_elsewhere(self, node: Node) -> bool:
+        """`{from_output: step.name}`, which `outputs` reads."""
+        return isinstance(node, Mapping) and any(entry.key.value == "from_output" for entry in node.entries)
+
+    def outputs(self, keys: Keys, key: str) -> tuple[OutputUse, ...]:
+        """The variables of an environment that are `{from_output: step.name}`."""
+        node = self.get(keys, key)
+        found: list[OutputUse] = []
+        for name, value in node.entries if isinstance(node, Mapping) else ():
+            if self.reads_elsewhere(value):
+                inner = self.keys(value, f'"{name.value}"', ("from_output",))
+                output = self.text(inner, "from_output") if inner else None
+                if output is not None:
+                    found.append(OutputUse(variable=name.text, output=output))
+        return tuple(found)
 
     def healthcheck(self, keys: Keys, key: str) -> HealthUse | None:
         """A command: one string for the shell or a list of words; or a map with it as `command`."""

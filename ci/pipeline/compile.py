@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 from ci.errors import CiError
-from ci.pipeline import conditions, graph, matrix, settings, substitution, values
+from ci.pipeline import conditions, graph, matrix, outputs, settings, substitution, values
 from ci.pipeline.compiling import additions
 from ci.pipeline.document import DEFAULT_SHELL
 from ci.pipeline.drone_variables import drone_step_variables, drone_variables
@@ -223,14 +223,8 @@ class _Cell:
 
         as written, or the step before it; over the skipped ones to those behind them.
         """
-        steps = self.document.steps
-        if self.document.is_graph:
-            written = {step.name.value: tuple(text.value for text in step.depends_on or ()) for step in steps}
-        else:
-            names = [step.name.value for step in steps]
-            written = {name: tuple(names[index - 1 : index]) for index, name in enumerate(names)}
         try:
-            return graph.without(written, lambda name: not outcomes[name])
+            return graph.without(self.document.dependencies(), lambda name: not outcomes[name])
         except ValueError as error:
             raise CompileError(self.document.position, "dependency-cycle", f"a cycle of steps: {error}") from None
 
@@ -238,6 +232,7 @@ class _Cell:
         kind = "commands" if step.commands else "plugin"
         return replace(
             self._container(step, index, kind, self.document.secrets),
+            outputs={use.variable.value: outputs.reference(use.output.value) for use in step.outputs},
             depends_on=depends_on,
             run_on_success=outcome.on_success,
             run_on_failure=outcome.on_failure,

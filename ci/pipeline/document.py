@@ -102,6 +102,13 @@ class DeviceUse(NamedTuple):
     target: Text
 
 
+class OutputUse(NamedTuple):
+    """The environment variable `variable` gets the value of the output `output`, written `step.name`."""
+
+    variable: Text
+    output: Text
+
+
 class HealthUse(NamedTuple):
     """The command that tells whether a service can be used: one text for the shell, or words."""
 
@@ -133,6 +140,7 @@ class Step:
     shell: Text | None = None
     environment: tuple[Variable, ...] = ()
     secrets: tuple[SecretUse, ...] = ()
+    outputs: tuple[OutputUse, ...] = ()
     when: tuple[Condition, ...] = ()  # one of them must hold; none: always
     depends_on: tuple[Text, ...] | None = None
     failure: OnFailure = OnFailure.FAIL
@@ -201,3 +209,10 @@ class Document:
     def is_graph(self) -> bool:
         """Whether one step, at least, says what it depends on; if none does, each step waits for the one before it."""
         return any(step.depends_on is not None for step in self.steps)
+
+    def dependencies(self) -> dict[str, tuple[str, ...]]:
+        """What each step waits for: what it names, or, where none names any, the step before it."""
+        if self.is_graph:
+            return {step.name.value: tuple(text.value for text in step.depends_on or ()) for step in self.steps}
+        names = [step.name.value for step in self.steps]
+        return {name: tuple(names[max(index - 1, 0) : index]) for index, name in enumerate(names)}

@@ -48,6 +48,27 @@ def cycles(graph: Graph) -> list[tuple[str, ...]]:
     return found
 
 
+def ancestors(graph: Graph) -> dict[str, frozenset[str]]:
+    """For each name all that it depends on, however far away; names that are no key are left out.
+
+    In a cycle, where there is no end, everything on it is found once at least.
+    """
+    found: dict[str, frozenset[str]] = {}
+    for root in graph:
+        seen: set[str] = set()
+        waiting = list(graph[root])
+        while waiting:
+            name = waiting.pop()
+            if name in graph and name not in seen:
+                seen.add(name)
+                if name in found:
+                    seen |= found[name]
+                else:
+                    waiting += graph[name]
+        found[root] = frozenset(seen)
+    return found
+
+
 def without(graph: Graph, gone: Callable[[str], bool]) -> dict[str, tuple[str, ...]]:
     """The graph without the names that are gone: who depended on one depends on what that one depended on.
 

@@ -42,6 +42,8 @@ class Parts(Reader):
                     plain.append(Variable(name=name.text, value=Text(written, value.position)))
                 elif self.rules.lenient and not is_secret(value):
                     plain.append(Variable(name=name.text, value=Text(encode(value), value.position)))
+                elif self.reads_elsewhere(value):
+                    continue
                 elif (source := self.from_secret(value, name.value)) is not None:
                     secret.append(SecretUse(variable=name.text, secret=source))
         elif isinstance(node, Sequence):
@@ -54,6 +56,10 @@ class Parts(Reader):
         elif node is not None:
             self.wrong(node, f'"{key}"', "a map of names to values")
         return tuple(plain), tuple(secret)
+
+    def reads_elsewhere(self, node: Node) -> bool:  # noqa: ARG002  (a dialect may)
+        """Whether a value of an environment is of a form of the dialect's own, which it reads by itself."""
+        return False
 
     def from_secret(self, node: Node, name: str) -> Text | None:
         """The secret that a value of the form `{from_secret: name}` names."""

@@ -34,6 +34,11 @@ _VALUES: Schema = {
     "type": "object",
     "additionalProperties": {"anyOf": [{"type": ["string", "number", "boolean", "null"]}, _SECRET]},
 }
+_OUTPUT: Schema = {"type": "object", "properties": {"from_output": {"type": "string"}}, "required": ["from_output"]}
+_VALUES_OR_OUTPUTS: Schema = {
+    "type": "object",
+    "additionalProperties": {"anyOf": [_VALUES["additionalProperties"], _OUTPUT]},
+}
 _HEALTH: Schema = {
     "anyOf": [
         _TEXTS,
@@ -82,7 +87,11 @@ _SHAPES: Mapping[str, Schema] = {
     "services": {"$ref": "#/$defs/services"},
 }
 _OF_DIALECT: Mapping[str, Mapping[str, Schema]] = {
-    "hako": {"workspace": _TEXT, "pull": {"enum": [*hako.PULL]}},
+    "hako": {
+        "environment": {"anyOf": [_VALUES_OR_OUTPUTS, {"type": "array", "items": {"type": "string", "pattern": "="}}]},
+        "workspace": _TEXT,
+        "pull": {"enum": [*hako.PULL]},
+    },
     "drone": {
         "kind": {"enum": ["pipeline", "secret", "signature", "cron"]},
         "type": {"enum": ["docker"]},

@@ -14,6 +14,8 @@ from ci.pipeline.failure import OnFailure
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from ci.pipeline.outputs import Reference
+
 __all__ = ["Clone", "Device", "Health", "OnFailure", "StageSpec", "StepSpec", "Tmpfs", "VolumeMount"]
 
 
@@ -86,6 +88,7 @@ class StepSpec:
     shell: str = "/bin/sh"
     environment: Mapping[str, str] = field(default_factory=dict)
     secrets: Mapping[str, str] = field(default_factory=dict)
+    outputs: Mapping[str, Reference] = field(default_factory=dict)  # variables by outputs of steps before this one
     depends_on: tuple[str, ...] = ()
     run_on_success: bool = True
     run_on_failure: bool = False

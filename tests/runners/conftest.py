@@ -49,6 +49,7 @@ class Act:
     code: int = 0
     lasts: float = 1.0
     prints: bytes = b""
+    writes: bytes = b""
     listens_after: float | None = None
     healthy_after: float | None = None
     fails: str = ""
@@ -163,6 +164,10 @@ class PlayedHandle:
         self.backend.calls.append(f"kill {self.name}")
         if not self.act.unkillable:
             self._end(Ended(code=137))
+
+    def written(self) -> bytes:
+        """Its outputs."""
+        return self.act.writes
 
     def keep(self) -> Kept:
         """Its name."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from ci.pipeline.outputs import Reference
 from ci.pipeline.spec import Health, OnFailure, StageSpec, StepSpec
 from runners.schedule import State
 from runners.stage import StageInput, StageRun
@@ -99,6 +100,39 @@ def test_environment_and_secrets_reach_the_container(run: Any, backend: Any) -> 
     container = backend.containers["a"]
     assert container.environment == {"A": "1", "B": "2", "TOKEN": "hunter22"}
     assert "true" in container.script
+
+
+def test_outputs_reach_later_steps_and_nobody_else(run: Any, backend: Any, act: Any) -> None:
+    """By the variables that they name, as they are; what is shown of them is masked; a step left out gives none."""
+    backend.acts = {"a": act(writes=b"v=1.2 $(reboot)\nkey=hunter22\n"), "x": act(writes=b"v=0")}
+    reads = {"V": Reference("a", "v"), "KEY": Reference("a", "key"), "NONE": Reference("out", "v")}
+    result = run(
+        stage(step("a"), step("out"), step("x", "a"), step("b", "x", outputs=reads)),
+        secrets={"token": "hunter22"},
+        excluded=frozenset({"out"}),
+    )
+    assert backend.containers["b"].environment == {"V": "1.2 $(reboot)", "KEY": "hunter22"}
+    assert backend.containers["x"].environment == {}
+    assert result.steps[0].outputs == {"v": "1.2 $(reboot)", "key": "********"}
+
+
+def test_an_output_that_was_not_written_is_an_error(run: Any, backend: Any, act: Any) -> None:
+    """The step does not start with nothing in its place."""
+    backend.acts = {"a": act(writes=b"version=1\n")}
+    result = run(stage(step("a"), step("b", "a", outputs={"V": Reference("a", "v")})))
+    assert (result.steps[1].state, result.steps[1].reason) == (
+        State.ERROR,
+        "a has no output 'v' (it wrote version)",
+    )
+
+
+def test_outputs_that_cannot_be_read_fail_the_step(run: Any, backend: Any, act: Any) -> None:
+    """A step that passed has failed then; one that failed has done so for its own reason."""
+    backend.acts = {"a": act(writes=b"what\n"), "b": act(writes=b"what\n", code=3)}
+    result = run(stage(step("a"), step("b")))
+    assert states(result) == {"a": "failed", "b": "failed"}
+    assert result.steps[0].reason == 'line 1 of the outputs is no "NAME=value"'
+    assert (result.steps[1].reason, result.steps[1].exit_code) == ("", 3)
 
 
 def test_a_missing_secret_is_an_error_of_the_step(run: Any, backend: Any) -> None:

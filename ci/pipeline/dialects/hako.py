@@ -150,6 +150,9 @@ class _Hako(Additions):
                 "missing-key", node.position, "the document has no steps", 'write "steps:", and a list below it'
             )
         environment, from_secret = self.environment(keys, "environment")
+        for use in self.outputs(keys, "environment"):
+            message = "an environment of the document cannot have outputs: no step has run yet"
+            self.report.error("bad-output", use.output.position, message, "write it at the steps that read it")
         return Document(
             name=self.text(keys, "name"),
             steps=self.containers(keys, "steps"),
@@ -185,6 +188,7 @@ class _Hako(Additions):
                 *from_secret,
                 *self.setting_secrets(keys, "settings", plugin_variable),
             ),
+            outputs=self.outputs(keys, "environment"),
             when=self.when(keys, "when", WHEN_KEYS, _WHEN_SYNONYMS),
             depends_on=self.texts(keys, "depends_on") if "depends_on" in keys else None,
             failure=OnFailure(failure or OnFailure.FAIL),

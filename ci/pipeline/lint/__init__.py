@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ci.pipeline.lint import conditions, references, steps
+from ci.pipeline.lint import additions, conditions, references, steps
 from ci.pipeline.lint.matrix import check_matrix
 from ci.pipeline.lint.values import Values
 
@@ -26,4 +26,5 @@ def lint(documents: Sequence[Document], report: Report) -> None:
         steps.check_document(document, values)
         conditions.check_document(document, report)
         references.check_steps(document, report)
+        additions.check_outputs(document, report)
     references.check_documents(documents, report)

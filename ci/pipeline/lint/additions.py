@@ -1,19 +1,50 @@
-"""What our own dialect adds to steps and services, checked one container at a time."""
+"""What our own dialect adds to steps and services, checked one container at a time, and whose outputs are read."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ci.pipeline import values
+from ci.pipeline import graph, outputs, values
 
 if TYPE_CHECKING:
-    from ci.pipeline.document import Step
+    from ci.pipeline.diagnostics import Report
+    from ci.pipeline.document import Document, Step
     from ci.pipeline.lint.values import Values
 
 
 def check_container(step: Step, check: Values) -> None:
     """Check the additions of a step or a service."""
     _check_waiting(step, check)
+    taken = {variable.name.value for variable in step.environment} | {use.variable.value for use in step.secrets}
+    for use in step.outputs:
+        check.plain(use.output, outputs.reference)
+        if check.plain(use.variable, values.variable) and use.variable.value in taken:
+            message = f'the variable "{use.variable.value}" is set twice'
+            check.report.error("duplicate-variable", use.variable.position, message, "remove one")
+
+
+def check_outputs(document: Document, report: Report) -> None:
+    """That a step reads outputs only of steps that are over when it begins."""
+    for service in document.services:
+        for use in service.outputs:
+            message = f'"{service.name.value}" is a service: it is started before any step has outputs'
+            report.error("bad-output", use.output.position, message)
+    if not any(step.outputs for step in document.steps):
+        return
+    before = graph.ancestors(document.dependencies())
+    for step in document.steps:
+        for use in step.outputs:
+            try:
+                source = outputs.reference(use.output.value).step
+            except values.BadValue:
+                continue  # said already
+            if source not in before:
+                hint = report.suggester.did_you_mean(source, before)
+                report.error("unknown-output", use.output.position, f'there is no step "{source}"', hint)
+            elif source not in before[step.name.value]:
+                message = f'"{step.name.value}" does not wait for "{source}", whose output it reads'
+                hint = f'write "depends_on: {source}"' if document.is_graph else "put it behind that step"
+                report.error("bad-output", use.output.position, message, hint)
 
 
 def _check_waiting(step: Step, check: Values) -> None:

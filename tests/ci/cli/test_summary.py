@@ -79,6 +79,7 @@ def test_json_has_everything() -> None:
         "exit_code": None,
         "seconds": 4,
         "reason": "",
+        "outputs": {},
     }
     assert first["skipped"] == ["deploy"]
     assert (second["state"], second["reason"], second["seconds"]) == ("error", "no address is left", None)

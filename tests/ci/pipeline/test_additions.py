@@ -26,3 +26,30 @@ STEP = "steps: [{name: s, image: b}]"
 def test_what_says_that_a_service_is_ready(service: str, expected: list[tuple[str, int, int]]) -> None:
     """Wrong forms of a healthcheck, times that are none, and a wait for nothing."""
     assert codes(f"services: [{{name: a, image: b, {service}}}]\n{STEP}") == expected
+
+
+@pytest.mark.parametrize(
+    ("steps", "expected"),
+    [
+        ("{a: {}, b: {environment: {V: {from_output: a.v}}}}", []),
+        ("{b: {environment: {V: {from_output: a.v}}}, a: {}}", [("bad-output", 2, 44)]),
+        ("{a: {environment: {V: {from_output: a.v}}}}", [("bad-output", 2, 44)]),
+        ("{build: {}, b: {environment: {V: {from_output: biuld.v}}}}", [("unknown-output", 2, 55)]),
+        ("{a: {}, b: {environment: {V: {from_output: a}}}}", [("bad-output", 2, 51)]),
+        ("{a: {}, b: {environment: {1V: {from_output: a.v}}}}", [("bad-variable-name", 2, 34)]),
+        ("{a: {}, b: {secrets: v, environment: {V: {from_output: a.v}}}}", [("duplicate-variable", 2, 46)]),
+        ("{a: {}, b: {environment: {V: {from_outpu: a.v}}}}", [("unknown-key", 2, 38)]),
+        ("{a: {}, b: {depends_on: a}, c: {depends_on: b, environment: {V: {from_output: a.v}}}}", []),
+        ("{a: {}, b: {depends_on: [], environment: {V: {from_output: a.v}}}}", [("bad-output", 2, 67)]),
+    ],
+)
+def test_outputs_are_read_after_they_are_written(steps: str, expected: list[tuple[str, int, int]]) -> None:
+    """A step reads what those before it wrote, in its own environment."""
+    assert codes(f"image: b\nsteps: {steps}") == expected
+
+
+def test_outputs_are_for_steps() -> None:
+    """Neither services nor the document can have any: they begin before all steps."""
+    text = "environment: {V: {from_output: a.v}}\nimage: b\nsteps: {a: {}}\n"
+    text += "services: {s: {image: b, environment: {V: {from_output: a.v}}}}"
+    assert codes(text) == [("bad-output", 1, 32), ("bad-output", 4, 57)]

@@ -87,7 +87,10 @@ TABLES = [
         ("when", dialect.WHEN_KEYS),
     )
     for key in keys
-] + [("hako", "service", key) for key in hako.SERVICE_KEYS if key not in hako.STEP_KEYS]
+] + [
+    *(("hako", "service", key) for key in hako.SERVICE_KEYS if key not in hako.STEP_KEYS),
+    ("hako", "step", "from_output"),
+]
 
 
 def test_every_key_has_one() -> None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from ci.pipeline.spec import StageSpec, StepSpec
+    from runners.testreports import Tally
 
 EXIT_STOP_EARLY = 78  # EX_CONFIG of sysexits.h; drone's convention for "nothing more to do"
 
@@ -50,6 +51,7 @@ class StepResult:
     finished: float | None = None
     reason: str = ""
     outputs: Mapping[str, str] = field(default_factory=dict)  # masked; the Stage alone has the values
+    tests: Tally | None = None  # what the step's reports say, masked
     last_lines: tuple[str, ...] = ()  # of the output of a service that was never ready
 
     @property

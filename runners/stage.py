@@ -8,6 +8,7 @@ its log is closed → its result is recorded → the next steps start.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ci.errors import CiError
@@ -24,12 +25,12 @@ from runners.status import corrected
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from pathlib import Path
 
     from ci.pipeline.spec import StageSpec, StepSpec
     from runners.backend import Backend, Ended, Handle, HostMount, Kept, Prepared
     from runners.loop import Loop, Timer
     from runners.report import Reporter
+    from runners.testreports import Tally
 
 _OVER = frozenset({State.PASSED, State.FAILED, State.IGNORED})
 
@@ -83,6 +84,7 @@ class StageRun:
         self._reporter = reporter
         self._report_end = finished
         self._patterns = mask_patterns(given.secrets.values())
+        self._workspace = Path()
         self._prepared: Prepared | None = None
         self._running: dict[str, Running] = {}
         self._containers: dict[str, Container] = {}
@@ -102,9 +104,8 @@ class StageRun:
         self._started = self._loop.now()
         self._reporter.stage_started(self.stage)
         try:
-            self._prepared = self._backend.prepare(
-                self.stage, workspace=self._given.workspace(), mounts=self._given.mounts
-            )
+            self._workspace = self._given.workspace()
+            self._prepared = self._backend.prepare(self.stage, workspace=self._workspace, mounts=self._given.mounts)
         except BackendError as error:
             self._finish(State.ERROR, str(error))
             return
@@ -310,7 +311,23 @@ class StageRun:
             return running.result(schedule.judge(step, 1), ended.code, running.spoiled)
         reason = self._cancelled if running.cancelled else _explain(step, ended, timed_out=running.timed_out)
         result = running.result(state, ended.code, reason if state is not State.PASSED else "")
-        return replace(result, outputs=self._masked(self._outputs.get(step.name, {})))
+        return replace(
+            result, outputs=self._masked(self._outputs.get(step.name, {})), tests=self._read_reports(step, state)
+        )
+
+    def _read_reports(self, step: StepSpec, state: State) -> Tally | None:
+        """What the tests of a step that ran to its end have said; files that are no reports are told of."""
+        if not step.reports or state not in _OVER:
+            return None
+        from runners import testreports  # noqa: PLC0415  (few steps have any)
+
+        try:
+            tests, problems = testreports.collect(step.reports, self._workspace)
+        except OSError as error:
+            tests, problems = None, (f"{error.filename}: {error.strerror}",)
+        for problem in problems:
+            self._reporter.notice(self.stage, f"{step.name}: report: {problem}")
+        return None if tests is None else tests.mapped(lambda text: masked(self._patterns, text))
 
     def _masked(self, values: Mapping[str, str]) -> dict[str, str]:
         return {name: masked(self._patterns, value) for name, value in values.items()}

@@ -217,4 +217,5 @@ def verdict(result: StepResult) -> str:
         text += f" in {duration(result.duration)}"
     if result.state is State.IGNORED:
         text += ", which is ignored"
-    return f"{text}: {result.reason}" if result.reason else text
+    tests = summary.counted(result.tests) if result.tests is not None else ""
+    return ": ".join(part for part in (text, result.reason, tests) if part)

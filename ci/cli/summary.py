@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from ci.cli.titles import titles
@@ -12,7 +13,9 @@ if TYPE_CHECKING:
 
     from runners.report import StageResult
     from runners.schedule import StepResult
+    from runners.testreports import Tally
 
+_SHOWN = 20  # failed tests of one step
 _COLOURS = {
     State.PASSED: 32,
     State.FAILED: 31,
@@ -37,6 +40,8 @@ def table(results: Sequence[StageResult], *, interrupted: bool, seconds: float, 
     rows = [("stage", "step", "result", "time", "exit", ""), *_rows(results)]
     widths = [max(len(row[column]) for row in rows) for column in range(5)]
     lines = ["", *(_line(row, widths, colour=colour) for row in rows), ""]
+    if failures := tuple(_failures(results)):
+        lines += [_coloured("failed tests:", State.FAILED, colour=colour), *(f"  {line}" for line in failures), ""]
     state = overall(results, interrupted=interrupted)
     word = _coloured("interrupted" if interrupted else state.value, state, colour=colour)
     passed = sum(result.state is State.PASSED for result in results)
@@ -80,7 +85,31 @@ def outcome(step: StepResult) -> dict[str, Any]:
         "seconds": _rounded(step.duration),
         "reason": step.reason,
         "outputs": dict(step.outputs),
+        "tests": None if step.tests is None else asdict(step.tests),
     }
+
+
+def counted(tests: Tally) -> str:
+    """`12 tests passed`, `2 of 12 tests failed`, with what was skipped."""
+    word = "test" if tests.total == 1 else "tests"
+    skipped = f", {tests.skipped} skipped" if tests.skipped else ""
+    if tests.failed:
+        return f"{tests.failed} of {tests.total} {word} failed{skipped}"
+    return f"{tests.total - tests.skipped} {word} passed{skipped}"
+
+
+def _failures(results: Sequence[StageResult]) -> Iterator[str]:
+    """The tests that failed, with their steps."""
+    names = titles([result.stage for result in results])
+    for result in results:
+        for step in result.steps:
+            if step.tests is None or not step.tests.failed:
+                continue
+            title = f"{names[result.stage.number]}/{step.name}" if len(results) > 1 else step.name
+            shown = step.tests.failures[:_SHOWN]
+            yield from (f"{title}: {one.name}" + (f": {one.message}" if one.message else "") for one in shown)
+            if more := step.tests.failed - len(shown):
+                yield f"{title}: and {more} more"
 
 
 def duration(seconds: float) -> str:
@@ -103,13 +132,17 @@ def _rows(results: Sequence[StageResult]) -> Iterator[tuple[str, ...]]:
             name = f"{step.name} (service)" if step.name in services else step.name
             took = "" if step.duration is None else duration(step.duration)
             code = "" if step.exit_code is None or step.state is State.PASSED else str(step.exit_code)
-            yield title, name, step.state.value, took, code, step.reason
+            yield title, name, step.state.value, took, code, _remark(step)
             title = ""
         for name in result.stage.skipped:
             yield title, name, State.SKIPPED.value, "", "", "its conditions do not hold"
             title = ""
         if title:
             yield title, "", result.state.value, "", "", result.reason
+
+
+def _remark(step: StepResult) -> str:
+    return "; ".join(part for part in (step.reason, counted(step.tests) if step.tests else "") if part)
 
 
 def _line(row: tuple[str, ...], widths: Sequence[int], *, colour: bool) -> str:

@@ -28,6 +28,8 @@ def additions(step: Step, value: Value) -> dict[str, Any]:
     fields: dict[str, Any] = {}
     if step.wait is not None:
         fields["wait"] = value(step.wait, values.duration)
+    if step.reports:
+        fields["reports"] = tuple(value(text, values.artifact) for text in step.reports)
     if step.healthcheck is not None:
         fields["healthcheck"] = Health(
             command=tuple(value(text, str) for text in step.healthcheck.command),

@@ -147,6 +147,7 @@ class Step:
     retries: Text | None = None
     timeout: Text | None = None
     artifacts: tuple[Text, ...] = ()
+    reports: tuple[Text, ...] = ()
     working_dir: Text | None = None
     user: Text | None = None
     privileged: Position | None = None  # where it was asked for; None: it was not

@@ -69,7 +69,7 @@ _SHAPES: Mapping[str, Schema] = {
     **dict.fromkeys(
         ("commands", "entrypoint", "dns", "dns_search", "extra_hosts", "tmpfs", "ports", "runs_on"), _TEXTS
     ),
-    **dict.fromkeys(("depends_on", "image_pull_secrets", "command", "artifacts"), _TEXTS),
+    **dict.fromkeys(("depends_on", "image_pull_secrets", "command", "artifacts", "report"), _TEXTS),
     **dict.fromkeys(("privileged", "detach", "skip_clone"), _FLAG),
     **dict.fromkeys(("labels", "node"), _PAIRS),
     **dict.fromkeys(("settings", "backend_options", "platform", "workspace", "concurrency"), _MAP),

@@ -96,6 +96,7 @@ class StepSpec:
     timeout: float | None = None  # seconds, of one attempt
     retries: int = 0  # how often a failed step is run again
     artifacts: tuple[str, ...] = ()  # patterns of paths in the workspace
+    reports: tuple[str, ...] = ()  # of tests: patterns of paths in the workspace
     working_dir: str = ""  # absolute; empty: the workspace
     user: str = ""
     privileged: bool = False

@@ -50,7 +50,17 @@ CONTAINER_KEYS = (
     "tmpfs",
     "shm_size",
 )
-STEP_KEYS = (*CONTAINER_KEYS, "depends_on", "failure", "timeout", "retries", "artifacts", "detach", "settings")
+STEP_KEYS = (
+    *CONTAINER_KEYS,
+    "depends_on",
+    "failure",
+    "timeout",
+    "retries",
+    "artifacts",
+    "report",
+    "detach",
+    "settings",
+)
 SERVICE_KEYS = (*CONTAINER_KEYS, "ports", "healthcheck", "wait")
 DOCUMENT_KEYS = (
     "name",
@@ -92,6 +102,8 @@ _STEP_SYNONYMS = {
     "timeout-minutes": "timeout",
     "uses": "image",
     "health": "healthcheck",
+    "reports": "report",
+    "junit": "report",
     "wait_for": "ports",
 }
 _DOCUMENT_SYNONYMS = {
@@ -195,6 +207,7 @@ class _Hako(Additions):
             timeout=self.text(keys, "timeout"),
             retries=self.text(keys, "retries"),
             artifacts=self.texts(keys, "artifacts"),
+            reports=self.texts(keys, "report"),
             working_dir=self.text(keys, "working_dir") or self.text(keys, "directory"),
             user=self.text(keys, "user"),
             privileged=self.flag(keys, "privileged"),

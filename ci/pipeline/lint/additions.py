@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 def check_container(step: Step, check: Values) -> None:
     """Check the additions of a step or a service."""
     _check_waiting(step, check)
+    for text in step.reports:
+        check.check(text, values.artifact)
     taken = {variable.name.value for variable in step.environment} | {use.variable.value for use in step.secrets}
     for use in step.outputs:
         check.plain(use.output, outputs.reference)

@@ -80,6 +80,7 @@ def test_json_has_everything() -> None:
         "seconds": 4,
         "reason": "",
         "outputs": {},
+        "tests": None,
     }
     assert first["skipped"] == ["deploy"]
     assert (second["state"], second["reason"], second["seconds"]) == ("error", "no address is left", None)

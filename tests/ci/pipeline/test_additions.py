@@ -48,6 +48,15 @@ def test_outputs_are_read_after_they_are_written(steps: str, expected: list[tupl
     assert codes(f"image: b\nsteps: {steps}") == expected
 
 
+def test_reports_are_in_the_workspace() -> None:
+    """They are patterns, as artifacts are."""
+    assert codes("steps: [{name: a, image: b, report: [/x, '../y', '[', ok.xml]}]") == [
+        ("bad-artifact", 1, 38),
+        ("bad-artifact", 1, 42),
+        ("bad-artifact", 1, 50),
+    ]
+
+
 def test_outputs_are_for_steps() -> None:
     """Neither services nor the document can have any: they begin before all steps."""
     text = "environment: {V: {from_output: a.v}}\nimage: b\nsteps: {a: {}}\n"

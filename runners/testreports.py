@@ -86,7 +86,7 @@ def collect(patterns: Sequence[str], workspace: Path) -> tuple[Tally | None, tup
     None where there is no report at all.
     """
     count, problems, read = _Count(), [], 0
-    paths = chosen(patterns, inventory(workspace))
+    paths = sorted(chosen(patterns, inventory(workspace)))
     if len(paths) > FILES_LIMIT:
         problems.append(f"of {len(paths)} reports the first {FILES_LIMIT} are read")
     with Root(workspace) as root:

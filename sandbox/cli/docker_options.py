@@ -63,7 +63,6 @@ RUN = (
     Foreign("cpu-rt-period", "MICROSECONDS", ("0",), "real-time scheduling is not given away", "leave it out"),
     Foreign("cpu-rt-runtime", "MICROSECONDS", ("0",), "real-time scheduling is not given away", "leave it out"),
     Foreign("blkio-weight-device", "PATH:WEIGHT", (), "the weight is one for all disks", "use --blkio-weight"),
-    Foreign("device-cgroup-rule", "RULE", (), "nobody can make device nodes in a user namespace", "use --device"),
     Foreign("annotation", "KEY=VALUE", (), "there is no other program that would read them", "use --label"),
     Foreign("cpu-count", "NUMBER", (), _WINDOWS, "use --cpus"),
     Foreign("cpu-percent", "NUMBER", (), _WINDOWS, "use --cpus"),

@@ -18,6 +18,7 @@ OPTIONS = (
     Option(("--ulimit",), "limit of each process, such as nofile=1024:2048", "NAME=SOFT[:HARD]", many=True),
     Option(("--sysctl",), "kernel parameter of its own namespaces", "NAME=VALUE", many=True),
     Option(("--device",), "a device of the host", "PATH[:PATH-INSIDE]", many=True),
+    Option(("--device-cgroup-rule",), "devices it may use where it finds them", "TYPE MAJOR:MINOR MODE", many=True),
     Option(("--group-add",), "a further group, by name or number", "GROUP", many=True),
     Option(("--oom-score-adj",), "how soon it is killed when memory runs out (-1000 to 1000)", "NUMBER"),
     Option(("--init",), "a first process of the engine's, which passes signals on and buries orphans"),
@@ -25,7 +26,7 @@ OPTIONS = (
     Option(("--ipc",), "host: its shared memory and queues", "NAMESPACE"),
     Option(("--uts",), "host: its host name", "NAMESPACE"),
     Option(("--cgroupns",), "host: see where its control group is", "NAMESPACE"),
-    Option(("--userns",), "private; the host's cannot be had", "NAMESPACE"),
+    Option(("--userns",), "host: its ids, so that root in the container is root of the host", "NAMESPACE"),
     Option(("--domainname",), "domain name in the container", "NAME"),
 )
 _OWN = ("kernel.msgmax", "kernel.msgmnb", "kernel.msgmni", "kernel.sem", "kernel.shmall", "kernel.shmmax",
@@ -42,6 +43,7 @@ def settings(arguments: Arguments, resolve: Callable[[str], str]) -> dict[str, A
         "ulimits": _ulimits(arguments.texts("ulimit")),
         "sysctls": dict(sysctl(text, arguments.text("network")) for text in arguments.texts("sysctl")),
         "devices": tuple(device(text, resolve) for text in arguments.texts("device")),
+        "device_rules": tuple(map(_device_rule, arguments.texts("device-cgroup-rule"))),
         "groups": tuple(arguments.texts("group-add")),
         "oom_score": adjustment,
         "init": arguments.flag("init"),
@@ -52,12 +54,7 @@ def settings(arguments: Arguments, resolve: Callable[[str], str]) -> dict[str, A
 
 def shared(arguments: Arguments) -> Shared:
     """Which namespaces of the host's it has. Raises UsageError."""
-    if arguments.text("userns") not in ("", "private"):
-        raise UsageError(
-            f"--userns {arguments.text('userns')!r} is not supported",
-            hint="containers always have ids of their own: leave it out",
-        )
-    hosts = {key: _is_host(arguments, key) for key in ("pid", "ipc", "uts", "cgroupns")}
+    hosts = {key: _is_host(arguments, key) for key in ("pid", "ipc", "uts", "cgroupns", "userns")}
     if hosts["uts"] and (arguments.given("hostname") or arguments.given("domainname")):
         raise UsageError("--uts host has the host's own name", hint="leave out --hostname and --domainname")
     if hosts["pid"] and arguments.flag("init"):
@@ -65,7 +62,7 @@ def shared(arguments: Arguments) -> Shared:
     for text in arguments.texts("sysctl"):
         if hosts["ipc"] and not text.startswith("net"):
             raise UsageError(f"--sysctl {text} would be the host's", hint="leave out --ipc host")
-    return Shared(pid=hosts["pid"], ipc=hosts["ipc"], uts=hosts["uts"], cgroup=hosts["cgroupns"])
+    return Shared(pid=hosts["pid"], ipc=hosts["ipc"], uts=hosts["uts"], cgroup=hosts["cgroupns"], user=hosts["userns"])
 
 
 def _is_host(arguments: Arguments, key: str) -> bool:
@@ -78,6 +75,21 @@ def _is_host(arguments: Arguments, key: str) -> bool:
             )
         raise UsageError(f"--{key} {text!r} is not supported", hint="host or private")
     return text == "host"
+
+
+def _device_rule(text: str) -> str:
+    """`c 188:* rmw`, in docker's form."""
+    words = text.split(" ")
+    numbers = words[1].split(":") if len(words) == 3 else []
+    if (
+        len(numbers) != 2
+        or words[0] not in ("a", "b", "c")
+        or not 1 <= len(words[2]) <= 3
+        or not set(words[2]) <= set("rwm")
+        or not all(number == "*" or (number.isascii() and number.isdigit() and len(number) < 9) for number in numbers)
+    ):
+        raise UsageError(f"--device-cgroup-rule {text!r} is not TYPE MAJOR:MINOR MODE", hint="such as 'c 188:* rmw'")
+    return text
 
 
 def _ulimits(texts: tuple[str, ...]) -> tuple[str, ...]:

@@ -165,7 +165,7 @@ def _resources_from_json(data: dict[str, Any]) -> Resources:
 
 
 _MAPPINGS = ("environment", "labels", "sysctls", "log_options")
-_TUPLES = ("entrypoint", "command", "aliases", "ulimits", "groups")
+_TUPLES = ("entrypoint", "command", "aliases", "ulimits", "groups", "device_rules")
 
 
 def _spec_to_json(spec: ContainerSpec) -> dict[str, Any]:

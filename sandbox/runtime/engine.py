@@ -100,7 +100,7 @@ class Engine(Overview):
         lock = self._lock_for_start(folder)
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:
-            self._launch(folder.id, lock, theirs, stdio or Stdio())
+            self._launch(folder, lock, theirs, stdio or Stdio())
         except BaseException:
             ours.close()
             raise
@@ -397,7 +397,11 @@ class Engine(Overview):
                     raise
                 time.sleep(0.002)
 
-    def _launch(self, identifier: str, lock: int, starter: socket.socket, stdio: Stdio) -> None:
+    def _launch(self, folder: ContainerFolder, lock: int, starter: socket.socket, stdio: Stdio) -> None:
+        identifier = folder.id
+        if folder.config().spec.shared.user:
+            self._launch_sealed(identifier, lock, starter, stdio)
+            return
         threads = len(os.listdir("/proc/self/task"))
         if self._launcher is None and self._forks < _MOST_FORKS and threads == 1 and not interpreter.is_exposed():
             self._fork(identifier, lock, starter, stdio)
@@ -412,6 +416,14 @@ class Engine(Overview):
                 self._drop_launcher(launcher)
             else:
                 return
+
+    def _launch_sealed(self, identifier: str, lock: int, starter: socket.socket, stdio: Stdio) -> None:
+        """In a process of its own, whose program not even root of the host can change by it."""
+        from sandbox.runtime.launcher import Launcher  # noqa: PLC0415  (seldom)
+
+        launcher = Launcher(sealed=True)
+        launcher.launch(self.home, identifier, lock, starter.fileno(), stdio)
+        self._drop_launcher(launcher)
 
     def _drop_launcher(self, launcher: Launcher) -> None:
         with self._launching:

@@ -206,9 +206,9 @@ def _prepare(init: Init, config: ContainerConfig, spec: ExecSpec, plan: op.Plan,
     if spec.terminal:
         os.login_tty(open_terminal(init))
     enter_directory(init.root, spec.working_dir or config.working_dir)
-    security = config.spec.security
+    security, shared = config.spec.security, config.spec.shared
     privileged = spec.privileged or security.privileged
-    keep = capability_set(security._replace(privileged=privileged))
+    keep = capability_set(security._replace(privileged=privileged), shared)
     no_new_privileges = security.no_new_privileges and not privileged
     if not privileged and not no_new_privileges:  # see the plan
         _filter(plan)

@@ -19,7 +19,7 @@ from sandbox.kernel import idmap
 from sandbox.kernel.cgroups import DeviceRate, Hierarchy, Limits
 from sandbox.kernel.idmap import IdMap
 from sandbox.kernel.idranges import RANGE_SIZE, IdRanges, range_map
-from sandbox.runtime import joining
+from sandbox.runtime import devices, joining
 from sandbox.runtime.plan import Bind, Facts
 from sandbox.runtime.spec import MountKind, Resources
 
@@ -131,14 +131,16 @@ def predict(home: Path, config: ContainerConfig) -> Facts:
     touched.
     """
     privileged = idmap.in_initial_namespace()
-    ids = range_map(0) if privileged else IdMap.identity(RANGE_SIZE)
+    own = privileged and not config.spec.shared.user
+    ids = range_map(0) if own else IdMap.identity(RANGE_SIZE)
     network, warnings = _network_mode(config, privileged)
     return _facts(home, home / "containers" / config.id, config, ids, hierarchy(), (), network, privileged, warnings)
 
 
 def _collect(home: Path, folder: Path, config: ContainerConfig, allocations: Allocations, spares: Spares) -> Facts:
     privileged = idmap.in_initial_namespace()
-    ids = allocations.take_ids(spares) if privileged else IdMap.identity(RANGE_SIZE)
+    own = privileged and not config.spec.shared.user
+    ids = allocations.take_ids(spares) if own else IdMap.identity(RANGE_SIZE)
     network, warnings = _network_mode(config, privileged)
     (home / "mnt").mkdir(mode=0o700, exist_ok=True)
     if network == "container":
@@ -178,25 +180,24 @@ def _facts(
             )
     if not cgroups.version and config.spec.resources != Resources():
         warnings += ("limits are not enforced: the host has no cgroups mounted",)
+    idmapped = privileged and not config.spec.shared.user
     return Facts(
         folder=str(folder),
         scratch=str(home / "mnt"),
         lowers=lowers,
         ids=ids,
-        idmapped=privileged,
+        idmapped=idmapped,
         userxattr=not privileged,
         set_groups=privileged or not ids.single,
         single_id=ids.single,
         cgroup=f"{CGROUP_PARENT}/{config.id}" if cgroups.version else "",
-        limits=limits(config.spec.resources),
+        limits=limits(config.spec.resources)._replace(devices=devices.rules(config.spec)),
         control_groups=_control_groups(cgroups, shared=config.spec.shared.cgroup),
         network=network,
         attachments=attachments,
         owner=_owner(home, config) if network == "container" else None,
         resolver=bool(attachments) and joining.has_resolver(config),
-        binds=tuple(
-            _bind(home, mount, privileged) for mount in config.spec.mounts if mount.kind is not MountKind.TMPFS
-        ),
+        binds=tuple(_bind(home, mount, idmapped) for mount in config.spec.mounts if mount.kind is not MountKind.TMPFS),
         files=joining.files(config, network),
         warnings=warnings,
     )
@@ -254,13 +255,13 @@ def _owner(home: Path, config: ContainerConfig) -> Owner:
     return sharing.find(home, config)
 
 
-def _bind(home: Path, mount: Mount, privileged: bool) -> Bind:
+def _bind(home: Path, mount: Mount, idmapped: bool) -> Bind:
     if mount.kind is MountKind.VOLUME:
         source = home / "volumes" / mount.source / "data"
         # One that is mounted read-only cannot be filled on the way.
         fill = mount.copy and not mount.read_only and _is_empty(source)
         return Bind(
-            str(source), mount.target, mount.read_only, directory=True, idmapped=privileged, recursive=False, fill=fill
+            str(source), mount.target, mount.read_only, directory=True, idmapped=idmapped, recursive=False, fill=fill
         )
     try:
         information = os.stat(mount.source)
@@ -275,7 +276,7 @@ def _bind(home: Path, mount: Mount, privileged: bool) -> Bind:
         mount.target,
         mount.read_only,
         directory=stat.S_ISDIR(information.st_mode),
-        idmapped=privileged,
+        idmapped=idmapped,
         recursive=mount.recursive,
         propagation=mount.propagation,
     )

@@ -329,8 +329,13 @@ class Host:
     def _start_uplink(self, operation: op.StartUplink) -> None:
         from sandbox.network import uplink  # noqa: PLC0415  (ordinary users alone)
 
-        network, user = self._namespaces[Flags.NEWNET], self._namespaces[Flags.NEWUSER]
-        self.uplink = uplink.start(uplink.find(), network, user, operation.folder, operation.ports)
+        network, user = self._namespaces[Flags.NEWNET], self._namespaces.get(Flags.NEWUSER, -1)
+        own = os.open("/proc/self/ns/user", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            users = user if user >= 0 else own
+            self.uplink = uplink.start(uplink.find(), network, users, operation.folder, operation.ports)
+        finally:
+            os.close(own)
 
     def _open_resolver(self, _: op.OpenResolver) -> None:
         from sandbox.network import resolver  # noqa: PLC0415  (not for the default network)

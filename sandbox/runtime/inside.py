@@ -122,7 +122,7 @@ def of_running(pid: int) -> Callable[[], paths.Root]:
     def enter() -> paths.Root:
         pidfd = os.pidfd_open(pid)
         process.set_dumpable(False)
-        process.pidfd_setns(pidfd, Flags.NEWUSER | Flags.NEWNS)
+        process.pidfd_setns(pidfd, Flags.NEWNS if _has_our_users(pid) else Flags.NEWUSER | Flags.NEWNS)
         os.close(pidfd)
         _become_root()
         os.chdir("/")
@@ -131,12 +131,19 @@ def of_running(pid: int) -> Callable[[], paths.Root]:
     return enter
 
 
+def _has_our_users(pid: int) -> bool:
+    """Whether a process is in our own user namespace, which nobody can enter once more."""
+    return os.stat(f"/proc/{pid}/ns/user").st_ino == os.stat("/proc/self/ns/user").st_ino
+
+
 def of_ended(home: Path, config: ContainerConfig, ids: idmap.IdMap) -> Callable[[], paths.Root]:
     """Puts the root of a container together that does not run, and enters a user namespace with its ids."""
     from sandbox.runtime.facts import Allocations, hierarchy, predict  # noqa: PLC0415  (only for these)
     from sandbox.runtime.host import Host  # noqa: PLC0415
     from sandbox.runtime.plan import plan  # noqa: PLC0415
 
+    if config.spec.shared.user:  # nothing of it runs, and what is copied is copied more safely without
+        config = config._replace(spec=config.spec._replace(shared=config.spec.shared._replace(user=False)))
     facts = predict(home, config)._replace(ids=ids)
     planned = plan(config, facts).host
     needed = (op.UnshareMounts, op.MountScratch, op.MountLayer, op.MountOverlay)

@@ -48,6 +48,7 @@ def _files(spec: ContainerSpec) -> dict[str, Any]:
         "Tmpfs": {mount.target: _tmpfs(mount) for mount in spec.mounts if mount.kind is MountKind.TMPFS},
         "ReadonlyRootfs": spec.read_only,
         "ShmSize": spec.shm_size,
+        "DeviceCgroupRules": list(spec.device_rules) or None,
         "Devices": [
             {"PathOnHost": device.source, "PathInContainer": device.target, "CgroupPermissions": "rwm"}
             for device in spec.devices
@@ -115,7 +116,7 @@ def _namespaces(spec: ContainerSpec) -> dict[str, Any]:
         "IpcMode": "host" if spec.shared.ipc else "private",
         "PidMode": "host" if spec.shared.pid else "",
         "UTSMode": "host" if spec.shared.uts else "",
-        "UsernsMode": "",
+        "UsernsMode": "host" if spec.shared.user else "",
         "Sysctls": dict(spec.sysctls) or None,
     }
 

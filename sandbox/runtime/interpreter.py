@@ -4,7 +4,7 @@ A container's first process is our interpreter until it executes the container's
 script beginning with `#!/proc/self/exe` executes that very file again, in the container, with a way to it
 (CVE-2019-5736). In a namespace that maps its owner, the ordinary user of an own Python, root in the container may
 change its mode, and on some kernels its contents. So it is then started through a read-only mount of it. Used by the
-engine, to see whether it may fork, and by the launcher.
+engine, to see whether it may fork, and by the launcher. So it is too where a container has our own user namespace.
 """
 
 from __future__ import annotations
@@ -32,9 +32,11 @@ def is_exposed() -> bool:
     return not os.statvfs(_SELF).f_flag & os.ST_RDONLY
 
 
-def spawn(argv: list[str], environment: Mapping[str, str]) -> int:
-    """Start `argv[0]`, which is this process's program, as one that no container can change; its pid."""
-    if not is_exposed():
+def spawn(argv: list[str], environment: Mapping[str, str], *, sealed: bool) -> int:
+    """Start `argv[0]`, which is this process's program, as one that no container can change; its pid. `sealed`: nor one
+    that has our user namespace.
+    """
+    if not sealed and not is_exposed():
         return os.posix_spawn(argv[0], argv, environment)
     # By its path: the mount that we were executed from belongs to another namespace.
     program = mounts.open_tree(os.path.realpath(argv[0]))

@@ -29,17 +29,17 @@ _STREAMS = ("stdin", "stdout", "stderr")
 
 class Launcher:
     """The engine's end. Thread-safe: a request is one packet with its descriptors, and its answer comes on the
-    container's own socket.
+    container's own socket. A `sealed` one is for containers that have our user namespace.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, sealed: bool = False) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._socket = ours
         self._lock = threading.Lock()
         root = str(Path(__file__).resolve().parent.parent.parent)
         program = f"import sys; sys.path.insert(0, {root!r}); import {__name__} as m; m.main({theirs.fileno()})"
         theirs.set_inheritable(True)
-        self._pid = interpreter.spawn([sys.executable, "-I", "-c", program], os.environ)
+        self._pid = interpreter.spawn([sys.executable, "-I", "-c", program], os.environ, sealed=sealed)
         theirs.close()
 
     def launch(self, home: Path, identifier: str, lock: int, starter: int, stdio: Stdio) -> None:

@@ -14,7 +14,7 @@ from sandbox.kernel import capabilities
 from sandbox.kernel.namespaces import Flags
 from sandbox.records import NamedTuple
 from sandbox.runtime import operations as op
-from sandbox.runtime.spec import MountKind, Resources
+from sandbox.runtime.spec import MountKind, Resources, Shared
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,6 +52,7 @@ MASKED_PATHS = (
 READ_ONLY_PATHS = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
 CONTROL_GROUPS = "/sys/fs/cgroup"
 FILES = ("hosts", "hostname", "resolv.conf")
+_NOTHING_SHARED = Shared()
 _REPLACEABLE = ("/dev", "/dev/shm")  # a tmpfs of the caller's there takes the place of ours  # noqa: S108
 
 
@@ -114,13 +115,17 @@ def plan(config: ContainerConfig, facts: Facts) -> op.Plan:
     return op.Plan(host=tuple(_host(config, facts)), init=tuple(_init(config, facts)), warnings=facts.warnings)
 
 
-def capability_set(security: Security) -> frozenset[Capability]:
-    """Docker's default set with `--cap-add` and `--cap-drop` (ALL is understood); all of them when privileged."""
+def capability_set(security: Security, shared: Shared = _NOTHING_SHARED) -> frozenset[Capability]:
+    """Docker's default set with `--cap-add` and `--cap-drop` (ALL is understood); all of them when privileged.
+
+    In the host's user namespace a device node opens a device, so there the right to make one has to be asked for.
+    """
     if security.privileged:
         return frozenset(capabilities.Capability)
+    default = capabilities.DEFAULT - {capabilities.Capability.MKNOD} if shared.user else capabilities.DEFAULT
     if not security.capabilities_add and not security.capabilities_drop:
-        return capabilities.DEFAULT
-    kept = set(capabilities.DEFAULT)
+        return default
+    kept = set(default)
     if any(name.upper() == "ALL" for name in security.capabilities_drop):
         kept = set()
     for name in security.capabilities_add:
@@ -133,8 +138,9 @@ def capability_set(security: Security) -> frozenset[Capability]:
 
 def _host(config: ContainerConfig, facts: Facts) -> Iterator[op.HostOperation]:
     shared = config.spec.shared
-    namespaces = Flags.NEWUSER
+    namespaces = Flags(0)
     for flag, own in (
+        (Flags.NEWUSER, not shared.user),
         (Flags.NEWUTS, not shared.uts),
         (Flags.NEWIPC, not shared.ipc),
         (Flags.NEWNET, facts.own_network),
@@ -143,7 +149,7 @@ def _host(config: ContainerConfig, facts: Facts) -> Iterator[op.HostOperation]:
     passing_on = any(bind.propagation == "slave" for bind in facts.binds)
     yield op.UnshareMounts(slave=passing_on)
     if facts.cgroup:
-        yield op.CreateCgroup(facts.cgroup, facts.limits, asked=config.spec.resources != Resources())
+        yield op.CreateCgroup(facts.cgroup, facts.limits, asked=_asks_for_limits(config.spec))
     if facts.owner is not None and facts.owner.pid:
         yield op.JoinNetwork(facts.owner.pid, facts.owner.start_time)
     yield op.CreateNamespaces(namespaces, facts.ids)
@@ -170,6 +176,10 @@ def _host(config: ContainerConfig, facts: Facts) -> Iterator[op.HostOperation]:
     if facts.resolver:
         yield op.OpenResolver()
     yield op.StartInit(Flags.NEWNS if shared.pid else Flags.NEWNS | Flags.NEWPID)
+
+
+def _asks_for_limits(spec: ContainerSpec) -> bool:
+    return spec.resources != Resources() or bool(spec.device_rules)
 
 
 def _process_settings(config: ContainerConfig) -> Iterator[op.HostOperation]:
@@ -227,7 +237,7 @@ def _init(config: ContainerConfig, facts: Facts) -> Iterator[op.InitOperation]:
 def _restrictions(config: ContainerConfig) -> Iterator[op.InitOperation]:
     """What is taken away before the command runs, the system calls last."""
     security = config.spec.security
-    keep = capability_set(security)
+    keep = capability_set(security, config.spec.shared)
     for name, value in config.spec.sysctls.items():
         yield op.SetParameter(name, value)
     if not security.privileged:

@@ -43,9 +43,14 @@ class Spare(NamedTuple):
 
 
 def make(flags: Flags, ids: IdMap) -> Spare:
-    """A user namespace with its ids, and the others that belong to it; nobody is in them."""
+    """A user namespace with its ids, and the others that belong to it; nobody is in them. Without NEWUSER among
+    `flags` they belong to ours.
+    """
+    if not flags:
+        return Spare(ids, {})
     with vfork.sleeper(flags) as pid:
-        idmap.write(pid, ids)
+        if Flags.NEWUSER in flags:
+            idmap.write(pid, ids)
         kinds = ((flag, name) for flag, name in _KINDS.items() if flag in flags)
         return Spare(ids, {flag: os.open(f"/proc/{pid}/ns/{name}", os.O_RDONLY | os.O_CLOEXEC) for flag, name in kinds})
 

@@ -113,12 +113,16 @@ class Endpoint(NamedTuple):
 
 
 class Shared(NamedTuple):
-    """Which of the host's namespaces the container has in place of its own, but for the network's."""
+    """Which of the host's namespaces the container has in place of its own, but for the network's.
+
+    With the host's `user` namespace root of the container is root of the host, or the user whose engine it is.
+    """
 
     pid: bool = False
     ipc: bool = False
     uts: bool = False
     cgroup: bool = False
+    user: bool = False
 
 
 class Device(NamedTuple):
@@ -164,6 +168,7 @@ class ContainerSpec(NamedTuple):
     ulimits: tuple[str, ...] = ()  # as `kernel.rlimits.parse` reads them
     sysctls: Mapping[str, str] = MappingProxyType({})  # of the container's own namespaces
     devices: tuple[Device, ...] = ()
+    device_rules: tuple[str, ...] = ()  # further devices that its control group allows: "c 188:* rmw"
     groups: tuple[str, ...] = ()  # further groups of the user
     oom_score: int | None = None  # oom_score_adj of proc(5)
     init: bool = False  # pid 1 is the engine's own, the command its child

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sandbox.errors import SandboxError
-from sandbox.runtime.spec import Mount, MountKind
+from sandbox.runtime.spec import Mount, MountKind, Shared
 from tests.sandbox.image.archives import archive, member
 from tests.sandbox.kernel.children import Account, account_without_ranges
 from tests.sandbox.runtime.images import applets
@@ -65,14 +65,15 @@ def _file(path: Path) -> tuple[object, ...]:
 
 
 @pytest.mark.root
-def test_a_script_that_our_interpreter_runs(run: Run, image: MakeImage) -> None:
-    """Its ids are nobody's on the host: it cannot change the file in any way."""
+@pytest.mark.parametrize("shared", [Shared(), Shared(user=True)], ids=["own", "host"])
+def test_a_script_that_our_interpreter_runs(run: Run, image: MakeImage, shared: Shared) -> None:
+    """Its ids are nobody's on the host: it cannot change the file in any way; nor can it where it has the host's."""
     program = Path(sys.executable).resolve()
     before = _file(program)
     links = [member(name, "symlink", target=f"usr/{name}") for name in LINKS]
     hostile = image(member("usr", "dir"), member("run", data=ATTACK, mode=0o755), *links, bare=True)
     mounts = tuple(Mount(kind=MountKind.BIND, source=place, target=place, read_only=True) for place in PLACES)
-    result = run("", image=hostile, command=("/run",), mounts=mounts)
+    result = run("", image=hostile, command=("/run",), mounts=mounts, shared=shared)
     assert json.loads(result.output)["done"] == []
     assert _file(program) == before
 

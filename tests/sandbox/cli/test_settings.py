@@ -196,8 +196,10 @@ def test_namespaces_of_the_host(sandbox: Sandbox, name: str) -> None:
         seen = sandbox(*RUN, "--cgroupns", "host", "busybox", "sh", "-c", script)
         assert seen.stdout == groups.read_text()
         assert "Read-only file system" in seen.stderr
-    refused = sandbox(*RUN, "--userns", "host", "busybox", "true")
-    assert (refused.returncode, refused.stderr.split(" (")[0]) == (125, "sandbox: --userns 'host' is not supported")
+    users = sandbox(*RUN, "--userns", "host", "busybox", "readlink", "/proc/self/ns/user").stdout
+    assert users.strip() == str(Path("/proc/self/ns/user").readlink())
+    refused = sandbox(*RUN, "--userns", "keep-id", "busybox", "true")
+    assert (refused.returncode, refused.stderr.split(" (")[0]) == (125, "sandbox: --userns 'keep-id' is not supported")
 
 
 def _lives(pid: str) -> bool:

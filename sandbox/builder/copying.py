@@ -9,18 +9,19 @@ import os
 from typing import TYPE_CHECKING
 
 from sandbox.builder.adding import ArchiveTransfer
+from sandbox.builder.files import FileView
 from sandbox.builder.giturl import COMMIT, parse_git_url
 from sandbox.builder.transfer import InlineFile, Owner, Placing, Selected, select
 from sandbox.dockerfile.diagnostics import Mistake
 from sandbox.dockerfile.ignorefile import IgnorePatterns
 from sandbox.dockerfile.instructions import Add
+from sandbox.errors import NotFoundError
 from sandbox.image import settings
 from sandbox.runtime import users
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sandbox.builder.files import FileView
     from sandbox.builder.sources import RemoteSources
     from sandbox.builder.transfer import Transfer
     from sandbox.dockerfile.instructions import Transfer as Instruction
@@ -45,7 +46,8 @@ class Copying:
         self._expand = expand
         self._document = document
         self._config = config
-        self._target = target
+        # What is linked is the same on every base: it sees none of its links, folders and users.
+        self._target = FileView((), "") if instruction.link else target
         self._remote = remote
 
     def transfer(self, source: FileView, origin: str, moment: int) -> Transfer:
@@ -59,7 +61,7 @@ class Copying:
         for pattern in patterns:
             if not pattern.startswith(_URLS):
                 unpack = isinstance(instruction, Add) and instruction.unpack is not False
-                found = select(source, pattern, origin or "the context")
+                found = select(source, pattern, origin or "the context", parents=instruction.parents)
                 selected += (one._replace(may_be_archive=unpack) for one in found)
             elif not isinstance(instruction, Add):
                 raise Mistake("source", f"COPY takes no URL: {pattern!r}", hint="use ADD")
@@ -104,6 +106,12 @@ class Copying:
             return None
         name, _, group = text.partition(":")
         passwd, groups = self._target.read(b"etc/passwd"), self._target.read(b"etc/group")
-        found = users.resolve(text if group else name, passwd, groups)
+        try:
+            found = users.resolve(text if group else name, passwd, groups)
+        except NotFoundError as error:
+            if self._instruction.link:
+                hint = "with --link there are numbers alone: the files do not know the image"
+                raise NotFoundError(error.message, hint=hint, reference=error.reference) from None
+            raise
         # Without a group it is the number of the user, by docker's reference.
         return Owner(found.uid, found.gid if group else found.uid)

@@ -33,6 +33,7 @@ def run_key(
     user: str,
     working_dir: str,
     network: str,
+    security: str = "sandbox",
     mounts: Sequence[Mapping[str, Any]] = (),
 ) -> str:
     """The key of a RUN. `environment` is the image's with the arguments declared; `mounts` say what is seen at each
@@ -40,7 +41,8 @@ def run_key(
 
     a digest of a bind's content, the name of a cache or secret.
     """
-    return _key("run", parent, list(argv), sorted(environment.items()), user, working_dir, network, list(mounts))
+    fields = [list(argv), sorted(environment.items()), user, working_dir, network, list(mounts)]
+    return _key("run", parent, *fields, *((security,) if security != "sandbox" else ()))
 
 
 def files_key(parent: str, digest: str) -> str:

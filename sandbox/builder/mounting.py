@@ -11,15 +11,18 @@ import fcntl
 import hashlib
 import os
 import posixpath
+import stat
 import subprocess
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from sandbox.builder.agent import forwarded
 from sandbox.builder.files import FileView
 from sandbox.builder.keys import files_digest
+from sandbox.builder.output import write_folder
 from sandbox.builder.transfer import Owner, Placing, Transfer, select
 from sandbox.dockerfile.mounts import Mount, MountType, Sharing
-from sandbox.errors import InvalidError, NotFoundError, UnsupportedError
+from sandbox.errors import InvalidError, NotFoundError
 from sandbox.records import NamedTuple
 from sandbox.runtime.spec import Mount as RuntimeMount
 from sandbox.runtime.spec import MountKind
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
     from sandbox.image.store import ImageStore
 
 _SECRETS = "/run/secrets"
+_AGENTS = "/run/buildkit/ssh_agent."  # where BuildKit shows them
 
 
 class Secret(NamedTuple):
@@ -51,7 +55,7 @@ class Prepared(NamedTuple):
 
 
 class Mounter:
-    """The mounts of one build. `folder` is the build's own, gone after it; `view` opens a stage, context or image."""
+    """The mounts of one RUN. `folder` is the build's own, gone after it; `view` opens a stage, context or image."""
 
     def __init__(
         self,
@@ -59,12 +63,15 @@ class Mounter:
         lease: Lease,
         folder: Path,
         secrets: Mapping[str, Secret],
+        agents: Mapping[str, str],
         view: Callable[[str], AbstractContextManager[FileView]],
     ) -> None:
         self._store = store
         self._lease = lease
         self._folder = folder
         self._secrets = secrets
+        self._agents = agents
+        self._sockets = 0
         self._view = view
 
     def prepare(self, mount: Mount, working_dir: str) -> Prepared | None:
@@ -77,13 +84,10 @@ class Mounter:
         if mount.type is MountType.BIND:
             return self._bind(mount, target, key)
         if mount.type is MountType.CACHE:
-            name = mount.id or target
-            return Prepared(key | {"id": name}, lambda stack: self._cache(mount, name, target, stack), {})
+            return self._cached(mount, target, key)
         if mount.type is MountType.SECRET:
             return self._secret(mount, target, key)
-        if mount.required:
-            raise UnsupportedError("an ssh mount is required, and agents are not forwarded yet")
-        return None
+        return self._ssh(mount, target, key)
 
     def _bind(self, mount: Mount, target: str, key: dict[str, Any]) -> Prepared:
         placing = Placing("/source", owner=None if mount.origin else Owner())
@@ -108,13 +112,21 @@ class Mounter:
             digest = files_digest(transfer(nothing, view))
         return Prepared(key | {"digest": digest}, make, {})
 
-    def _cache(self, mount: Mount, name: str, target: str, stack: ExitStack) -> RuntimeMount:
-        """The folder of a cache, made where missing; locked until `stack` closes unless it is shared."""
+    def _cached(self, mount: Mount, target: str, key: dict[str, Any]) -> Prepared:
+        """A cache; one that begins with other files is another one."""
+        name = mount.id or target
+        parts = [name, str(mount.uid or 0), str(mount.gid or 0)]
         if mount.origin:
-            raise UnsupportedError("a cache mount that begins with files of a stage is not supported yet")
-        figures = hashlib.sha256(
-            f"{name}\0{mount.uid or 0}\0{mount.gid or 0}".encode("utf-8", "surrogateescape")
-        ).hexdigest()
+            with self._view(mount.origin) as view, FileView((), "") as nothing:
+                parts.append(files_digest(_beginning(mount, nothing, view)))
+            key = key | {"from": parts[-1]}
+        elif mount.source:
+            raise InvalidError("source of a cache mount is a folder in what from= names", hint="add from=STAGE")
+        figures = hashlib.sha256("\0".join(parts).encode("utf-8", "surrogateescape")).hexdigest()
+        return Prepared(key | {"id": name}, lambda stack: self._cache(mount, figures, target, stack), {})
+
+    def _cache(self, mount: Mount, figures: str, target: str, stack: ExitStack) -> RuntimeMount:
+        """The folder of a cache, made where missing; locked until `stack` closes unless it is shared."""
         number = 0
         while True:
             folder = self._store.home / "caches" / (figures if not number else f"{figures}-{number}")
@@ -122,13 +134,22 @@ class Mounter:
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             data = folder / "data"
             if not data.is_dir():
-                with suppress(FileExistsError):
-                    data.mkdir()
-                    data.chmod(0o755 if mount.mode is None else mount.mode)
-                    os.chown(data, mount.uid or 0, mount.gid or 0)
+                with suppress(OSError):  # another build was faster
+                    self._begun(mount).rename(data)
             if mount.sharing is Sharing.SHARED or _lock(folder, stack, wait=mount.sharing is Sharing.LOCKED):
                 return RuntimeMount(kind=MountKind.BIND, target=target, source=str(data), read_only=mount.read_only)
             number += 1  # private, and taken: another one
+
+    def _begun(self, mount: Mount) -> Path:
+        """A cache's folder as it is at first, in the build's own."""
+        made = self._folder / os.urandom(8).hex()
+        made.mkdir()
+        if mount.origin:
+            with self._view(mount.origin) as view, FileView((), "") as nothing:
+                write_folder(_beginning(mount, nothing, view), made, keep_owners=True)
+        made.chmod(0o755 if mount.mode is None else mount.mode)
+        os.chown(made, mount.uid or 0, mount.gid or 0)
+        return made
 
     def _secret(self, mount: Mount, target: str, key: dict[str, Any]) -> Prepared | None:
         name = mount.id or mount.source or posixpath.basename(target)
@@ -155,6 +176,36 @@ class Mounter:
             return RuntimeMount(kind=MountKind.BIND, target=target, source=str(path), read_only=True)
 
         return Prepared(key, make, variables)
+
+    def _ssh(self, mount: Mount, target: str, key: dict[str, Any]) -> Prepared | None:
+        """The socket of an agent; the first of a RUN is in SSH_AUTH_SOCK."""
+        name = mount.id or "default"
+        target = target or f"{_AGENTS}{self._sockets}"
+        agent = self._agents.get(name)
+        if agent is None:
+            if mount.required:
+                raise NotFoundError(f"the ssh agent {name!r} is required", hint=f"give it with --ssh {name}")
+            return None
+        self._sockets += 1
+
+        def make(stack: ExitStack) -> RuntimeMount:
+            folder = self._folder / os.urandom(8).hex()
+            folder.mkdir()
+            mode = 0o600 if mount.mode is None else mount.mode
+            path = stack.enter_context(forwarded(agent, folder, uid=mount.uid or 0, gid=mount.gid or 0, mode=mode))
+            return RuntimeMount(kind=MountKind.BIND, target=target, source=str(path), read_only=True)
+
+        variables = {"SSH_AUTH_SOCK": target} if self._sockets == 1 else {}
+        return Prepared(key | {"id": name, "target": target}, make, variables)
+
+
+def _beginning(mount: Mount, nothing: FileView, view: FileView) -> Transfer:
+    """What a cache begins with: a folder, with the owners that its files have there."""
+    selected = select(view, mount.source or "/", mount.origin)
+    status = view.status(selected[0].path) if len(selected) == 1 else None
+    if status is None or not stat.S_ISDIR(status.st_mode):
+        raise InvalidError(f"the source of a cache mount is one folder, not {mount.source!r}")
+    return Transfer(nothing, selected, (), Placing("/"))
 
 
 def _lock(folder: Path, stack: ExitStack, *, wait: bool) -> bool:

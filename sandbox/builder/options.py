@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -24,6 +25,21 @@ class Context:
 
     paths: tuple[Path, ...]
     ignore: IgnorePatterns
+
+
+class Entitlement(StrEnum):
+    """What a Dockerfile may do only if the caller of the build says so (`--allow`)."""
+
+    INSECURE = "security.insecure"
+    HOST_NETWORK = "network.host"
+
+
+class RunLimits(NamedTuple):
+    """What every RUN of a build has; none of it is part of a cache key. Values are those of a container's spec."""
+
+    hosts: tuple[tuple[str, str], ...] = ()
+    ulimits: tuple[str, ...] = ()
+    shm_size: int = 64 << 20
 
 
 class ContextImage(NamedTuple):
@@ -55,3 +71,5 @@ class BuildOptions:
     agents: Mapping[str, str] = field(default_factory=dict)  # the socket of each ssh agent, by id
     use_cache: bool = True
     network: str = "default"
+    allowed: frozenset[Entitlement] = frozenset()
+    limits: RunLimits = field(default_factory=RunLimits)

@@ -59,8 +59,11 @@ def parse_output(text: str) -> Output:
     return Output(OutputKind(kind), destination or "-")
 
 
-def write_folder(entries: Entries, folder: Path) -> None:
-    """Put the files into a folder, which is made where missing, beside what is in it. They belong to the caller."""
+def write_folder(entries: Entries, folder: Path, *, keep_owners: bool = False) -> None:
+    """Put the files into a folder, which is made where missing, beside what is in it.
+
+    They belong to the caller unless they are to keep their owners.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     host = Host(user_namespace=in_user_namespace(), uid=os.geteuid(), gid=os.getegid())
     with (
@@ -70,7 +73,7 @@ def write_folder(entries: Entries, folder: Path) -> None:
     ):
         for entry, data in entries:
             if entry.kind not in (Kind.CHARACTER, Kind.BLOCK):
-                extractor.add(entry._replace(uid=host.uid, gid=host.gid), data)
+                extractor.add(entry if keep_owners else entry._replace(uid=host.uid, gid=host.gid), data)
         extractor.finish()
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sandbox.builder.files import FileView
+    from sandbox.builder.options import RunLimits
     from sandbox.builder.progress import Step
     from sandbox.image.config import ImageConfig
     from sandbox.image.image import LayerRecord
@@ -52,6 +53,8 @@ class RunStep:
     working_dir: str
     network: str
     mounts: tuple[Mount, ...]
+    insecure: bool
+    limits: RunLimits
 
 
 def run(
@@ -80,7 +83,11 @@ def run(
         network="bridge" if step.network == "default" else step.network,
         mounts=step.mounts,
         labels={BUILD_LABEL: build},
-        security=Security(no_new_privileges=False),  # as docker's: packages' scripts call su and sudo
+        # As docker's: packages' scripts call su and sudo.
+        security=Security(no_new_privileges=False, privileged=step.insecure),
+        extra_hosts=step.limits.hosts,
+        ulimits=step.limits.ulimits,
+        shm_size=step.limits.shm_size,
         log_driver=LogDriver.NONE,
     )
     identifier = engine.create(spec, image)

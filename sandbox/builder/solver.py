@@ -133,9 +133,11 @@ class Solver:
         return FileView([snapshots.path(layer.chain_id) for layer in reversed(result.layers)], self.opaque)
 
     def mounter(self, before: int) -> Mounter:
-        """What makes the mounts of a stage's RUNs."""
+        """What makes the mounts of one RUN of a stage."""
         store = self.engine.images
-        return Mounter(store, self.lease, self.folder, self.options.secrets, lambda origin: self.view(origin, before))
+        options = self.options
+        view = lambda origin: self.view(origin, before)  # noqa: E731
+        return Mounter(store, self.lease, self.folder, options.secrets, options.agents, view)
 
     def remote_sources(self, stack: ExitStack) -> RemoteSources:
         """What fetches for an ADD, as long as the stack."""

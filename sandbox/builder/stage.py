@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from sandbox.builder.copying import Copying
 from sandbox.builder.keys import files_digest, files_key, run_key
+from sandbox.builder.rights import check_rights
 from sandbox.builder.running import RunStep, run
 from sandbox.builder.scope import StageScope
 from sandbox.builder.transfer import FolderTransfer, Transfer
@@ -20,7 +21,7 @@ from sandbox.dockerfile.diagnostics import Mistake
 from sandbox.dockerfile.heredoc import read_heredoc
 from sandbox.dockerfile.mounts import MountError, parse_mount
 from sandbox.dockerfile.parsing import parse_trigger
-from sandbox.errors import SandboxError, UnsupportedError
+from sandbox.errors import SandboxError
 from sandbox.image import settings
 from sandbox.image.buildcache import CachedStep
 from sandbox.runtime.spec import Mount as RuntimeMount
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
     from sandbox.builder.base import Result
     from sandbox.builder.graph import StagePlan
-    from sandbox.builder.mounting import Prepared
+    from sandbox.builder.mounting import Mounter, Prepared
     from sandbox.builder.progress import Step
     from sandbox.builder.solver import Solver
     from sandbox.dockerfile.instructions import Instruction
@@ -141,14 +142,15 @@ class StageBuilder:
         return record.layer if record.entries else None
 
     def _run(self, instruction: records.Run) -> None:
-        if instruction.security != "sandbox" or instruction.devices:
-            raise UnsupportedError(f"line {instruction.span.line}: --security=insecure and --device are not supported")
         config = self.result.config
-        mounts = [self._prepare(text) for text in instruction.mounts]
+        mounter = self.solver.mounter(self.plan.stage.number)
+        mounts = [self._prepare(mounter, text) for text in instruction.mounts]
         prepared = [mount for mount in mounts if mount is not None]
         argv, script = self._argv(instruction)
         environment = {**self.scope.args, **config.environment}
         network = self.expand(instruction.network)
+        security = self.expand(instruction.security)
+        check_rights(instruction, network, security, self.solver.options.allowed)
         network = self.solver.options.network if network == "default" else network
         key = run_key(
             self.result.key,
@@ -157,6 +159,7 @@ class StageBuilder:
             user=config.user,
             working_dir=config.working_dir,
             network=network,
+            security=security,
             mounts=[mount.key for mount in prepared],
         )
         secrets = {name: value for mount in prepared for name, value in mount.environment.items()}
@@ -171,6 +174,8 @@ class StageBuilder:
                     working_dir=config.working_dir,
                     network=network,
                     mounts=(*made, self._script(*script)) if script else tuple(made),
+                    insecure=security == "insecure",
+                    limits=self.solver.options.limits,
                 )
                 return run(
                     self.solver.engine,
@@ -185,12 +190,12 @@ class StageBuilder:
 
         self._cached(_on_one_line(instruction.text), key, do, history=self._run_history(argv))
 
-    def _prepare(self, text: str) -> Prepared | None:
+    def _prepare(self, mounter: Mounter, text: str) -> Prepared | None:
         try:
             mount = parse_mount(text, self.expand)
         except MountError as error:
             raise Mistake("mount", str(error), hint=error.hint) from None
-        return self.solver.mounter(self.plan.stage.number).prepare(mount, self.result.config.working_dir)
+        return mounter.prepare(mount, self.result.config.working_dir)
 
     def _argv(self, instruction: records.Run) -> tuple[tuple[str, ...], tuple[str, str] | None]:
         """The words to execute; a script (name, text) that has to be shown to them where there is one."""

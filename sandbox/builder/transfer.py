@@ -43,12 +43,13 @@ class Owner(NamedTuple):
 class Selected(NamedTuple):
     """A source: its clean path in a view, and its name at the destination where that is a folder.
 
-    One that `may_be_archive` is unpacked if it is.
+    `pivot` is the part of the path that `--parents` does not keep. One that `may_be_archive` is unpacked if it is.
     """
 
     view: FileView
     path: bytes
     name: bytes
+    pivot: bytes = b""
     may_be_archive: bool = False
 
 
@@ -75,16 +76,40 @@ class Placing(NamedTuple):
     exclude: IgnorePatterns | None = None
 
 
-def select(view: FileView, pattern: str, place: str = "the context") -> list[Selected]:
+def select(view: FileView, pattern: str, place: str = "the context", *, parents: bool = False) -> list[Selected]:
     """The sources that a pattern means, in order. NotFoundError for a name without wild cards that is not there.
 
-    `place` is what the view is called.
+    `place` is what the view is called. With `parents` the paths are kept from a pivot `/./` on, and `**` is any number
+    of folders.
     """
-    clean = posixpath.normpath("/" + pattern).lstrip("/")
-    parts = [] if clean in ("", ".") else clean.split("/")
-    found = [b""]
-    for part in parts:
-        if has_wildcard(part):
+    before, pivot, after = pattern.partition("/./") if parents else (pattern, "", "")
+    found = _matches(view, [b""], before, deep=parents)
+    if pivot:
+        kept = [(path, one) for path in found for one in _matches(view, [path], after, deep=True)]
+    else:
+        kept = [(b"", path) for path in found]
+    clean = _clean(before + pivot + after)
+    result: list[Selected] = []
+    for start, path in kept:
+        resolved = view.resolve(path)
+        if view.status(resolved) is not None:
+            below = any(_is_below(resolved, one.path) for one in result) if parents else False
+            if not below:
+                result.append(Selected(view, resolved, path.rpartition(b"/")[2], view.resolve(start)))
+        elif not has_wildcard(clean):
+            hint = "is it named in .dockerignore?" if place == "the context" else ""
+            raise NotFoundError(f"source {pattern!r} is not in {place}", hint=hint, reference="no-source")
+    return result
+
+
+def _matches(view: FileView, found: list[bytes], pattern: str, *, deep: bool) -> list[bytes]:
+    """What a pattern means in each of some folders."""
+    parts = _clean(pattern).split("/") if _clean(pattern) else []
+    for number, part in enumerate(parts, 1):
+        if deep and part == "**":
+            if number < len(parts):  # at the end it is the folder with all that is in it
+                found = [folder for path in found for folder in _folders_of(view, path)]
+        elif has_wildcard(part):
             compiled = name_pattern(part)
             folders = [(path, view.names(view.resolve(path))) for path in found]
             found = [
@@ -92,15 +117,28 @@ def select(view: FileView, pattern: str, place: str = "the context") -> list[Sel
             ]
         else:
             found = [_join(path, os.fsencode(unescape(part))) for path in found]
-    result = []
-    for path in found:
-        resolved = view.resolve(path)
-        if view.status(resolved) is not None:
-            result.append(Selected(view, resolved, path.rpartition(b"/")[2]))
-        elif not has_wildcard(clean):
-            hint = "is it named in .dockerignore?" if place == "the context" else ""
-            raise NotFoundError(f"source {pattern!r} is not in {place}", hint=hint, reference="no-source")
-    return result
+    return found
+
+
+def _folders_of(view: FileView, path: bytes) -> list[bytes]:
+    """A folder and all folders in it."""
+    resolved = view.resolve(path)
+    if view.status(resolved) is None:
+        return []
+    return [
+        _join(resolved, item.path) if item.path else resolved
+        for item in view.walk(resolved)
+        if stat.S_ISDIR(item.status.st_mode)
+    ]
+
+
+def _clean(pattern: str) -> str:
+    clean = posixpath.normpath("/" + pattern).lstrip("/")
+    return "" if clean == "." else clean
+
+
+def _is_below(path: bytes, folder: bytes) -> bool:
+    return path == folder or path.startswith(folder + b"/" if folder else b"")
 
 
 class Transfer:
@@ -141,7 +179,9 @@ class Transfer:
         status = one.view.status(one.path)
         directory = status is not None and stat.S_ISDIR(status.st_mode)
         if self._placing.parents:
-            base = _join(destination, one.path)
+            kept = one.path[len(one.pivot) :].lstrip(b"/") if _is_below(one.path, one.pivot) else one.path
+            base = _join(destination, kept)
+            yield from self._parents(one, destination, kept, directory=directory)
         else:
             base = destination if directory or not into else _join(destination, one.name)
         yield from self._folders(base if directory else base.rpartition(b"/")[0])
@@ -150,6 +190,23 @@ class Transfer:
                 continue
             path = _join(base, item.path) if item.path else base
             yield from self._entry(path, item)
+
+    def _parents(
+        self, one: Selected, destination: bytes, kept: bytes, *, directory: bool
+    ) -> Iterator[tuple[TarEntry, Data]]:
+        """The folders above a source, and a source that is one, as they are there, as far as the image has none."""
+        above = kept.split(b"/") if kept else []
+        above = above if directory else above[:-1]
+        if above:
+            yield from self._folders(destination)
+        for length in range(1, len(above) + 1):
+            inner = b"/".join(above[:length])
+            path = _join(destination, inner)
+            status = one.view.status(_join(one.path[: len(one.path) - len(kept)].rstrip(b"/"), inner))
+            if status is not None and path not in self._made and self._target.status(path) is None:
+                self._made.add(path)
+                entry = self._shaped(path, Kind.DIRECTORY, status)
+                yield entry._replace(mode=stat.S_IMODE(status.st_mode)), _nothing
 
     def _leaves_out(self, item: Item, one: Selected) -> bool:
         name = item.name if item.path else one.name

@@ -9,7 +9,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sandbox.cli import values
+from sandbox.cli import build_values, values
 from sandbox.cli.build_context import Sources
 from sandbox.cli.making import ensure
 from sandbox.cli.options import Option, Syntax, UsageError, Verb
@@ -22,8 +22,7 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
     from sandbox.builder.contexts import Given
-    from sandbox.builder.mounting import Secret
-    from sandbox.builder.options import Context, ContextImage
+    from sandbox.builder.options import BuildOptions
     from sandbox.builder.scope import Platform
     from sandbox.cli.options import Arguments
     from sandbox.dockerfile.diagnostics import Diagnostic
@@ -38,15 +37,18 @@ _PROGRESS = ("auto", "plain", "quiet")
 
 def _build(arguments: Arguments, home: str) -> int:
     from sandbox.builder.credentials import Credentials  # noqa: PLC0415  (other verbs do without all of it)
+    from sandbox.builder.options import BuildOptions  # noqa: PLC0415
     from sandbox.image.scratch import Scratch  # noqa: PLC0415
 
     _check(arguments)
     for number in (signal.SIGTERM, signal.SIGHUP):  # what runs is taken down first, as after Ctrl-C
         signal.signal(number, _leave)
-    secrets = _secrets(arguments)
+    entitlements, limits = build_values.entitlements(arguments), build_values.limits(arguments)
     with ExitStack() as stack:
         scratch = stack.enter_context(Scratch(state_directory(home)))
-        credentials = Credentials(secrets, os.environ.get("SSH_AUTH_SOCK", ""))
+        keys = build_values.secrets(arguments), build_values.agents(arguments, scratch.path, stack)
+        # As buildx does it, the caller's own agent is for the context, and only one that is given for the Dockerfile.
+        credentials = Credentials(keys[0], keys[1].get("default", os.environ.get("SSH_AUTH_SOCK", "")))
         sources = Sources(arguments, scratch.path, credentials)
         if sources.is_here:
             given = sources.given()
@@ -71,8 +73,25 @@ def _build(arguments: Arguments, home: str) -> int:
             raise InvalidError(
                 f"{given.name} violates checks, and says that this is an error", hint="see them with --check"
             )
-        contexts = sources.named(engine.images, lease)
-        code = _solve(engine, arguments, given, dockerfile, contexts, secrets)
+        options = BuildOptions(
+            dockerfile=dockerfile,
+            context=given.context,
+            contexts=sources.named(engine.images, lease),
+            image=lambda name: _image(engine, name),
+            platform=_platform(),
+            moment=_moment(arguments),
+            target=arguments.text("target"),
+            tags=arguments.texts("tag"),
+            build_args=_build_args(arguments),
+            labels=values.labels(arguments.texts("label"), "--label"),
+            secrets=keys[0],
+            agents=keys[1],
+            use_cache=not arguments.flag("no-cache"),
+            network=arguments.text("network", "default"),
+            allowed=entitlements,
+            limits=limits,
+        )
+        code = _solve(engine, arguments, options)
         if (count := len(findings)) and not arguments.flag("quiet"):
             tell(
                 f"sandbox: the checks found {count} warning{'s' if count > 1 else ''} (show with sandbox build --check)"
@@ -126,36 +145,13 @@ def _ensure_images(
         ensure(image, state_directory(home), make=make)
 
 
-def _solve(
-    engine: Engine,
-    arguments: Arguments,
-    given: Given,
-    dockerfile: Dockerfile,
-    contexts: Mapping[str, Context | ContextImage],
-    secrets: Mapping[str, Secret],
-) -> int:
-    from sandbox.builder.options import BuildOptions  # noqa: PLC0415
+def _solve(engine: Engine, arguments: Arguments, options: BuildOptions) -> int:
     from sandbox.builder.progress import Progress  # noqa: PLC0415
     from sandbox.builder.solver import build, build_files  # noqa: PLC0415
 
     quiet = arguments.flag("quiet") or arguments.text("progress") == "quiet"
     engine.images.reclaim_if_any()
     _reclaim_builds(engine)
-    options = BuildOptions(
-        dockerfile=dockerfile,
-        context=given.context,
-        image=lambda name: _image(engine, name),
-        platform=_platform(),
-        moment=_moment(arguments),
-        target=arguments.text("target"),
-        tags=arguments.texts("tag"),
-        build_args=_build_args(arguments),
-        labels=values.labels(arguments.texts("label"), "--label"),
-        secrets=secrets,
-        contexts=contexts,
-        use_cache=not arguments.flag("no-cache"),
-        network=arguments.text("network", "default"),
-    )
     progress = Progress((lambda _: None) if quiet else (lambda data: write(2, data)))
     if arguments.given("output"):
         build_files(engine, options, progress, lambda entries: _write_output(arguments, entries))
@@ -242,30 +238,6 @@ def _moment(arguments: Arguments) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(int(text)))
 
 
-def _secrets(arguments: Arguments) -> dict[str, Secret]:
-    from sandbox.builder.mounting import Secret  # noqa: PLC0415
-
-    found = {}
-    for text in arguments.texts("secret"):
-        fields = dict(field.partition("=")[::2] for field in text.split(","))
-        name = fields.get("id", "")
-        path, variable = fields.get("src") or fields.get("source"), fields.get("env")
-        if not name or set(fields) - {"id", "src", "source", "env", "type"}:
-            raise UsageError(
-                f"--secret {text!r} is not understood", hint="write id=NAME,src=FILE or id=NAME,env=VARIABLE"
-            )
-        if path is None and (variable or name) in os.environ:
-            content = os.fsencode(os.environ[variable or name])
-        else:
-            try:
-                content = Path(path or name).read_bytes()
-            except OSError as error:
-                reason = (error.strerror or "").lower()
-                raise InvalidError(f"cannot read the secret {name!r} from {path or name!r}: {reason}") from None
-        found[name] = Secret(name, content)
-    return found
-
-
 def _prune(arguments: Arguments, home: str) -> int:
     from sandbox.cli.table import size  # noqa: PLC0415
     from sandbox.image.buildcache import BuildCache  # noqa: PLC0415
@@ -295,6 +267,8 @@ VERBS = {
             "make an image of a Dockerfile",
             "CONTEXT",
             (
+                Option(("--add-host",), "a line for /etc/hosts of RUN", "NAME:ADDRESS", many=True),
+                Option(("--allow",), "what a RUN may want: security.insecure, network.host", "RIGHT", many=True),
                 Option(("--build-arg",), "a value for an ARG", "NAME=VALUE", many=True),
                 Option(("--build-context",), "further files, for --from and FROM", "NAME=CONTEXT", many=True),
                 Option(("--check",), "check the Dockerfile, and build nothing"),
@@ -312,8 +286,15 @@ VERBS = {
                 Option(("--progress",), "how to show progress: auto, plain or quiet", "FORM"),
                 Option(("-q", "--quiet"), "print the image's id alone"),
                 Option(("--secret",), "a secret for RUN --mount=type=secret", "id=NAME,src=FILE", many=True),
+                Option(("--shm-size",), "size of /dev/shm of RUN (64m)", "BYTES[k|m|g]"),
+                Option(
+                    ("--ssh",), "an agent for RUN --mount=type=ssh: default, ID=SOCKET, ID=KEY", "ID[=…]", many=True
+                ),
                 Option(("-t", "--tag"), "a name for the image", "NAME[:TAG]", many=True),
                 Option(("--target",), "the stage to build (default: the last)", "STAGE"),
+                Option(
+                    ("--ulimit",), "limit of each process of RUN, such as nofile=1024", "NAME=SOFT[:HARD]", many=True
+                ),
             ),
         ),
         _build,

@@ -40,7 +40,7 @@ def settings(arguments: Arguments, resolve: Callable[[str], str]) -> dict[str, A
     if adjustment is not None and adjustment > 1000:
         raise UsageError(f"--oom-score-adj {adjustment} is too much", hint="from -1000 to 1000")
     return {
-        "ulimits": _ulimits(arguments.texts("ulimit")),
+        "ulimits": ulimits(arguments.texts("ulimit")),
         "sysctls": dict(sysctl(text, arguments.text("network")) for text in arguments.texts("sysctl")),
         "devices": tuple(device(text, resolve) for text in arguments.texts("device")),
         "device_rules": tuple(map(_device_rule, arguments.texts("device-cgroup-rule"))),
@@ -92,7 +92,8 @@ def _device_rule(text: str) -> str:
     return text
 
 
-def _ulimits(texts: tuple[str, ...]) -> tuple[str, ...]:
+def ulimits(texts: tuple[str, ...]) -> tuple[str, ...]:
+    """The limits as they are written, each looked at."""
     if texts:
         from sandbox.kernel.rlimits import parse  # noqa: PLC0415  (only to check what few lines have)
 

@@ -219,6 +219,16 @@ def test_a_copy_is_root_s_and_a_stage_s_files_keep_their_owners(sandbox: Sandbox
     assert show(sandbox, tag, "stat -c %u:%g /f /g /h") == "5:6\n5:6\n0:0\n"
 
 
+def test_links_see_nothing_of_the_image(sandbox: Sandbox, tag: str, context: Path) -> None:
+    """`--link` does not follow the image's links, keeps to numbers, and makes the folders above anew."""
+    (context / "f").write_text("linked")
+    place = write(context, "FROM busybox\nRUN mkdir /real && ln -s real /way\nCOPY --link --chown=1:2 f /way/\n")
+    assert sandbox("build", "-q", "-t", tag, place).returncode == 0
+    assert show(sandbox, tag, "ls /real; stat -c '%F %u:%g' /way/f") == "regular file 1:2\n"
+    refused = sandbox("build", write(context, "FROM busybox\nCOPY --link --chown=root f /"))
+    assert "numbers alone" in refused.stderr
+
+
 def test_the_same_sources_make_the_same_image(sandbox: Sandbox, context: Path, tmp_path: Path) -> None:
     """With SOURCE_DATE_EPOCH, from another folder, without the cache."""
     (context / "f").write_text("x")

@@ -42,7 +42,8 @@ def copy(
 ) -> list[str]:
     """The entries: kind, path, mode."""
     with FileView((context,), "") as source, FileView((image,), "") as target:
-        selected = [one for pattern in patterns for one in select(source, pattern)]
+        parents = placing.get("parents", False)
+        selected = [one for pattern in patterns for one in select(source, pattern, parents=parents)]
         transfer = Transfer(target, selected, documents, Placing(**placing))
         found = []
         for entry, data in transfer:
@@ -93,6 +94,25 @@ def test_parents(context: Path, image: Path) -> None:
     """`--parents` keeps the folders of a source."""
     found = copy(context, image, "src/lib/*.c", destination="/p/", owner=Owner(), parents=True)
     assert found == ["5 p 755 0:0", "5 p/src 755 0:0", "5 p/src/lib 755 0:0", "0 p/src/lib/x.c 640 0:0"]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        ("./src/./lib/*.c", ["5 lib 700", "0 lib/x.c 640"]),
+        ("src/lib/./x.c", ["0 x.c 640"]),
+        ("s*/./l*", ["5 lib 700", "0 lib/x.c 640", "0 lib/x.h 640"]),
+        ("src/**/*.c", ["5 src 755", "0 src/main.c 640", "5 src/lib 700", "0 src/lib/x.c 640"]),
+        ("**/x.?", ["5 src 755", "5 src/lib 700", "0 src/lib/x.c 640", "0 src/lib/x.h 640"]),
+        ("src/./**", ["5 lib 700", "0 lib/x.c 640", "0 lib/x.h 640", "0 main.c 640"]),
+        ("**/lib", ["5 src 755", "5 src/lib 700", "0 src/lib/x.c 640", "0 src/lib/x.h 640"]),
+    ],
+)
+def test_pivots(context: Path, image: Path, pattern: str, expected: list[str]) -> None:
+    """Folders are kept from `/./` on, with their modes; `**` is any number of them, none too."""
+    (context / "src" / "lib").chmod(0o700)
+    found = copy(context, image, pattern, destination="/", owner=Owner(), parents=True)
+    assert [entry.rpartition(" ")[0] for entry in found] == expected
 
 
 def test_documents(context: Path, image: Path) -> None:

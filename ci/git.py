@@ -122,6 +122,7 @@ class _Facts:
             tag=tag,
             commit=str(self.commit.id) if self.commit else NULL_COMMIT,
             message=self._message(),
+            committed=self.commit.commit_time if self.commit else 0,
             author=author,
             author_email=email,
             repository=remote.repository,

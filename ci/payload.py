@@ -95,6 +95,8 @@ class _Body:
             "default_branch": self.text("repository", "default_branch"),
             "private": self.at("repository", "private") is True,
             "sender": self.text("sender", "login"),
+            "sender_avatar": self.text("sender", "avatar_url"),
+            "repository_id": str(self.number("repository", "id") or ""),
         }
 
 
@@ -159,6 +161,7 @@ def _pull_request(payload: _Body) -> Event:
         link=payload.text("pull_request", "html_url"),
         pull_request_title=title,
         labels=tuple(name for label in payload.parts("pull_request", "labels") if (name := label.text("name"))),
+        draft=payload.at("pull_request", "draft") is True,
         milestone=payload.text("pull_request", "milestone", "title"),
         pull_request=payload.number("number") or payload.number("pull_request", "number"),
         **payload.repository(),
@@ -175,6 +178,7 @@ def _release(payload: _Body) -> Event:
         ref=f"{_TAGS}{tag}" if tag else "",
         message=payload.text("release", "name"),
         link=payload.text("release", "html_url"),
+        release_title=payload.text("release", "name"),
         prerelease=payload.at("release", "prerelease") is True,
         author=payload.text("release", "author", "login"),
         author_email=payload.text("release", "author", "email"),

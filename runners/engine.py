@@ -192,7 +192,7 @@ class EngineStage:
             stays=self._backend.keeps,
             outputs=output,
             kept=Kept(image=image, network=self._network),
-            secrets=tuple(container.step.secrets),
+            secrets=container.step.secret_variables,
             address=address,
             published=published,
         )

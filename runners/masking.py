@@ -18,15 +18,24 @@ SHORTEST = 4  # characters; a shorter line ("{", "on") would blank half of every
 def mask_patterns(secrets: Iterable[str]) -> tuple[bytes, ...]:
     """What to look for: each line of each secret, without surrounding blanks, that has at least four characters.
 
-    Lines, because tools print a multi-line secret indented, quoted or one line at a time. Longest first.
+    Lines, because tools print a multi-line secret indented, quoted or one line at a time; and the whole as JSON has it,
+    which is how a plugin is given one inside of a setting. Longest first.
     """
     found = set()
     for secret in secrets:
-        for line in secret.splitlines():
-            text = line.strip()
-            if len(text) >= SHORTEST:
-                found.add(text.encode("utf-8", "surrogateescape"))
+        lines = [text for line in secret.splitlines() if len(text := line.strip()) >= SHORTEST]
+        if lines:
+            found.update(text.encode("utf-8", "surrogateescape") for text in (*lines, json_text(secret)[1:-1]))
     return tuple(sorted(found, key=lambda pattern: (-len(pattern), pattern)))
+
+
+def json_text(secret: str) -> str:
+    """A secret as a string of JSON, quotes included."""
+    if secret.isprintable() and '"' not in secret and "\\" not in secret:
+        return f'"{secret}"'
+    import json  # noqa: PLC0415  (few secrets need it)
+
+    return json.dumps(secret, ensure_ascii=False)
 
 
 def masked(patterns: tuple[bytes, ...], text: str) -> str:

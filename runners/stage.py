@@ -7,6 +7,7 @@ its log is closed → its result is recorded → the next steps start.
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +18,7 @@ from ci.pipeline.script import script
 from ci.pipeline.spec import OnFailure
 from runners import schedule
 from runners.backend import BackendError, Container
-from runners.masking import Masker, mask_patterns, masked
+from runners.masking import Masker, json_text, mask_patterns, masked
 from runners.report import StageResult
 from runners.running import Running, seconds
 from runners.schedule import Progress, State, StepResult
@@ -196,13 +197,21 @@ class StageRun:
     def _container(self, step: StepSpec, *, service: bool) -> Container:
         environment = {**step.environment, **corrected(step.environment, self._results.values())}
         for variable, name in step.secrets.items():
-            if name not in self._given.secrets:
-                raise BackendError(f'the secret "{name}" is not there', hint=f"{step.name} wants it as {variable}")
-            environment[variable] = self._given.secrets[name]
+            environment[variable] = self._secret(name, step, variable)
+        for variable, pieces in step.composed.items():
+            found = (json_text(self._secret(one.secret, step, variable)) if one.secret else one.text for one in pieces)
+            environment[variable] = "".join(found)
+        if "CI_STEP_NAME" in environment:
+            environment["CI_STEP_STARTED"] = str(int(time.time()))
         environment |= self._read_outputs(step)
         environment |= self._given.environment
         text = script(step.commands, step.shell) if step.commands else ""
         return Container(step=step, environment=environment, script=text, service=service)
+
+    def _secret(self, name: str, step: StepSpec, variable: str) -> str:
+        if name not in self._given.secrets:
+            raise BackendError(f'the secret "{name}" is not there', hint=f"{step.name} wants it as {variable}")
+        return self._given.secrets[name]
 
     def _read_outputs(self, step: StepSpec) -> dict[str, str]:
         """The variables that a step gets from those before it; of one that did not run, none."""

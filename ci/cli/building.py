@@ -184,7 +184,8 @@ class _Run:
         if self._order.shell:
             mounts = (*self._workspaces.mounts, *self._order.mounts)
             kept = keeping.describe(failed, self._workspaces.path(failed.stage), mounts)
-            secrets = {name: self._order.secrets[secret] for name, secret in failed.container.step.secrets.items()}
+            container = failed.container
+            secrets = {name: container.environment[name] for name in container.step.secret_variables}
             self._display.say(f"{name} has failed: a shell in its container, as it left it; the run goes on after it")
             open_shell(kept, secrets, str(home), network=failed.kept.network)
         if self._order.keep:

@@ -55,8 +55,10 @@ def describe(failed: FailedStep, workspace: Path, mounts: tuple[HostMount, ...])
         working_dir=step.working_dir or failed.stage.workspace,
         user=step.user,
         shell=step.shell if step.commands else "/bin/sh",
-        environment={name: value for name, value in failed.container.environment.items() if name not in step.secrets},
-        secrets=tuple(step.secrets),
+        environment={
+            name: value for name, value in failed.container.environment.items() if name not in step.secret_variables
+        },
+        secrets=step.secret_variables,
         mounts=tuple(f"{mount.source}:{mount.target}{':ro' if mount.read_only else ''}" for mount in mounts),
     )
 

@@ -86,7 +86,7 @@ def require_secrets(selection: Selection, given: Mapping[str, str]) -> None:
     """Raises CiError that names every secret which a step wants and nobody gave."""
     missing: dict[str, StepSpec] = {}
     for _, step in selection.containers():
-        for name in step.secrets.values():
+        for name in step.secret_names:
             if name not in given:
                 missing.setdefault(name, step)
     if missing:

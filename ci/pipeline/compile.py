@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, TypeVar
 
 from ci.errors import CiError
 from ci.pipeline import conditions, graph, matrix, outputs, settings, substitution, values
-from ci.pipeline.compiling import additions
+from ci.pipeline.compiling import additions, pieces
 from ci.pipeline.document import DEFAULT_SHELL
 from ci.pipeline.drone_variables import drone_step_variables, drone_variables
 from ci.pipeline.expression import ExpressionError
+from ci.pipeline.failure import OnFailure
 from ci.pipeline.filling import FillError, filled
 from ci.pipeline.glob import GlobError
 from ci.pipeline.nodes import Scalar, Sequence
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from ci.pipeline.event import Event
     from ci.pipeline.nodes import Node
     from ci.pipeline.source import Position, Text
+    from ci.pipeline.spec import Piece
 
 T = TypeVar("T")
 
@@ -213,7 +215,7 @@ class _Cell:
 
     def _clone(self, written: CloneUse) -> Clone:
         return Clone(
-            disable=written.disable,
+            disable=self._flag(written.disable, self.known),
             depth=self._optional(written.depth, self.known, values.count),
             settings={one.name.value: self._value(one.value, self.known, str) for one in written.settings},
         )
@@ -236,7 +238,7 @@ class _Cell:
             depends_on=depends_on,
             run_on_success=outcome.on_success,
             run_on_failure=outcome.on_failure,
-            failure=step.failure,
+            failure=self._optional(step.failure, self.known, values.on_failure) or OnFailure.FAIL,
             retries=self._optional(step.retries, self.known, values.retries) or 0,
         )
 
@@ -259,12 +261,19 @@ class _Cell:
             raise CompileError(step.position, "missing-image", f'"{step.name.value}" has no image')
         environment = self._environment(self.document.environment, known)
         environment |= {**self.shared, **own, **self.cell}
+        composed: dict[str, tuple[Piece, ...]] = {}
         for setting in step.settings:
-            environment[setting.variable.value] = settings.encode(self._expanded(setting.value, known))
+            value = self._expanded(setting.value, known)
+            if self.rules.inner_secrets and any(settings.inner_secrets(value)):
+                composed[setting.variable.value] = pieces(value)
+                environment.pop(setting.variable.value, None)
+            elif not self.rules.lenient or not settings.is_nothing(value):
+                environment[setting.variable.value] = settings.encode(value)
         used = {use.variable.value: use.secret.value for use in secrets}
         for variable, value in self._environment(step.environment, known).items():
             environment[variable] = value
             used.pop(variable, None)
+            composed.pop(variable, None)
         used |= {use.variable.value: use.secret.value for use in step.secrets}
         return StepSpec(
             name=step.name.value,
@@ -275,17 +284,18 @@ class _Cell:
             shell=self._value(step.shell, known, values.shell) if step.shell else DEFAULT_SHELL,
             environment={name: value for name, value in environment.items() if name not in used},
             secrets=used,
+            composed=composed,
             timeout=self._optional(step.timeout, known, values.duration),
             artifacts=tuple(self._value(text, known, values.artifact) for text in step.artifacts),
             working_dir=self._working_dir(step.working_dir, known),
             user=self._value(step.user, known, values.user) if step.user else "",
-            privileged=step.privileged is not None,
+            privileged=self._flag(step.privileged, known),
             volumes=tuple(self._mount(mount, known) for mount in step.volumes),
             memory=self._optional(step.memory, known, values.memory),
             cpus=self._optional(step.cpus, known, values.cpus),
             ports=tuple(self._value(text, known, values.port) for text in step.ports),
-            detach=step.detach,
-            pull=step.pull,
+            detach=self._flag(step.detach, known),
+            pull=self._optional(step.pull, known, values.pull) or "",
             network_mode=self._value(step.network_mode, known, values.network_mode) if step.network_mode else "",
             extra_hosts=tuple(self._value(text, known, values.extra_host) for text in step.extra_hosts),
             dns=tuple(self._value(text, known, values.address) for text in step.dns),
@@ -332,6 +342,9 @@ class _Cell:
     def _tmpfs(self, text: Text, known: Mapping[str, str]) -> Tmpfs:
         target, options = self._value(text, known, values.tmpfs)
         return Tmpfs(target=target, options=options)
+
+    def _flag(self, text: Text | None, known: Mapping[str, str]) -> bool:
+        return self._optional(text, known, values.flag) or False
 
     def _optional(self, text: Text | None, known: Mapping[str, str], read: Callable[[str], T]) -> T | None:
         return None if text is None else self._value(text, known, read)

@@ -1,16 +1,22 @@
-"""What our own dialect adds to steps and services → the fields of a StepSpec. Pure; called by `compile`."""
+"""What few steps have → the fields of a StepSpec: our own dialect's additions, secrets inside of settings.
+
+Pure; called by `compile`.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from ci.pipeline import values
-from ci.pipeline.spec import Health
+from ci.pipeline.nodes import Mapping, Scalar, Sequence
+from ci.pipeline.settings import as_json, is_secret, quoted
+from ci.pipeline.spec import Health, Piece
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from ci.pipeline.document import Step
+    from ci.pipeline.nodes import Node
     from ci.pipeline.source import Text
 
     T = TypeVar("T")
@@ -41,3 +47,32 @@ def additions(step: Step, value: Value) -> dict[str, Any]:
             },
         )
     return fields
+
+
+def pieces(node: Node) -> tuple[Piece, ...]:
+    """A setting with secrets inside of it, as JSON in parts: what is between the secrets, and they."""
+    found: list[Piece] = []
+    for piece in _pieces(node):
+        if found and not piece.secret and not found[-1].secret:
+            found[-1] = Piece(found[-1].text + piece.text)
+        else:
+            found.append(piece)
+    return tuple(found)
+
+
+def _pieces(node: Node) -> Iterator[Piece]:
+    if is_secret(node) and isinstance(node, Mapping):
+        name = next(entry.value for entry in node.entries if entry.key.value == "from_secret")
+        yield Piece(secret=name.value if isinstance(name, Scalar) else "")
+    elif isinstance(node, Mapping):
+        for number, entry in enumerate(node.entries):
+            yield Piece(f"{',' if number else '{'}{quoted(entry.key.value)}:")
+            yield from _pieces(entry.value)
+        yield Piece("}" if node.entries else "{}")
+    elif isinstance(node, Sequence):
+        for number, item in enumerate(node.items):
+            yield Piece("," if number else "[")
+            yield from _pieces(item)
+        yield Piece("]" if node.items else "[]")
+    else:
+        yield Piece(as_json(node))

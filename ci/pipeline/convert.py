@@ -147,9 +147,9 @@ class _Converter:
         parts = {
             "name": name,
             "image": self._optional(step.image),
-            "detach": step.detach,
-            "privileged": step.privileged is not None,
-            "pull": step.pull,
+            "detach": self._flag(step.detach),
+            "privileged": self._flag(step.privileged),
+            "pull": self._word(step.pull, values.pull),
             "user": self._optional(step.user),
             "directory": self._optional(step.working_dir),
             "shell": self._shell(step),
@@ -168,7 +168,7 @@ class _Converter:
             "dns_search": [text.value for text in step.dns_search],
             "memory": self._optional(step.memory),
             "shm_size": self._optional(step.shm_size),
-            "failure": step.failure.value if step.failure.value != "fail" else "",
+            "failure": self._word(step.failure, lambda text: values.on_failure(text).value.removeprefix("fail")),
             "when": self._when(step.when),
         }
         if step.arguments and not step.entrypoint:
@@ -177,6 +177,14 @@ class _Converter:
             self.note(step.memory_swap.position, f"{name}: memswap_limit is not taken over")
         found = _present(parts)
         return found if depends_on is None else found | {"depends_on": depends_on}
+
+    def _flag(self, text: Text | None) -> bool | str:
+        """Whether, or the variable that says it."""
+        return self._value(text) if text and "$" in text.value else text is not None
+
+    def _word(self, text: Text | None, read: Callable[[str], str]) -> str:
+        """One of our words, or the variable that says it."""
+        return self._value(text) if text and "$" in text.value else read(text.value) if text else ""
 
     def _shell(self, step: Step) -> str:
         """The shell, bash where a command needs it."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from ci.pipeline.failure import OnFailure
 from ci.pipeline.rules import HAKO, Rules
 from ci.pipeline.source import NOWHERE, Position, Text
 
@@ -122,7 +121,7 @@ class HealthUse(NamedTuple):
 class CloneUse:
     """How the project is to be fetched; `settings` are those of the clone plugin."""
 
-    disable: bool = False
+    disable: Text | None = None
     depth: Text | None = None
     settings: tuple[Variable, ...] = ()
     position: Position = NOWHERE
@@ -143,14 +142,14 @@ class Step:
     outputs: tuple[OutputUse, ...] = ()
     when: tuple[Condition, ...] = ()  # one of them must hold; none: always
     depends_on: tuple[Text, ...] | None = None
-    failure: OnFailure = OnFailure.FAIL
+    failure: Text | None = None  # fail, ignore, fast
     retries: Text | None = None
     timeout: Text | None = None
     artifacts: tuple[Text, ...] = ()
     reports: tuple[Text, ...] = ()
     working_dir: Text | None = None
     user: Text | None = None
-    privileged: Position | None = None  # where it was asked for; None: it was not
+    privileged: Text | None = None
     volumes: tuple[Mount, ...] = ()
     memory: Text | None = None
     cpus: Text | None = None
@@ -159,8 +158,8 @@ class Step:
     wait: Text | None = None
     settings: tuple[Setting, ...] = ()
     optional: tuple[Text, ...] = ()  # those of `depends_on` that need not be there
-    detach: bool = False
-    pull: str = ""
+    detach: Text | None = None
+    pull: Text | None = None  # always, if-not-exists, never
     network_mode: Text | None = None
     extra_hosts: tuple[Text, ...] = ()
     dns: tuple[Text, ...] = ()

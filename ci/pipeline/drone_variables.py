@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from ci.pipeline.event import EventKind
-from ci.pipeline.variables import page, present, tag_of
+from ci.pipeline.variables import SYSTEM_VERSION, page, present, tag_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -31,23 +31,29 @@ EVENT_NAMES: Mapping[EventKind, str] = MappingProxyType(
 
 _WORDS = """
 BRANCH BUILD_ACTION BUILD_CREATED BUILD_EVENT BUILD_FINISHED BUILD_LINK BUILD_NUMBER BUILD_PARENT BUILD_STARTED
-BUILD_STATUS BUILD_TRIGGER COMMIT COMMIT_AFTER COMMIT_AUTHOR COMMIT_AUTHOR_AVATAR COMMIT_AUTHOR_EMAIL
+BUILD_STATUS BUILD_TRIGGER CALVER CALVER_MAJOR CALVER_MAJOR_MINOR CALVER_MICRO CALVER_MINOR CALVER_MODIFIER
+CALVER_SHORT COMMIT COMMIT_AFTER COMMIT_AUTHOR COMMIT_AUTHOR_AVATAR COMMIT_AUTHOR_EMAIL
 COMMIT_AUTHOR_NAME COMMIT_BEFORE COMMIT_BRANCH COMMIT_LINK COMMIT_MESSAGE COMMIT_REF COMMIT_SHA CRON DEPLOY_TO
 FAILED_STAGES FAILED_STEPS GIT_HTTP_URL GIT_SSH_URL PULL_REQUEST PULL_REQUEST_TITLE REMOTE_URL REPO REPO_BRANCH
 REPO_LINK REPO_NAME REPO_NAMESPACE REPO_OWNER REPO_PRIVATE REPO_SCM REPO_VISIBILITY SEMVER SEMVER_BUILD SEMVER_ERROR
 SEMVER_MAJOR SEMVER_MINOR SEMVER_PATCH SEMVER_PRERELEASE SEMVER_SHORT SOURCE_BRANCH STAGE_ARCH STAGE_DEPENDS_ON
 STAGE_FINISHED STAGE_KIND STAGE_MACHINE STAGE_NAME STAGE_NUMBER STAGE_OS STAGE_STARTED STAGE_STATUS STAGE_TYPE
-STAGE_VARIANT STEP_NAME STEP_NUMBER SYSTEM_HOST SYSTEM_HOSTNAME SYSTEM_PROTO TAG TARGET_BRANCH WORKSPACE
+STAGE_VARIANT STEP_NAME STEP_NUMBER SYSTEM_HOST SYSTEM_HOSTNAME SYSTEM_PROTO SYSTEM_VERSION TAG TARGET_BRANCH WORKSPACE
 WORKSPACE_BASE WORKSPACE_PATH
 """
 NAMES = frozenset({"DRONE", *(f"DRONE_{word}" for word in _WORDS.split())})
 
-# Semantic Versioning 2.0.0, with the "v" that tags often begin with.
+# Semantic Versioning 2.0.0, with the "v" that tags often begin with; drone takes numbers with zeros before them.
 _SEMVER = re.compile(
-    r"v?(?P<major>0|[1-9]\d*)\.(?P<minor>0|[1-9]\d*)\.(?P<patch>0|[1-9]\d*)"
+    r"v?(?P<major>\d+)\.(?P<minor>\d+)\.(?P<patch>\d+)"
     r"(?:-(?P<prerelease>[0-9A-Za-z.-]+))?(?:\+(?P<build>[0-9A-Za-z.-]+))?",
     re.ASCII,
 )
+# Calendar versions, as far as drone knows them: two numbers, of which the first is a year, and the rest.
+_CALVER = re.compile(
+    r"v?(?P<major>\d{1,6})\.(?P<minor>\d{1,18})(?:\.(?P<micro>[^-]*)(?:-(?P<modifier>.*))?)?", re.ASCII
+)
+_YEARS = (range(19, 100), range(2019, 9999))
 
 
 def drone_variables(
@@ -128,12 +134,13 @@ def drone_variables(
         "DRONE_SYSTEM_HOST": event.instance,
         "DRONE_SYSTEM_HOSTNAME": event.instance,
         "DRONE_SYSTEM_PROTO": event.server_url.partition("://")[0] if event.server_url else "",
+        "DRONE_SYSTEM_VERSION": SYSTEM_VERSION,
         "DRONE_TAG": tag,
         "DRONE_TARGET_BRANCH": target,
         "DRONE_WORKSPACE": f"{base}/{path}".rstrip("/") if base else "",
         "DRONE_WORKSPACE_BASE": base,
         "DRONE_WORKSPACE_PATH": path,
-        **(_semver(tag) if tag else {}),
+        **(_semver(tag) | _calver(tag) if tag else {}),
     }
     return present(values)
 
@@ -146,14 +153,33 @@ def drone_step_variables(name: str, number: int) -> dict[str, str]:
 def _semver(tag: str) -> dict[str, str]:
     match = _SEMVER.fullmatch(tag)
     if match is None:
-        return {"DRONE_SEMVER_ERROR": f"{tag} is not a semantic version"}
-    short = f"{match['major']}.{match['minor']}.{match['patch']}"
+        return {"DRONE_SEMVER_ERROR": f"{tag.removeprefix('v')} is not in dotted-tri format"}
+    major, minor, patch = (match[part].lstrip("0") or "0" for part in ("major", "minor", "patch"))
+    short = f"{major}.{minor}.{patch}"
+    prerelease, build = match["prerelease"] or "", match["build"] or ""
     return {
-        "DRONE_SEMVER": tag.removeprefix("v"),
+        "DRONE_SEMVER": short + (f"-{prerelease}" if prerelease else "") + (f"+{build}" if build else ""),
         "DRONE_SEMVER_SHORT": short,
-        "DRONE_SEMVER_MAJOR": match["major"],
-        "DRONE_SEMVER_MINOR": match["minor"],
-        "DRONE_SEMVER_PATCH": match["patch"],
-        "DRONE_SEMVER_PRERELEASE": match["prerelease"] or "",
-        "DRONE_SEMVER_BUILD": match["build"] or "",
+        "DRONE_SEMVER_MAJOR": major,
+        "DRONE_SEMVER_MINOR": minor,
+        "DRONE_SEMVER_PATCH": patch,
+        "DRONE_SEMVER_PRERELEASE": prerelease,
+        "DRONE_SEMVER_BUILD": build,
+    }
+
+
+def _calver(tag: str) -> dict[str, str]:
+    match = _CALVER.fullmatch(tag)
+    if match is None or not any(int(match["major"]) in years for years in _YEARS):
+        return {}
+    major, minor, micro, modifier = (match[part] or "" for part in ("major", "minor", "micro", "modifier"))
+    short = ".".join(part for part in (major, minor, micro) if part)
+    return {
+        "DRONE_CALVER": short + (f"-{modifier}" if modifier else ""),
+        "DRONE_CALVER_SHORT": short,
+        "DRONE_CALVER_MAJOR_MINOR": f"{major}.{minor}",
+        "DRONE_CALVER_MAJOR": major,
+        "DRONE_CALVER_MINOR": minor,
+        "DRONE_CALVER_MICRO": micro,
+        "DRONE_CALVER_MODIFIER": modifier,
     }

@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ci.pipeline import envsubst
 from ci.pipeline.document import Document, Step, Variable
-from ci.pipeline.failure import OnFailure
 from ci.pipeline.nodes import Kind, Scalar
 from ci.pipeline.rules import Rules
 from ci.pipeline.source import Position, Text
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_LEAVES = frozenset((str, bool, Position, Rules, OnFailure))
+_LEAVES = frozenset((str, bool, Position, Rules))
 
 _HARMLESS = re.compile(r"[A-Za-z0-9_./:@%+=,^~-]*", re.ASCII)
 _VARIABLE = "CI_VALUE_{}"
@@ -91,7 +90,10 @@ class _Filler:
         changes = {}
         for name in record.__dataclass_fields__:
             before = getattr(record, name)
-            if name not in but and (after := self._filled(before)) is not before:
+            if name in but:
+                continue
+            kept = self._set(before) if name == "environment" else before
+            if (after := self._filled(kept)) is not before:
                 changes[name] = after
         return replace(record, **changes) if changes else record
 
@@ -102,6 +104,15 @@ class _Filler:
             return Text(envsubst.expand(text.value, self.values.get), text.position)
         except SubstitutionError as error:
             raise FillError(text.part(error.start, error.end), error.message) from None
+
+    def _set(self, environment: tuple[Variable, ...]) -> tuple[Variable, ...]:
+        """Without those whose value, written without quotes, turns out to be none at all: they are not set."""
+        if not any("$" in one.value.value for one in environment):
+            return environment
+        return tuple(one for one in environment if not self._is_nothing(one.value))
+
+    def _is_nothing(self, text: Text) -> bool:
+        return "$" in text.value and written_plainly(text) and kind_of(self._text(text).value) is Kind.NULL
 
     def _scalar(self, scalar: Scalar) -> Scalar:
         if "$" not in scalar.value:

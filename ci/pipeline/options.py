@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ci.pipeline.document import DeviceUse, SecretUse, Setting
-from ci.pipeline.nodes import Kind, Mapping, Scalar
+from ci.pipeline.nodes import Mapping
 from ci.pipeline.parts import Parts
-from ci.pipeline.settings import inner_secrets, is_secret
+from ci.pipeline.settings import inner_secrets, is_nothing, is_secret
 from ci.pipeline.source import Text
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ class Options(Parts):
     def options(self, keys: Keys, variable: Callable[[str], str]) -> dict[str, Any]:
         """The fields of a Step that OPTION_KEYS give, settings' secrets as `setting_secrets` aside."""
         return {
-            "detach": self.flag(keys, "detach") is not None,
+            "detach": self.switch(keys, "detach"),
             "network_mode": self.text(keys, "network_mode"),
             "extra_hosts": self.texts(keys, "extra_hosts"),
             "dns": self.texts(keys, "dns"),
@@ -50,12 +50,15 @@ class Options(Parts):
             return ()
         found: list[Setting] = []
         for name, value in node.entries:
-            if is_secret(value) or (isinstance(value, Scalar) and value.kind is Kind.NULL):
+            if is_secret(value) or (is_nothing(value)):
                 continue
             for secret in inner_secrets(value):
-                message = f'a secret inside of a list or a map of "{name.value}" cannot be given'
-                hint = "make the whole value a secret, or give the secret a setting of its own"
-                self.report.error("inner-secret", secret.position, message, hint)
+                if self.rules.inner_secrets:
+                    self.from_secret(secret, name.value)
+                else:
+                    message = f'inside of "{name.value}" drone takes this for a map, and gives no secret'
+                    hint = "make the whole value a secret, or give the secret a setting of its own"
+                    self.report.warning("inner-secret", secret.position, message, hint)
             found.append(Setting(variable=Text(variable(name.value), name.position), value=value))
         return tuple(found)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from ci.pipeline.document import Axis, Condition, Filter, Matrix, Mount, SecretUse, Variable
 from ci.pipeline.nodes import Kind, Mapping, Scalar, Sequence
 from ci.pipeline.reading import Keys, Reader
-from ci.pipeline.settings import encode, is_secret
+from ci.pipeline.settings import encode, is_nothing, is_secret
 from ci.pipeline.source import Position, Text
 from ci.pipeline.values import secret_variable
 
@@ -37,6 +37,8 @@ class Parts(Reader):
         secret: list[SecretUse] = []
         if isinstance(node, Mapping):
             for name, value in node.entries:
+                if self.rules.lenient and is_nothing(value):
+                    continue
                 if isinstance(value, Scalar):
                     written = "" if value.kind is Kind.NULL else value.value
                     plain.append(Variable(name=name.text, value=Text(written, value.position)))

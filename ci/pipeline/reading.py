@@ -9,6 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ci.pipeline.nodes import Kind, Mapping, Scalar, Sequence, describe
+from ci.pipeline.source import Text
+from ci.pipeline.values import FLAGS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from ci.pipeline.diagnostics import Report
     from ci.pipeline.nodes import Entry, Node
     from ci.pipeline.rules import Rules
-    from ci.pipeline.source import Position, Text
+    from ci.pipeline.source import Position
 
 
 class Keys:
@@ -36,13 +38,6 @@ class Keys:
     def position_of(self, key: str) -> Position:
         """Where the key is written; without it, where the map begins."""
         return self.entries[key].key.position if key in self.entries else self.position
-
-
-# What a lenient dialect's own parser, one of YAML 1.1, takes for true and for false.
-_FLAGS = {
-    **dict.fromkeys(("true", "yes", "y", "on"), True),
-    **dict.fromkeys(("false", "no", "n", "off"), False),
-}
 
 
 class Reader:
@@ -117,8 +112,8 @@ class Reader:
             return None
         if isinstance(node, Scalar) and node.kind is Kind.BOOLEAN:
             return node.position if node.value.lower() == "true" else None
-        if self.rules.lenient and isinstance(node, Scalar) and node.value.lower() in _FLAGS:
-            return node.position if _FLAGS[node.value.lower()] else None
+        if self.rules.lenient and isinstance(node, Scalar) and node.value.lower() in FLAGS:
+            return node.position if FLAGS[node.value.lower()] else None
         hint = ""
         if isinstance(node, Scalar):
             hint = {"yes": "write true", "on": "write true", "no": "write false", "off": "write false"}.get(
@@ -127,14 +122,22 @@ class Reader:
         self.wrong(node, f'"{key}"', "true or false", hint)
         return None
 
-    def word(self, keys: Keys, key: str, words: Iterable[str]) -> str | None:
-        """One of a few words."""
+    def switch(self, keys: Keys, key: str) -> Text | None:
+        """`true`, or what a variable is going to say; None for `false` and where the key is not there."""
+        entry = keys.entries.get(key)
+        if entry and isinstance(entry.value, Scalar) and "${" in entry.value.value:
+            return entry.value.text
+        position = self.flag(keys, key)
+        return Text("true", position) if position else None
+
+    def word(self, keys: Keys, key: str, words: Iterable[str]) -> Text | None:
+        """One of a few words, or what a variable is going to say."""
         text = self.text(keys, key)
         if text is None:
             return None
         words = tuple(words)
-        if text.value in words:
-            return text.value
+        if text.value in words or "${" in text.value:
+            return text
         hint = self.report.suggester.did_you_mean(text.value, words) or f"one of: {', '.join(words)}"
         self.report.error("bad-value", text.position, f'"{key}" cannot be "{text.value}"', hint)
         return None

@@ -36,6 +36,7 @@ class Rules(NamedTuple):
     whole_file: bool = True
     lenient: bool = True
     drone_environment: bool = False  # DRONE_* is for all steps, and not for plugins only
+    inner_secrets: bool = True  # `from_secret` means a secret inside of a setting's lists and maps, too
     others_by_file: bool = False  # depends_on of a document names files
 
     @property
@@ -66,6 +67,7 @@ DRONE = Rules(
     ),
     event_names=drone_variables.EVENT_NAMES,
     drone_environment=True,
+    inner_secrets=False,
 )
 _WOODPECKER_EVENTS = MappingProxyType({EventKind.ROLLBACK: "deployment"})
 WOODPECKER = Rules(

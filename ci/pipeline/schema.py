@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ci.pipeline.dialects import drone, hako, woodpecker
 from ci.pipeline.failure import OnFailure
 from ci.pipeline.rules import DRONE, HAKO, WOODPECKER
+from ci.pipeline.values import PULL
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -24,8 +25,11 @@ Schema = dict[str, Any]
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
 _TEXT: Schema = {"type": ["string", "number", "boolean"]}
 _TEXTS: Schema = {"anyOf": [_TEXT, {"type": "array", "items": _TEXT}]}
-_FLAG: Schema = {"type": "boolean"}
-_YES_OR_NO: Schema = {"enum": [True, False, "yes", "no", "on", "off"]}  # YAML 1.1, which drone and Woodpecker read
+_VARIABLE: Schema = {"type": "string", "pattern": r"\$\{"}
+_FLAG: Schema = {"anyOf": [{"type": "boolean"}, _VARIABLE]}
+# YAML 1.1, which drone and Woodpecker read.
+_YES_OR_NO: Schema = {"anyOf": [{"enum": [True, False, "yes", "no", "on", "off"]}, _VARIABLE]}
+_PULL: Schema = {"anyOf": [{"enum": [*PULL]}, _VARIABLE]}
 _ANYTHING: Schema = {}
 _MAP: Schema = {"type": "object"}
 _PAIRS: Schema = {"type": "object", "additionalProperties": _TEXT}
@@ -78,7 +82,7 @@ _SHAPES: Mapping[str, Schema] = {
     "environment": {"anyOf": [_VALUES, {"type": "array", "items": {"type": "string", "pattern": "="}}]},
     "matrix": {"type": "object"},
     "healthcheck": _HEALTH,
-    "failure": {"enum": [*OnFailure]},
+    "failure": {"anyOf": [{"enum": [*OnFailure]}, _VARIABLE]},
     "branches": _PATTERNS,
     "when": {"$ref": "#/$defs/when"},
     "trigger": {"$ref": "#/$defs/when"},
@@ -90,12 +94,12 @@ _OF_DIALECT: Mapping[str, Mapping[str, Schema]] = {
     "hako": {
         "environment": {"anyOf": [_VALUES_OR_OUTPUTS, {"type": "array", "items": {"type": "string", "pattern": "="}}]},
         "workspace": _TEXT,
-        "pull": {"enum": [*hako.PULL]},
+        "pull": _PULL,
     },
     "drone": {
         "kind": {"enum": ["pipeline", "secret", "signature", "cron"]},
         "type": {"enum": ["docker"]},
-        "pull": {"enum": [*drone.PULL]},
+        "pull": _PULL,
         **dict.fromkeys(("privileged", "detach"), _YES_OR_NO),
         "environment": _VALUES,
     },
@@ -103,7 +107,7 @@ _OF_DIALECT: Mapping[str, Mapping[str, Schema]] = {
         **dict.fromkeys(("privileged", "detach", "skip_clone", "pull"), _YES_OR_NO),
         "platform": _TEXT,
         "concurrency": {"anyOf": [_TEXT, _MAP]},
-        "failure": {"enum": ["fail", "ignore", "cancel"]},
+        "failure": {"anyOf": [{"enum": ["fail", "ignore", "cancel"]}, _VARIABLE]},
         "environment": {"type": ["object", "array"]},
         "depends_on": _TEXT_OR_LIST,
     },

@@ -26,7 +26,12 @@ def encode(node: Node) -> str:
         return _text(node)
     if isinstance(node, Sequence) and all(isinstance(item, Scalar) for item in node.items):
         return ",".join(_text(item) for item in node.items if isinstance(item, Scalar))
-    return _json(node)
+    return as_json(node)
+
+
+def is_nothing(node: Node) -> bool:
+    """Whether nothing is written there, so that drone and Woodpecker set no variable."""
+    return isinstance(node, Scalar) and node.kind is Kind.NULL
 
 
 def is_secret(node: Node) -> bool:
@@ -59,17 +64,19 @@ def _text(scalar: Scalar) -> str:
     return scalar.value.lower() if scalar.kind is Kind.BOOLEAN else scalar.value
 
 
-def _json(node: Node) -> str:
+def as_json(node: Node) -> str:
+    """The value in JSON, without blanks."""
     if isinstance(node, Mapping):
-        return "{" + ",".join(f"{_quoted(entry.key.value)}:{_json(entry.value)}" for entry in node.entries) + "}"
+        return "{" + ",".join(f"{quoted(entry.key.value)}:{as_json(entry.value)}" for entry in node.entries) + "}"
     if isinstance(node, Sequence):
-        return "[" + ",".join(_json(item) for item in node.items) + "]"
+        return "[" + ",".join(as_json(item) for item in node.items) + "]"
     if node.kind is Kind.NULL:
         return "null"
     if node.kind is Kind.BOOLEAN or (node.kind is Kind.NUMBER and _JSON_NUMBER.fullmatch(node.value)):
         return _text(node)
-    return _quoted(node.value)
+    return quoted(node.value)
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
+    """A string of JSON."""
     return json.dumps(text, ensure_ascii=False)

@@ -7,7 +7,7 @@ Everything is a plain value, so that a StageSpec can be stored, sent and compare
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ci.pipeline.failure import OnFailure
 
@@ -67,6 +67,13 @@ class Health:
     timeout: float = 10.0
 
 
+class Piece(NamedTuple):
+    """A part of a value that is put together where the step runs: `text` as it is, or a secret's value in JSON."""
+
+    text: str = ""
+    secret: str = ""  # its name
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepSpec:
     """One container of a Stage: a step, or a service (detached, named in the network, ended with the Stage).
@@ -77,7 +84,8 @@ class StepSpec:
     container's PATH. `environment` is complete but for CI_MACHINE, which only a runner knows; where a variable is in
     `secrets` it is not in `environment`. `depends_on` names steps of the same Stage, already complete (serial pipelines
     are compiled to a chain), so a scheduler needs nothing else. `run_on_success`/`run_on_failure` are the two halves of
-    `when.status`. `secrets` maps an environment variable to the secret's name.
+    `when.status`. `secrets` maps an environment variable to the secret's name, `composed`
+    one to a value that has secrets inside of it.
     """
 
     name: str
@@ -89,6 +97,7 @@ class StepSpec:
     environment: Mapping[str, str] = field(default_factory=dict)
     secrets: Mapping[str, str] = field(default_factory=dict)
     outputs: Mapping[str, Reference] = field(default_factory=dict)  # variables by outputs of steps before this one
+    composed: Mapping[str, tuple[Piece, ...]] = field(default_factory=dict)
     depends_on: tuple[str, ...] = ()
     run_on_success: bool = True
     run_on_failure: bool = False
@@ -117,6 +126,17 @@ class StepSpec:
     shm_size: int | None = None  # bytes
     memory_swap: int | None = None  # bytes, memory and swap together
     line: int = 0  # of the step in the pipeline file, from 1
+
+    @property
+    def secret_names(self) -> tuple[str, ...]:
+        """The secrets that it is given, each once."""
+        inner = (piece.secret for pieces in self.composed.values() for piece in pieces if piece.secret)
+        return tuple(dict.fromkeys((*self.secrets.values(), *inner)))
+
+    @property
+    def secret_variables(self) -> tuple[str, ...]:
+        """The variables that nobody may see the values of."""
+        return (*self.secrets, *self.composed)
 
     @property
     def tells(self) -> bool:

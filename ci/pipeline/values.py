@@ -11,6 +11,7 @@ import posixpath
 import re
 from typing import TYPE_CHECKING
 
+from ci.pipeline.failure import OnFailure
 from ci.pipeline.glob import Glob, GlobError
 from ci.pipeline.script import INTERPRETERS, SHELLS, runs_scripts
 
@@ -51,6 +52,14 @@ _DOMAIN = r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9a-fA-F:]+\])(?::[
 _IMAGE = re.compile(
     rf"(?:{_DOMAIN}/)?{_WORD}(?:/{_WORD})*(?::[A-Za-z0-9_][A-Za-z0-9_.-]{{0,127}})?(?:@sha256:[0-9a-f]{{64}})?"
 )
+
+# What a lenient dialect's own parser, one of YAML 1.1, takes for true and for false.
+FLAGS = {
+    "": False,  # what a variable without a value leaves
+    **dict.fromkeys(("true", "yes", "y", "on"), True),
+    **dict.fromkeys(("false", "no", "n", "off"), False),
+}
+PULL = ("always", "if-not-exists", "never")
 
 MEMORY_MINIMUM = 6 * 1024 * 1024  # Docker's own minimum; no process starts with less
 IMAGE_LIMIT = 512
@@ -135,6 +144,30 @@ def port(text: str) -> int:
     if ":" in text:
         hint = f'ports are not published on the host: write "{text.rpartition(":")[2]}"; steps reach a service by name'
     raise BadValue("bad-port", f'"{text}" is not a port', hint)
+
+
+def flag(text: str) -> bool:
+    """`true` or `false`, and the words that YAML 1.1 has for them."""
+    if (found := FLAGS.get(text.lower())) is not None:
+        return found
+    raise BadValue("bad-value", f'"{text}" is neither true nor false')
+
+
+def on_failure(text: str) -> OnFailure:
+    """What becomes of the Stage: `fail`, `ignore`, `fast`; Woodpecker's word for the last is `cancel`."""
+    try:
+        return OnFailure.FAST if text == "cancel" else OnFailure(text or OnFailure.FAIL)
+    except ValueError:
+        raise BadValue("bad-value", f'"failure" cannot be "{text}"', f"one of: {', '.join(OnFailure)}") from None
+
+
+def pull(text: str) -> str:
+    """When an image is looked for anew; `true`, as in Woodpecker, is always."""
+    if text in PULL:
+        return text
+    if FLAGS.get(text.lower()) is not None:
+        return "always" if FLAGS[text.lower()] else ""
+    raise BadValue("bad-value", f'"pull" cannot be "{text}"', f"one of: {', '.join(PULL)}")
 
 
 def artifact(text: str) -> str:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ci.pipeline.event import Event, Previous
 
 SYSTEM_NAME = "hako"
+SYSTEM_VERSION = "0.1.0"  # the package's; to ask importlib.metadata for it takes 50 ms
 
 # One string of the environment may have 128 KiB (MAX_ARG_STRLEN, execve(2)), the name and the NUL included; a commit's
 # message can be larger.
@@ -29,21 +30,26 @@ def _names(prefix: str, words: str) -> frozenset[str]:
     return frozenset(prefix + word for word in words.split())
 
 
-_COMMIT = "SHA REF REFSPEC BRANCH SOURCE_BRANCH TARGET_BRANCH MESSAGE AUTHOR AUTHOR_EMAIL AUTHOR_AVATAR URL"
+_COMMIT = "SHA REF REFSPEC BRANCH SOURCE_BRANCH TARGET_BRANCH MESSAGE TIMESTAMP AUTHOR AUTHOR_EMAIL AUTHOR_AVATAR URL"
 NAMES = (
-    frozenset({"CI", "CI_REPO", "CI_WORKSPACE"})
-    | _names("CI_REPO_", "OWNER NAME URL SCM CLONE_URL CLONE_SSH_URL DEFAULT_BRANCH PRIVATE")
-    | _names("CI_COMMIT_", f"{_COMMIT} TAG PRERELEASE PULL_REQUEST PULL_REQUEST_LABELS PULL_REQUEST_MILESTONE")
-    | _names("CI_PIPELINE_", "NUMBER PARENT EVENT EVENT_REASON URL FORGE_URL CREATED STARTED FILES AUTHOR CRON")
-    | _names("CI_PIPELINE_", "DEPLOY_TARGET DEPLOY_TASK STATUS")
+    frozenset({"CI", "CI_REPO", "CI_REPO_TRUSTED", "CI_WORKSPACE"})
+    | _names("CI_REPO_", "OWNER NAME REMOTE_ID URL SCM CLONE_URL CLONE_SSH_URL DEFAULT_BRANCH PRIVATE")
+    | _names("CI_REPO_TRUSTED_", "NETWORK VOLUMES SECURITY")
+    | _names("CI_COMMIT_", f"{_COMMIT} TAG PRERELEASE PULL_REQUEST")
+    | _names("CI_COMMIT_PULL_REQUEST_", "LABELS MILESTONE DRAFT")
+    | _names("CI_PIPELINE_", "NUMBER PARENT EVENT EVENT_REASON URL FORGE_URL CREATED STARTED FILES AUTHOR AVATAR CRON")
+    | _names("CI_PIPELINE_", "DEPLOY_TARGET DEPLOY_TASK RELEASE_TITLE RELEASE_PRE RERUNS STATUS")
     | _names("CI_WORKFLOW_", "NAME NUMBER")
-    | _names("CI_STEP_", "NAME NUMBER TYPE")
-    | _names("CI_SYSTEM_", "NAME HOST URL PLATFORM")
+    | _names("CI_STEP_", "NAME NUMBER TYPE URL")
+    | _names("CI_SYSTEM_", "NAME HOST URL PLATFORM VERSION")
+    | _names("CI_FORGE_", "TYPE URL")
     | _names("CI_PREV_COMMIT_", _COMMIT)
-    | _names(
-        "CI_PREV_PIPELINE_", "NUMBER PARENT EVENT STATUS STARTED FINISHED CREATED FORGE_URL DEPLOY_TARGET DEPLOY_TASK"
-    )
+    | _names("CI_PREV_PIPELINE_", "NUMBER PARENT EVENT EVENT_REASON STATUS STARTED FINISHED CREATED URL FORGE_URL")
+    | _names("CI_PREV_PIPELINE_", "DEPLOY_TARGET DEPLOY_TASK AUTHOR AVATAR")
 )
+
+
+_TRUSTED = tuple(name for name in NAMES if name.startswith("CI_REPO_TRUSTED"))
 
 
 def variables(
@@ -64,7 +70,8 @@ def variables(
     names.
     """
     owner, _, name = event.repository.rpartition("/")
-    files = event.changed_files
+    files = event.changed_files or ()
+    release = event.kind is EventKind.RELEASE
     values = {
         "CI": ci,
         "CI_REPO": event.repository,
@@ -75,14 +82,19 @@ def variables(
         "CI_REPO_CLONE_URL": event.remote_url,
         "CI_REPO_CLONE_SSH_URL": event.ssh_url,
         "CI_REPO_DEFAULT_BRANCH": event.default_branch,
+        "CI_REPO_REMOTE_ID": event.repository_id,
         "CI_REPO_PRIVATE": _flag(event.private),
+        **dict.fromkeys(_TRUSTED, _flag(event.trusted)),
         **_commit("CI_COMMIT_", event),
         # Only for the event itself: scripts ask `[ -n "$CI_COMMIT_TAG" ]` to decide whether to publish. A deployment
         # of a tag is one of that tag.
         "CI_COMMIT_TAG": event.tag if event.kind.of_tag else tag_of(event),
-        "CI_COMMIT_PRERELEASE": _flag(event.prerelease) if event.kind is EventKind.RELEASE else "",
+        "CI_COMMIT_PRERELEASE": _flag(event.prerelease) if release else "",
+        "CI_PIPELINE_RELEASE_PRE": _flag(event.prerelease) if release else "",
+        "CI_PIPELINE_RELEASE_TITLE": event.release_title if release else "",
         "CI_PIPELINE_NUMBER": str(number),
-        "CI_PIPELINE_PARENT": str(event.parent) if event.parent else "",
+        "CI_PIPELINE_PARENT": str(event.parent),
+        "CI_PIPELINE_RERUNS": str(event.reruns or ""),
         "CI_PIPELINE_EVENT": event_names.get(event.kind, event.kind.value),
         "CI_PIPELINE_EVENT_REASON": event.action if event.kind.of_pull_request else "",
         "CI_PIPELINE_URL": event.build_url,
@@ -93,7 +105,8 @@ def variables(
         "CI_PIPELINE_STARTED": _time(event.created),
         "CI_PIPELINE_STATUS": "success",
         "CI_PIPELINE_AUTHOR": event.sender,
-        "CI_PIPELINE_FILES": _files(files) if files and len(files) <= FILES_LIMIT else "",
+        "CI_PIPELINE_AVATAR": event.sender_avatar,
+        "CI_PIPELINE_FILES": _files(files) if len(files) <= FILES_LIMIT else "",
         "CI_PIPELINE_CRON": event.cron,
         "CI_WORKFLOW_NAME": workflow,
         "CI_WORKFLOW_NUMBER": str(workflow_number),
@@ -102,6 +115,10 @@ def variables(
         "CI_SYSTEM_HOST": event.instance,
         "CI_SYSTEM_URL": event.server_url,
         "CI_SYSTEM_PLATFORM": event.platform,
+        "CI_SYSTEM_VERSION": SYSTEM_VERSION,
+        "CI_FORGE_TYPE": event.forge,
+        "CI_FORGE_URL": event.forge_url,
+        "CI_STEP_URL": event.build_url,
         "CI_MACHINE": machine,
         **(_previous(event.previous, event_names) if event.previous else {}),
         **dict(event.parameters),
@@ -122,7 +139,9 @@ def _commit(prefix: str, event: Event) -> dict[str, str]:
         f"{prefix}PULL_REQUEST": str(event.pull_request) if event.pull_request and pull_request else "",
         f"{prefix}PULL_REQUEST_LABELS": ",".join(event.labels) if pull_request else "",
         f"{prefix}PULL_REQUEST_MILESTONE": event.milestone if pull_request else "",
+        f"{prefix}PULL_REQUEST_DRAFT": _flag(event.draft) if pull_request else "",
         f"{prefix}MESSAGE": event.message,
+        f"{prefix}TIMESTAMP": _time(event.committed),
         f"{prefix}URL": event.link,
         f"{prefix}AUTHOR": event.author,
         f"{prefix}AUTHOR_EMAIL": event.author_email,
@@ -135,9 +154,13 @@ def _previous(build: Previous, event_names: Mapping[EventKind, str]) -> dict[str
     known = _commit("CI_PREV_COMMIT_", event)
     return {name: value for name, value in known.items() if name in NAMES} | {
         "CI_PREV_PIPELINE_NUMBER": str(build.number),
-        "CI_PREV_PIPELINE_PARENT": str(event.parent) if event.parent else "",
+        "CI_PREV_PIPELINE_PARENT": str(event.parent),
         "CI_PREV_PIPELINE_EVENT": event_names.get(event.kind, event.kind.value),
+        "CI_PREV_PIPELINE_EVENT_REASON": event.action if event.kind.of_pull_request else "",
         "CI_PREV_PIPELINE_STATUS": build.status,
+        "CI_PREV_PIPELINE_URL": event.build_url,
+        "CI_PREV_PIPELINE_AUTHOR": event.sender,
+        "CI_PREV_PIPELINE_AVATAR": event.sender_avatar,
         "CI_PREV_PIPELINE_CREATED": _time(event.created),
         "CI_PREV_PIPELINE_STARTED": _time(build.started),
         "CI_PREV_PIPELINE_FINISHED": _time(build.finished),
@@ -191,7 +214,9 @@ def _time(seconds: int) -> str:
 
 
 def _files(paths: Sequence[str]) -> str:
-    """The paths as a JSON list, as in Woodpecker."""
+    """The paths as a JSON list, as in Woodpecker; where none is known, too."""
+    if not paths:
+        return "[]"
     import json  # noqa: PLC0415  lint needs the names of this module only
 
     return json.dumps(paths, ensure_ascii=False)

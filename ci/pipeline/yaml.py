@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ci.pipeline.diagnostics import Report
-    from ci.pipeline.source import Source
+    from ci.pipeline.source import Source, Text
 
 DEPTH_LIMIT = 50  # a pipeline file needs 6
 NODE_LIMIT = 100_000  # as a tree, aliases counted as often as they are used
@@ -270,7 +270,7 @@ class _Builder:
         self.report.error("duplicate-key", key.position, message, hint)
 
 
-def written_plainly(key: Scalar) -> bool:
+def written_plainly(key: Scalar | Text) -> bool:
     """Whether the key was written without quotes: then it is as long as its text."""
     return key.position.end_column - key.position.column == len(key.value)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ci.pipeline.outputs import Reference
-from ci.pipeline.spec import Health, OnFailure, StageSpec, StepSpec
+from ci.pipeline.spec import Health, OnFailure, Piece, StageSpec, StepSpec
 from runners.schedule import State
 from runners.stage import StageInput, StageRun
 
@@ -100,6 +100,15 @@ def test_environment_and_secrets_reach_the_container(run: Any, backend: Any) -> 
     container = backend.containers["a"]
     assert container.environment == {"A": "1", "B": "2", "TOKEN": "hunter22"}
     assert "true" in container.script
+
+
+def test_a_value_with_secrets_inside(run: Any, backend: Any, act: Any, reporter: Any) -> None:
+    """It is put together as JSON; what a log shows of it is masked, in JSON's way of writing, too."""
+    backend.acts = {"a": act(prints=b'got "say \\"hi\\"\\nnow"\n')}
+    pieces = (Piece('{"password":'), Piece("", "api"), Piece("}"))
+    run(stage(step("a", composed={"PLUGIN_X": pieces})), secrets={"api": 'say "hi"\nnow'})
+    assert backend.containers["a"].environment["PLUGIN_X"] == '{"password":"say \\"hi\\"\\nnow"}'
+    assert reporter.output["a"] == b'got "********"\n'
 
 
 def test_outputs_reach_later_steps_and_nobody_else(run: Any, backend: Any, act: Any) -> None:

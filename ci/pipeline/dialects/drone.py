@@ -18,6 +18,7 @@ from ci.pipeline.nodes import Mapping, Sequence
 from ci.pipeline.reading import Keys
 from ci.pipeline.rules import DRONE
 from ci.pipeline.source import NOWHERE, Text
+from ci.pipeline.values import PULL
 
 if TYPE_CHECKING:
     from collections.abc import Mapping as Map
@@ -76,7 +77,6 @@ DOCUMENT_KEYS = (
 WHEN_KEYS = ("action", "branch", "cron", "event", "instance", "ref", "repo", "status", "target")
 CLONE_KEYS = ("disable", "depth", "retries", "skip_verify", "trace")
 PLATFORM_KEYS = ("os", "arch", "variant", "version")
-PULL = ("always", "if-not-exists", "never")
 
 _OTHER_KINDS = ("secret", "signature", "cron")
 _SYNONYMS = {"script": "commands", "env": "environment", "memory": "mem_limit", "directory": "working_dir"}
@@ -194,7 +194,7 @@ class _Drone(Containers):
             return CloneUse()
         settings = ((key, self.text(found, key)) for key in CLONE_KEYS[2:])
         return CloneUse(
-            disable=self.flag(found, "disable") is not None,
+            disable=self.switch(found, "disable"),
             depth=self.text(found, "depth"),
             settings=tuple(Variable(name=Text(key), value=text) for key, text in settings if text),
             position=keys.position_of("clone"),
@@ -300,14 +300,14 @@ class _Drone(Containers):
             secrets=(*from_secret, *self.setting_secrets(keys, "settings", _plugin_variable)),
             when=self.when(keys, "when", WHEN_KEYS),
             depends_on=self.texts(keys, "depends_on") if "depends_on" in keys else None,
-            failure=OnFailure(self.word(keys, "failure", ("ignore", "fast", "fail")) or OnFailure.FAIL),
+            failure=self.word(keys, "failure", tuple(OnFailure)),
             working_dir=self.text(keys, "working_dir"),
             user=self.text(keys, "user"),
-            privileged=self.flag(keys, "privileged"),
+            privileged=self.switch(keys, "privileged"),
             volumes=self.mounts(keys, "volumes"),
             memory=self.text(keys, "mem_limit"),
             memory_swap=self.text(keys, "memswap_limit"),
-            pull=self.word(keys, "pull", PULL) or "",
+            pull=self.word(keys, "pull", PULL),
             **self.options(keys, _plugin_variable),
             position=name.position if name.position != NOWHERE else keys.position,
         )

@@ -15,6 +15,7 @@ from ci.pipeline.failure import OnFailure
 from ci.pipeline.nodes import Mapping, Sequence
 from ci.pipeline.options import plugin_variable
 from ci.pipeline.rules import HAKO
+from ci.pipeline.values import PULL
 
 if TYPE_CHECKING:
     from collections.abc import Sequence as Several
@@ -130,7 +131,6 @@ _WHEN_SYNONYMS = {
     "refs": "ref",
 }
 WHEN_KEYS = (*FACTS, "matrix", "evaluate")
-PULL = ("always", "if-not-exists", "never")
 
 
 def read(nodes: Several[Node], report: Report) -> tuple[Document, ...]:
@@ -187,7 +187,6 @@ class _Hako(Additions):
         if "working_dir" in keys and "directory" in keys:
             message = '"directory" and "working_dir" are the same'
             self.report.error("duplicate-key", keys.position_of("directory"), message, "remove one of the two")
-        failure = self.word(keys, "failure", tuple(OnFailure))
         return Step(
             name=name,
             image=self.text(keys, "image"),
@@ -203,21 +202,21 @@ class _Hako(Additions):
             outputs=self.outputs(keys, "environment"),
             when=self.when(keys, "when", WHEN_KEYS, _WHEN_SYNONYMS),
             depends_on=self.texts(keys, "depends_on") if "depends_on" in keys else None,
-            failure=OnFailure(failure or OnFailure.FAIL),
+            failure=self.word(keys, "failure", tuple(OnFailure)),
             timeout=self.text(keys, "timeout"),
             retries=self.text(keys, "retries"),
             artifacts=self.texts(keys, "artifacts"),
             reports=self.texts(keys, "report"),
             working_dir=self.text(keys, "working_dir") or self.text(keys, "directory"),
             user=self.text(keys, "user"),
-            privileged=self.flag(keys, "privileged"),
+            privileged=self.switch(keys, "privileged"),
             volumes=self.mounts(keys, "volumes"),
             memory=self.text(keys, "memory"),
             cpus=self.text(keys, "cpus"),
             ports=self.texts(keys, "ports"),
             healthcheck=self.healthcheck(keys, "healthcheck"),
             wait=self.text(keys, "wait"),
-            pull=self.word(keys, "pull", PULL) or "",
+            pull=self.word(keys, "pull", PULL),
             **self.options(keys, plugin_variable),
             position=name.position if name.position.line else keys.position,
         )

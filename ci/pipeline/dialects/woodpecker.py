@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from ci.pipeline.containers import Containers
 from ci.pipeline.document import CloneUse, Condition, Document, SecretUse, Step, Variable
-from ci.pipeline.failure import OnFailure
 from ci.pipeline.nodes import Mapping, Scalar, Sequence
 from ci.pipeline.options import plugin_variable
 from ci.pipeline.rules import WOODPECKER
@@ -89,7 +88,7 @@ WHEN_KEYS = (
 WORKSPACE_KEYS = ("base", "path")
 BACKENDS = ("docker", "kubernetes", "local")
 
-_FAILURE = {"fail": OnFailure.FAIL, "ignore": OnFailure.IGNORE, "cancel": OnFailure.FAST}
+_FAILURE = ("fail", "ignore", "cancel")
 _SYNONYMS = {"script": "commands", "env": "environment", "working_dir": "directory", "needs": "depends_on"}
 
 
@@ -202,7 +201,7 @@ class _Woodpecker(Containers):
 
     def _clone(self, keys: Keys) -> CloneUse:
         """`skip_clone`, and the settings of the one clone step; what else it says is for a server."""
-        skip = self.flag(keys, "skip_clone") is not None
+        skip = self.switch(keys, "skip_clone")
         node = self.get(keys, "clone")
         if node is None:
             return CloneUse(disable=skip)
@@ -248,12 +247,13 @@ class _Woodpecker(Containers):
             when=self.when(keys, "when", WHEN_KEYS),
             depends_on=names if "depends_on" in keys else None,
             optional=optional,
-            failure=_FAILURE.get(self.word(keys, "failure", _FAILURE) or "", OnFailure.FAIL),
+            failure=self.word(keys, "failure", _FAILURE),
             working_dir=self.text(keys, "directory"),
             user=self._user(keys),
-            privileged=self.flag(keys, "privileged"),
+            privileged=self.switch(keys, "privileged"),
             volumes=self.mounts(keys, "volumes"),
-            pull="always" if self.flag(keys, "pull") else "",
+            pull=self.switch(keys, "pull"),
+            ports=self._ports(keys),
             **self.options(keys, plugin_variable),
             position=name.position if name.position != NOWHERE else keys.position,
         )
@@ -261,6 +261,18 @@ class _Woodpecker(Containers):
     def _service(self, service: Step) -> Step:
         """A service is started first; what would make it wait means nothing."""
         return replace(service, depends_on=None, optional=())
+
+    def _ports(self, keys: Keys) -> tuple[Text, ...]:
+        """Numbers, of TCP or with the protocol behind a slash; those that can be waited for."""
+        found: list[Text] = []
+        for text in self.texts(keys, "ports"):
+            number, _, protocol = text.value.partition("/")
+            if protocol.lower() == "udp":
+                message = f'nobody waits for "{text.value}": only a port of TCP shows that it is open'
+                self.report.warning("not-honoured", text.position, message)
+            else:
+                found.append(text.part(0, len(number)) if protocol.lower() == "tcp" else text)
+        return tuple(found)
 
     def _user(self, keys: Keys) -> Text | None:
         """The user that `backend_options` name for docker; the other back ends' are theirs."""

@@ -34,6 +34,7 @@ def check_document(document: Document, check: Values) -> None:
     check.check(document.workspace_path, values.relative)
     check.check(document.concurrency, values.count)
     check.check(document.clone.depth, values.count)
+    check.check(document.clone.disable, values.flag)
     _check_environment(document.environment, document.secrets, check)
     _check_reserved(document.environment, check)
     declared = _check_volumes(document.volumes, check)
@@ -85,6 +86,10 @@ def _check_container(step: Step, volumes: Sequence[str], workspace: str | None, 
     for text in step.artifacts:
         check.check(text, values.artifact)
     check.check(step.user, values.user)
+    check.check(step.detach, values.flag)
+    check.check(step.privileged, values.flag)
+    check.check(step.failure, values.on_failure)
+    check.check(step.pull, values.pull)
     check.check(step.memory, values.memory)
     check.check(step.cpus, values.cpus)
     check.check(step.working_dir, values.relative)
@@ -133,7 +138,7 @@ def _check_trust(step: Step, report: Report) -> None:
     """What reaches out of the container, the host's directories aside."""
     name = step.name.value
     if step.privileged:
-        report.info("needs-trust", step.privileged, f'"{name}" is privileged', _TRUST)
+        report.info("needs-trust", step.privileged.position, f'"{name}" is privileged', _TRUST)
     if step.network_mode and step.network_mode.value == "host":
         report.info("needs-trust", step.network_mode.position, f'"{name}" is in the network of the host', _TRUST)
     for device in step.devices:

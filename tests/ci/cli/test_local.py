@@ -332,16 +332,17 @@ def test_services_are_published(background: Callable[..., subprocess.Popen[bytes
     pipeline = """
 image: busybox
 services:
-  - {name: web, image: busybox, commands: [echo hello > index.html, httpd -f -p 18080], ports: [18080]}
+  - {name: web, image: busybox, commands: [echo hello > index.html, httpd -f -p %d], ports: [%d]}
 steps:
   - {name: wait, commands: [echo up, sleep 60]}
 """
-    with socket.create_server(("127.0.0.1", 18080), reuse_port=False):
-        process = background(pipeline, "--publish")
+    with socket.create_server(("127.0.0.1", 0), reuse_port=False) as server:
+        taken = server.getsockname()[1]
+        process = background(pipeline % (taken, taken), "--publish")
         seen = wait_for(process, b"| up")
-        match = re.search(rb"web: port 18080 at 127\.0\.0\.1:(\d+)", seen)
+        match = re.search(rb"web: port %d at 127\.0\.0\.1:(\d+)" % taken, seen)
         assert match, seen
-        assert int(match[1]) != 18080
+        assert int(match[1]) != taken
         with urllib.request.urlopen(f"http://127.0.0.1:{int(match[1])}/", timeout=5) as answer:
             assert answer.read() == b"hello\n"
     process.send_signal(signal.SIGINT)

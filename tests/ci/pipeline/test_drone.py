@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
 import ci.pipeline
-from ci.pipeline.compile import compile_all
-from ci.pipeline.event import Event
+from ci.pipeline.compile import CompileError, compile_all
+from ci.pipeline.drone_variables import NAMES, drone_step_variables, drone_variables
+from ci.pipeline.event import Event, EventKind
 
+TEXTS = (
+    *("branch", "source_branch", "commit", "message", "author", "author_email", "author_login", "author_avatar"),
+    *("repository", "remote_url", "ssh_url", "default_branch", "pull_request_title", "action", "sender", "link"),
+    *("before", "deploy_target", "cron", "instance", "server_url", "build_url"),
+)
 HEAD = "kind: pipeline\n"
 STEPS = "steps: [{name: a, image: b}]\n"
 
@@ -82,9 +91,67 @@ def test_volumes(volumes: str, mounts: str, code: list[str]) -> None:
 
 
 def test_a_secret_inside_of_a_setting() -> None:
-    """It cannot be given, and that is said."""
+    """drone takes it for any other map, and so it is given; but that is said."""
     text = HEAD + "steps: [{name: a, image: b, settings: {x: {y: {from_secret: z}}}}]"
     assert codes(text) == ["inner-secret"]
+    (stage,) = compile_all(ci.pipeline.load(text, ".drone.yml").require(), Event())
+    assert stage.steps[0].environment["PLUGIN_X"] == '{"y":{"from_secret":"z"}}'
+
+
+@pytest.mark.parametrize(
+    ("tag", "calver", "semver"),
+    [
+        (
+            "v19.1.0-beta.20190318",
+            ("19.1.0-beta.20190318", "19.1.0", "19.1", "19", "1", "0", "beta.20190318"),
+            "19.1.0",
+        ),
+        ("2019.03", ("2019.03", "2019.03", "2019.03", "2019", "03", None, None), None),
+        ("2024.01.02", ("2024.01.02", "2024.01.02", "2024.01", "2024", "01", "02", None), "2024.1.2"),
+        ("v1.2.3", (None,) * 7, "1.2.3"),
+        ("2018.1.1", (None,) * 7, "2018.1.1"),
+        ("release", (None,) * 7, None),
+    ],
+)
+def test_versions_in_tags(tag: str, calver: tuple[str | None, ...], semver: str | None) -> None:
+    """A tag that begins with a year is a calendar version; zeros before a number are kept there, not in a SEMVER."""
+    found = drone_variables(Event(kind=EventKind.TAG, tag=tag), number=1, stage="s", stage_number=1)
+    names = ("", "_SHORT", "_MAJOR_MINOR", "_MAJOR", "_MINOR", "_MICRO", "_MODIFIER")
+    assert tuple(found.get(f"DRONE_CALVER{name}") for name in names) == calver
+    assert found.get("DRONE_SEMVER_SHORT") == semver
+    assert ("DRONE_SEMVER_ERROR" in found) == (semver is None)
+
+
+def test_all_names_are_known() -> None:
+    """What a container gets is what a file may name, but for what only a runner knows."""
+    names: set[str] = set()
+    for kind in EventKind:
+        for tag in ("v19.1.0-a+b", "x"):
+            facts: dict[str, Any] = dict.fromkeys(TEXTS, "https://x/o/n")
+            event = Event(
+                kind=kind, ref=f"refs/tags/{tag}", tag=tag, pull_request=1, created=1, platform="a/b/c", **facts
+            )
+            names |= set(drone_variables(event, number=1, stage="s", stage_number=1, base="/b", path="p", machine="m"))
+            names |= set(drone_variables(event, number=1, stage="s", stage_number=1, depends_on=["d"]))
+    names |= set(drone_step_variables("s", 1))
+    assert names ^ NAMES == {"DRONE_FAILED_STEPS", "DRONE_FAILED_STAGES"}
+
+
+@pytest.mark.parametrize("value", ["true", "yes", "on"])
+def test_flags_that_a_variable_gives(value: str) -> None:
+    """A flag, a word and the clone's switch may be variables; what they become is checked then."""
+    text = (
+        HEAD + "clone: {disable: '${DRONE_REPO_PRIVATE}'}\nsteps:\n- {name: a, image: b, detach: '${DRONE_TAG}', "
+        "privileged: '${DRONE_TAG}', failure: '${DRONE_DEPLOY_TO}', pull: '${DRONE_DEPLOY_TO:-always}'}\n"
+    )
+    assert codes(text) == ["needs-trust"]
+    documents = ci.pipeline.load(text, ".drone.yml").require()
+    event = Event(kind=EventKind.TAG, tag=value, private=True, deploy_target="never")
+    with pytest.raises(CompileError, match='"failure" cannot be "never"'):
+        compile_all(documents, event)
+    (stage,) = compile_all(documents, replace(event, deploy_target="", tag=value), number=1)[:1]
+    (step,) = stage.steps
+    assert (step.detach, step.privileged, step.pull, stage.clone.disable) == (True, True, "always", True)
 
 
 def test_a_variable_that_has_no_value() -> None:

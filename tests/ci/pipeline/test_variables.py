@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import replace
+from importlib.metadata import version
+from typing import Any
 
 from ci.pipeline.event import Event, EventKind, Previous, platform
-from ci.pipeline.variables import NAMES, VALUE_LIMIT, step_variables, variables
+from ci.pipeline.variables import NAMES, SYSTEM_VERSION, VALUE_LIMIT, step_variables, variables
 
 
 def make(event: Event, machine: str = "") -> dict[str, str]:
@@ -43,6 +45,10 @@ def test_push() -> None:
         "CI_REPO_SCM": "git",
         "CI_REPO_CLONE_URL": "https://git.example.org/group/sub/app.git",
         "CI_REPO_PRIVATE": "false",
+        "CI_REPO_TRUSTED": "false",
+        "CI_REPO_TRUSTED_NETWORK": "false",
+        "CI_REPO_TRUSTED_SECURITY": "false",
+        "CI_REPO_TRUSTED_VOLUMES": "false",
         "CI_REPO_DEFAULT_BRANCH": "main",
         "CI_COMMIT_SHA": "a" * 40,
         "CI_COMMIT_REF": "refs/heads/main",
@@ -52,6 +58,7 @@ def test_push() -> None:
         "CI_COMMIT_AUTHOR_EMAIL": "ada@example.org",
         "CI_PIPELINE_NUMBER": "12",
         "CI_PIPELINE_EVENT": "push",
+        "CI_PIPELINE_PARENT": "0",
         "CI_PIPELINE_CREATED": "1700000000",
         "CI_PIPELINE_STARTED": "1700000000",
         "CI_PIPELINE_STATUS": "success",
@@ -65,6 +72,7 @@ def test_push() -> None:
         "CI_SYSTEM_NAME": "hako",
         "CI_SYSTEM_HOST": "ci.example.org",
         "CI_SYSTEM_PLATFORM": "linux/amd64",
+        "CI_SYSTEM_VERSION": SYSTEM_VERSION,
         "CI_MACHINE": "box7",
     }
 
@@ -118,7 +126,36 @@ def _everything() -> dict[str, object]:
         "parent": 2,
         "server_url": "https://ci",
         "build_url": "https://ci/1",
+        "forge": "gitea",
+        "forge_url": "https://x",
+        "repository_id": "7",
+        "committed": 1,
+        "reruns": 1,
+        "release_title": "first",
+        "sender_avatar": "https://x/s.png",
     }
+
+
+def test_the_version_is_the_packages() -> None:
+    """What the variables say is what the package is."""
+    assert version("hako") == SYSTEM_VERSION
+
+
+def test_a_draft_and_a_release() -> None:
+    """What a pull request and a release say of themselves is of their events alone."""
+    facts: dict[str, Any] = {"draft": True, "prerelease": True, "release_title": "One", "trusted": True, "reruns": 2}
+    draft = make(Event(kind=EventKind.PULL_REQUEST, pull_request=1, **facts))
+    release = make(Event(kind=EventKind.RELEASE, tag="v1", **facts))
+    push = make(Event(branch="main", **facts))
+    names = ("CI_COMMIT_PULL_REQUEST_DRAFT", "CI_PIPELINE_RELEASE_PRE", "CI_PIPELINE_RELEASE_TITLE")
+    assert [draft.get(name) for name in names] == ["true", None, None]
+    assert [release.get(name) for name in names] == [None, "true", "One"]
+    assert [push.get(name) for name in names] == [None, None, None]
+    assert (push["CI_REPO_TRUSTED_VOLUMES"], push["CI_PIPELINE_RERUNS"], push["CI_PIPELINE_FILES"]) == (
+        "true",
+        "2",
+        "[]",
+    )
 
 
 def test_an_environment_can_hold_them() -> None:

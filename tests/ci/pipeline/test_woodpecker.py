@@ -9,6 +9,7 @@ import pytest
 import ci.pipeline
 from ci.pipeline.compile import compile_all
 from ci.pipeline.event import Event, EventKind
+from ci.pipeline.spec import Piece
 
 if TYPE_CHECKING:
     from ci.pipeline.spec import StageSpec
@@ -92,3 +93,43 @@ def test_an_expression_with_a_mistake() -> None:
     text = "steps:\n- image: b\n  when:\n    evaluate: 'CI_REPO == \"a\" and (x'"
     (found,) = ci.pipeline.check(text, ".woodpecker.yml")
     assert (found.code, found.position[:2]) == ("bad-expression", (4, 37))
+
+
+def test_ports() -> None:
+    """Numbers, with or without the protocol; what is not TCP cannot be waited for, which is said."""
+    text = "steps: [{image: b}]\nservices: [{name: db, image: b, ports: ['5432', 80/tcp, 53/udp]}]"
+    assert codes(text) == ["not-honoured"]
+    assert stage(text).services[0].ports == (5432, 80)
+    assert codes("steps: [{image: b}]\nservices: [{name: db, image: b, ports: ['80:80']}]") == ["bad-port"]
+
+
+def test_secrets_inside_of_settings() -> None:
+    """In lists and maps, beside what else is there; the whole is JSON, put together where the step runs."""
+    text = "steps: [{image: b, settings: {x: [{a: {from_secret: one}, b: 1}, {from_secret: two}], y: [1, 2]}}]"
+    assert codes(text) == []
+    (step,) = stage(text).steps
+    assert step.composed == {
+        "PLUGIN_X": (Piece('[{"a":'), Piece("", "one"), Piece(',"b":1},'), Piece("", "two"), Piece("]"))
+    }
+    assert (step.secret_names, step.secret_variables) == (("one", "two"), ("PLUGIN_X",))
+    assert step.environment["PLUGIN_Y"] == "1,2"
+
+
+def test_values_that_are_nothing() -> None:
+    """A variable or a setting without a value is not set, whether it is written so or comes out so."""
+    text = (
+        "steps: [{image: b, environment: {A: , B: '', C: ${CI_COMMIT_TAG}, D: '${CI_COMMIT_TAG}', E: ~},"
+        " settings: {a: , b: '', c: ${CI_COMMIT_TAG}, d: '${CI_COMMIT_TAG}'}}]"
+    )
+    found = stage(text).steps[0].environment
+    names = [name for name in found if len(name) == 1 or name.startswith("PLUGIN")]
+    assert {name: found[name] for name in names} == {"B": "", "D": "", "PLUGIN_B": "", "PLUGIN_D": ""}
+
+
+def test_flags_that_the_matrix_gives() -> None:
+    """A flag may be one of the matrix's values, and is checked for each."""
+    text = "matrix: {FLAG: [%s]}\nsteps: [{image: b, pull: '${FLAG}', detach: '${FLAG}'}]"
+    assert codes(text % "true, no") == []
+    stages = compile_all(ci.pipeline.load(text % "true, no", ".woodpecker.yml").require(), Event())
+    assert [(one.steps[0].pull, one.steps[0].detach) for one in stages] == [("always", True), ("", False)]
+    assert codes(text % "true, maybe") == ["bad-value", "bad-value"]

@@ -13,7 +13,7 @@ from sandbox.cli import build_values, values
 from sandbox.cli.build_context import Sources
 from sandbox.cli.making import ensure
 from sandbox.cli.options import Option, Syntax, UsageError, Verb
-from sandbox.cli.output import say, tell, write
+from sandbox.cli.output import say, tell
 from sandbox.cli.session import open_engine, reclaim, state_directory
 from sandbox.errors import InvalidError, NotFoundError, SandboxError
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from sandbox.runtime.engine import Engine
 
 _SHORT_ID = 12  # figures, as `sandbox images` shows them
-_PROGRESS = ("auto", "plain", "quiet")
+FORMS = ("auto", "plain", "tty", "rawjson", "quiet")  # of --progress
 
 
 def _build(arguments: Arguments, home: str) -> int:
@@ -148,18 +148,19 @@ def _ensure_images(
 def _solve(engine: Engine, arguments: Arguments, options: BuildOptions) -> int:
     from sandbox.builder.progress import Progress  # noqa: PLC0415
     from sandbox.builder.solver import build, build_files  # noqa: PLC0415
+    from sandbox.cli.build_display import display  # noqa: PLC0415
 
-    quiet = arguments.flag("quiet") or arguments.text("progress") == "quiet"
+    form = "quiet" if arguments.flag("quiet") else arguments.text("progress", "auto")
     engine.images.reclaim_if_any()
     _reclaim_builds(engine)
-    progress = Progress((lambda _: None) if quiet else (lambda data: write(2, data)))
-    if arguments.given("output"):
-        build_files(engine, options, progress, lambda entries: _write_output(arguments, entries))
-        return 0
-    image = build(engine, options, progress)
+    with Progress(display(form)) as progress:
+        if arguments.given("output"):
+            build_files(engine, options, progress, lambda entries: _write_output(arguments, entries))
+            return 0
+        image = build(engine, options, progress)
     if arguments.given("iidfile"):
         Path(arguments.text("iidfile")).write_text(image.id)
-    if quiet:
+    if form == "quiet":
         say(f"{image.id}\n")
     return 0
 
@@ -198,8 +199,11 @@ def _reclaim_builds(engine: Engine) -> None:
 def _check(arguments: Arguments) -> None:
     from sandbox.image.reference import parse  # noqa: PLC0415
 
-    if arguments.text("progress", "auto") not in _PROGRESS:
-        raise UsageError(f"--progress {arguments.text('progress')!r} is none of {', '.join(_PROGRESS)}")
+    form = arguments.text("progress", "auto")
+    if form not in FORMS:
+        raise UsageError(f"--progress {form!r} is none of {', '.join(FORMS)}")
+    if form == "tty" and not os.isatty(2):
+        raise UsageError("--progress tty needs a terminal, and standard error is none", hint="auto takes one if it can")
     if arguments.given("output"):
         from sandbox.builder.output import parse_output  # noqa: PLC0415  (seldom)
 
@@ -283,7 +287,7 @@ VERBS = {
                 Option(("--no-cache",), "take nothing from earlier builds"),
                 Option(("-o", "--output"), "write the files to a folder, or as an archive: type=tar,dest=FILE", "PATH"),
                 Option(("--platform",), "the platform to build for; this machine's", "PLATFORM"),
-                Option(("--progress",), "how to show progress: auto, plain or quiet", "FORM"),
+                Option(("--progress",), f"how to show progress: {', '.join(FORMS)}", "FORM"),
                 Option(("-q", "--quiet"), "print the image's id alone"),
                 Option(("--secret",), "a secret for RUN --mount=type=secret", "id=NAME,src=FILE", many=True),
                 Option(("--shm-size",), "size of /dev/shm of RUN (64m)", "BYTES[k|m|g]"),

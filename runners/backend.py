@@ -48,13 +48,15 @@ class Container:
     """One step or service, ready to start.
 
     `environment` is complete (secrets included) and replaces `step.environment` and `step.secrets`. `script` is the
-    text that the step's shell runs, or empty where the image's own entrypoint and command run.
+    text that the step's shell runs, or empty where the image's own entrypoint and command run. `mounts` are its own,
+    beside those of the Stage.
     """
 
     step: StepSpec
     environment: Mapping[str, str] = field(default_factory=dict)
     script: str = ""
     service: bool = False
+    mounts: tuple[HostMount, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -215,7 +215,7 @@ class EngineStage:
             Mount(kind=MountKind.BIND, source=str(self._workspace), target=self._stage.workspace),
             *(
                 Mount(kind=MountKind.BIND, source=mount.source, target=mount.target, read_only=mount.read_only)
-                for mount in self._mounts
+                for mount in (*self._mounts, *container.mounts)
             ),
             *(self._volume(volume) for volume in step.volumes),
             *(Mount(kind=MountKind.TMPFS, target=one.target, options=one.options) for one in step.tmpfs),

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from ci.pipeline.spec import StageSpec, StepSpec
     from runners.backend import Backend, Ended, Handle, HostMount, Kept, Prepared
+    from runners.caching import StageCaches
     from runners.loop import Loop, Timer
     from runners.report import Reporter
     from runners.testreports import Tally
@@ -53,6 +54,7 @@ class StageInput:
     are values by name; all are masked. `environment` wins over the steps' own. `excluded` are names of steps and
     services that are left out. `failed`, where there is one, is called with each step that has failed, before its
     container is removed and while everything waits for it; `artifacts` with each step that has some, when it has run.
+    `caches` makes those of a Stage that has some, for its workspace; what it has to say goes to the callback.
     """
 
     workspace: Callable[[], Path]
@@ -63,6 +65,7 @@ class StageInput:
     excluded: frozenset[str] = frozenset()
     failed: Callable[[FailedStep], None] | None = None
     artifacts: Callable[[StepSpec], None] = lambda _: None
+    caches: Callable[[StageSpec, Path, Callable[[str], None]], StageCaches] | None = None
 
 
 class StageRun:
@@ -86,6 +89,7 @@ class StageRun:
         self._report_end = finished
         self._patterns = mask_patterns(given.secrets.values())
         self._workspace = Path()
+        self._caches: StageCaches | None = None
         self._prepared: Prepared | None = None
         self._running: dict[str, Running] = {}
         self._containers: dict[str, Container] = {}
@@ -106,6 +110,8 @@ class StageRun:
         self._reporter.stage_started(self.stage)
         try:
             self._workspace = self._given.workspace()
+            if self._given.caches is not None and any(step.caches for step in self.stage.steps):
+                self._caches = self._given.caches(self.stage, self._workspace, self._notice)
             self._prepared = self._backend.prepare(self.stage, workspace=self._workspace, mounts=self._given.mounts)
         except BackendError as error:
             self._finish(State.ERROR, str(error))
@@ -206,7 +212,8 @@ class StageRun:
         environment |= self._read_outputs(step)
         environment |= self._given.environment
         text = script(step.commands, step.shell) if step.commands else ""
-        return Container(step=step, environment=environment, script=text, service=service)
+        mounts = self._caches.begin(step) if self._caches is not None and step.caches else ()
+        return Container(step=step, environment=environment, script=text, service=service, mounts=mounts)
 
     def _secret(self, name: str, step: StepSpec, variable: str) -> str:
         if name not in self._given.secrets:
@@ -240,6 +247,8 @@ class StageRun:
             self._deadline.cancel()
         if self._prepared is not None:
             self._prepared.finish()
+        if self._caches is not None:
+            self._caches.finish()
         self._given.release()
         order = (*self.stage.services, *self.stage.steps)
         result = StageResult(
@@ -285,6 +294,8 @@ class StageRun:
         del self._running[running.step.name]
         service = running.service
         result = self._result_of_service(running, ended) if service else self._result_of_step(running, ended)
+        if not service and result.state is State.PASSED and self._caches is not None:
+            self._caches.passed(running.step)
         if not service and result.state in _OVER and running.step.artifacts:
             self._given.artifacts(running.step)
         if not service and self._tries_again(running.step, result):
@@ -308,6 +319,9 @@ class StageRun:
         self._reporter.notice(self.stage, f"{step.name}: {why}; trying again ({tried + 1} of {step.retries})")
         self._start(step, self._prepared)
         return True
+
+    def _notice(self, text: str) -> None:
+        self._reporter.notice(self.stage, text)
 
     def _record(self, result: StepResult) -> None:
         self._results[result.name] = result

@@ -34,12 +34,14 @@ from runners.stage import StageInput
 from sandbox.runtime.engine import Engine, default_home
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from ci.cli.display import Display
     from ci.cli.interrupts import Interrupts
     from ci.cli.order import Order
     from ci.pipeline.spec import StageSpec, StepSpec
+    from runners.caching import StageCaches
     from runners.report import StageResult
     from runners.stage import FailedStep
     from runners.workspace import Snapshot
@@ -150,6 +152,24 @@ class _Run:
             secrets=order.secrets,
             excluded=order.selection.left_out(stage),
             failed=self._failed if order.keep or order.shell else None,
+            caches=self._caches if order.caches else None,
+        )
+
+    def _caches(self, stage: StageSpec, workspace: Path, tell: Callable[[str], None]) -> StageCaches:
+        from ci.cli.cache import open_store  # noqa: PLC0415  (few pipelines have any)
+        from runners.caching import StageCaches  # noqa: PLC0415
+
+        home, order = self._backend.engine.home, self._order
+        store = open_store(home, os.environ)
+        store.reclaim()
+        return StageCaches(
+            store,
+            stage,
+            workspace,
+            self._backend.folder.path / f"caches-{stage.number}",
+            project=str(order.project),
+            moves=not order.keep and not order.write,
+            tell=tell,
         )
 
     def _make_workspace(self, stage: StageSpec) -> Path:

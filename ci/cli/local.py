@@ -58,6 +58,7 @@ def configure(parser: ArgumentParser) -> None:
     add("--volume", "-v", action="append", default=[], metavar="PATH:TARGET[:ro]", help="a path that all steps see")
     add("--network", default="", metavar="NAME", help="none, host or a network that is there, in place of a new one")
     add("--pull", choices=("missing", "always", "never"), default="missing", help="when images are made")
+    add("--no-cache", action="store_true", help="neither use nor keep caches of steps")
     add("--keep", action="store_true", help="keep workspaces, and failed steps for `ci-run shell`")
     add("--shell-on-failure", action="store_true", help="open a shell in the container of a step that has failed")
     add("--quiet", "-q", action="store_true", help="print the output of failed steps only, and the summary")
@@ -145,6 +146,7 @@ def _order(arguments: Namespace) -> Order:
         mounts=volumes(arguments.volume, Path.cwd()),
         pull=Pull(arguments.pull),
         network=arguments.network,
+        caches=not arguments.no_cache,
         jobs=arguments.jobs or 2 * (os.cpu_count() or 1),
         keep=arguments.keep,
         shell=arguments.shell_on_failure,

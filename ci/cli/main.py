@@ -21,7 +21,14 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 # Which module of this package holds a verb, in the order of the help.
-MODULES = {"local": "local", "lint": "lint", "convert": "convert", "schema": "schema", "shell": "shell"}
+MODULES = {
+    "local": "local",
+    "lint": "lint",
+    "convert": "convert",
+    "schema": "schema",
+    "shell": "shell",
+    "cache": "cache",
+}
 _USAGE = 2
 _INTERRUPTED = 130
 _BROKEN_PIPE = 141  # 128 + SIGPIPE, as a program that the signal ended

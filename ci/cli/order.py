@@ -38,6 +38,7 @@ class Order:
     mounts: tuple[HostMount, ...]
     pull: Pull
     network: str
+    caches: bool
     jobs: int
     keep: bool
     shell: bool

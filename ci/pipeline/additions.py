@@ -8,13 +8,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ci.pipeline.containers import Containers
-from ci.pipeline.document import HealthUse, OutputUse
+from ci.pipeline.document import CacheUse, HealthUse, OutputUse
 from ci.pipeline.nodes import Mapping, Sequence
 
 if TYPE_CHECKING:
     from ci.pipeline.nodes import Node
     from ci.pipeline.reading import Keys
 
+_CACHE_KEYS = ("paths", "key", "fallback")
+_CACHE_SYNONYMS = {
+    "path": "paths",
+    "mount": "paths",
+    "restore-keys": "fallback",
+    "restore_keys": "fallback",
+    "fallback_keys": "fallback",
+    "cache_key": "key",
+}
 _HEALTH_KEYS = ("command", "interval", "timeout")
 _HEALTH_SYNONYMS = {"test": "command", "cmd": "command", "script": "command"}
 
@@ -36,6 +45,31 @@ class Additions(Containers):
                 output = self.text(inner, "from_output") if inner else None
                 if output is not None:
                     found.append(OutputUse(variable=name.text, output=output))
+        return tuple(found)
+
+    def caches(self, keys: Keys, key: str) -> tuple[CacheUse, ...]:
+        """A path or a list of paths; or a map of `paths`, `key` and `fallback`, or a list of such maps."""
+        node = self.get(keys, key)
+        if node is None:
+            return ()
+        nodes = node.items if isinstance(node, Sequence) else (node,)
+        if not any(isinstance(one, Mapping) for one in nodes):
+            return (CacheUse(paths=self.items(node, f'"{key}"'), position=node.position),)
+        found: list[CacheUse] = []
+        for one in nodes:
+            inner = self.keys(one, "a cache", _CACHE_KEYS, _CACHE_SYNONYMS)
+            if inner is None:
+                continue
+            if "paths" not in inner:
+                self.report.error("missing-key", one.position, 'a cache has no "paths"', 'write "paths:"')
+            found.append(
+                CacheUse(
+                    paths=self.texts(inner, "paths"),
+                    key=self.text(inner, "key"),
+                    fallback=self.texts(inner, "fallback"),
+                    position=one.position,
+                )
+            )
         return tuple(found)
 
     def healthcheck(self, keys: Keys, key: str) -> HealthUse | None:

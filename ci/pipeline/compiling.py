@@ -8,14 +8,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from ci.pipeline import values
+from ci.pipeline.cachekey import template as key_template
 from ci.pipeline.nodes import Mapping, Scalar, Sequence
 from ci.pipeline.settings import as_json, is_secret, quoted
-from ci.pipeline.spec import Health, Piece
+from ci.pipeline.spec import Cache, Health, Piece
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from ci.pipeline.document import Step
+    from ci.pipeline.document import CacheUse, Step
     from ci.pipeline.nodes import Node
     from ci.pipeline.source import Text
 
@@ -36,6 +37,8 @@ def additions(step: Step, value: Value) -> dict[str, Any]:
         fields["wait"] = value(step.wait, values.duration)
     if step.reports:
         fields["reports"] = tuple(value(text, values.artifact) for text in step.reports)
+    if step.caches:
+        fields["caches"] = tuple(_cache(cache, step, value) for cache in step.caches)
     if step.healthcheck is not None:
         fields["healthcheck"] = Health(
             command=tuple(value(text, str) for text in step.healthcheck.command),
@@ -76,3 +79,11 @@ def _pieces(node: Node) -> Iterator[Piece]:
         yield Piece("]" if node.items else "[]")
     else:
         yield Piece(as_json(node))
+
+
+def _cache(cache: CacheUse, step: Step, value: Value) -> Cache:
+    return Cache(
+        paths=tuple(value(text, values.cached_path) for text in cache.paths),
+        key=step.name.value if cache.key is None else value(cache.key, key_template),
+        fallback=tuple(value(text, key_template) for text in cache.fallback),
+    )

@@ -108,6 +108,15 @@ class OutputUse(NamedTuple):
     output: Text
 
 
+class CacheUse(NamedTuple):
+    """Paths that are kept from run to run under a key; without it, under the step's name."""
+
+    paths: tuple[Text, ...]
+    key: Text | None = None
+    fallback: tuple[Text, ...] = ()
+    position: Position = NOWHERE
+
+
 class HealthUse(NamedTuple):
     """The command that tells whether a service can be used: one text for the shell, or words."""
 
@@ -147,6 +156,7 @@ class Step:
     timeout: Text | None = None
     artifacts: tuple[Text, ...] = ()
     reports: tuple[Text, ...] = ()
+    caches: tuple[CacheUse, ...] = ()
     working_dir: Text | None = None
     user: Text | None = None
     privileged: Text | None = None

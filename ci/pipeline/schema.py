@@ -43,6 +43,13 @@ _VALUES_OR_OUTPUTS: Schema = {
     "type": "object",
     "additionalProperties": {"anyOf": [_VALUES["additionalProperties"], _OUTPUT]},
 }
+_CACHE: Schema = {
+    "type": "object",
+    "properties": {"paths": _TEXTS, "key": _TEXT, "fallback": _TEXTS},
+    "required": ["paths"],
+    "additionalProperties": False,
+}
+_CACHES: Schema = {"anyOf": [_TEXTS, _CACHE, {"type": "array", "items": _CACHE}]}
 _HEALTH: Schema = {
     "anyOf": [
         _TEXTS,
@@ -82,6 +89,7 @@ _SHAPES: Mapping[str, Schema] = {
     "environment": {"anyOf": [_VALUES, {"type": "array", "items": {"type": "string", "pattern": "="}}]},
     "matrix": {"type": "object"},
     "healthcheck": _HEALTH,
+    "cache": _CACHES,
     "failure": {"anyOf": [{"enum": [*OnFailure]}, _VARIABLE]},
     "branches": _PATTERNS,
     "when": {"$ref": "#/$defs/when"},

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from ci.pipeline.outputs import Reference
 
-__all__ = ["Clone", "Device", "Health", "OnFailure", "StageSpec", "StepSpec", "Tmpfs", "VolumeMount"]
+__all__ = ["Cache", "Clone", "Device", "Health", "OnFailure", "StageSpec", "StepSpec", "Tmpfs", "VolumeMount"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +55,19 @@ class Clone:
     disable: bool = False
     depth: int | None = None
     settings: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cache:
+    """Paths, of the workspace or absolute, that are brought back before a step and kept after it.
+
+    `key` and `fallback` are templates (`cachekey`); the latter are beginnings of keys of which the newest is taken
+    where there is nothing under `key`.
+    """
+
+    paths: tuple[str, ...]
+    key: str
+    fallback: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +119,7 @@ class StepSpec:
     retries: int = 0  # how often a failed step is run again
     artifacts: tuple[str, ...] = ()  # patterns of paths in the workspace
     reports: tuple[str, ...] = ()  # of tests: patterns of paths in the workspace
+    caches: tuple[Cache, ...] = ()
     working_dir: str = ""  # absolute; empty: the workspace
     user: str = ""
     privileged: bool = False

@@ -181,6 +181,21 @@ def artifact(text: str) -> str:
     return text.rstrip("/")
 
 
+def cached_path(text: str) -> str:
+    """A path that a cache keeps: in the workspace, or an absolute one of the container."""
+    if text.startswith("/"):
+        return directory(text, "bad-cache")
+    if text.startswith("~"):
+        hint = f'write the path itself: "/root{text[1:]}"'
+        raise BadValue("bad-cache", f'"{text}": nothing is known of the home directory', hint)
+    path = relative(text, "bad-cache")
+    if path in ("", "."):
+        raise BadValue("bad-cache", "all of the workspace cannot be a cache", "name the directories in it")
+    if path == ".git" or path.startswith(".git/"):
+        raise BadValue("bad-cache", f'"{text}" belongs to the repository')
+    return path
+
+
 def user(text: str) -> str:
     """`name`, `uid`, `name:group` or `uid:gid`."""
     parts = text.split(":")

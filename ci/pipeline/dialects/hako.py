@@ -59,6 +59,7 @@ STEP_KEYS = (
     "retries",
     "artifacts",
     "report",
+    "cache",
     "detach",
     "settings",
 )
@@ -207,6 +208,7 @@ class _Hako(Additions):
             retries=self.text(keys, "retries"),
             artifacts=self.texts(keys, "artifacts"),
             reports=self.texts(keys, "report"),
+            caches=self.caches(keys, "cache"),
             working_dir=self.text(keys, "working_dir") or self.text(keys, "directory"),
             user=self.text(keys, "user"),
             privileged=self.switch(keys, "privileged"),

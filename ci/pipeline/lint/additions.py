@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ci.pipeline import graph, outputs, values
+from ci.pipeline import cachekey, graph, outputs, values
 
 if TYPE_CHECKING:
     from ci.pipeline.diagnostics import Report
@@ -17,6 +17,11 @@ def check_container(step: Step, check: Values) -> None:
     _check_waiting(step, check)
     for text in step.reports:
         check.check(text, values.artifact)
+    for cache in step.caches:
+        for path in cache.paths:
+            check.check(path, values.cached_path)
+        for template in (cache.key, *cache.fallback):
+            check.check(template, cachekey.template)
     taken = {variable.name.value for variable in step.environment} | {use.variable.value for use in step.secrets}
     for use in step.outputs:
         check.plain(use.output, outputs.reference)

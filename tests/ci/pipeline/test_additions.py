@@ -57,6 +57,32 @@ def test_reports_are_in_the_workspace() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("cache", "expected"),
+    [
+        ("[node_modules, /root/.npm]", []),
+        ("{paths: a, key: 'x-{{ checksum b }}', fallback: x-}", []),
+        ("{path: a}", [("missing-key", 1, 36), ("unknown-key", 1, 37)]),
+        (
+            "[., ../x, /proc, ~/.npm, .git/x]",
+            [
+                ("bad-cache", 1, 37),
+                ("bad-cache", 1, 40),
+                ("bad-cache", 1, 46),
+                ("bad-cache", 1, 53),
+                ("bad-cache", 1, 61),
+            ],
+        ),
+        ("{paths: a, key: 'x-{{ checksum', fallback: '{{ y }}'}", [("bad-cache", 1, 52), ("bad-cache", 1, 79)]),
+        ("{paths: a, key: '${NAME}'}", [("undefined-variable", 1, 53)]),
+        ("[{paths: a}, b]", [("wrong-type", 1, 49)]),
+    ],
+)
+def test_caches(cache: str, expected: list[tuple[str, int, int]]) -> None:
+    """Paths that may be kept, and templates of keys."""
+    assert codes(f"steps: [{{name: a, image: b, cache: {cache}}}]") == expected
+
+
 def test_outputs_are_for_steps() -> None:
     """Neither services nor the document can have any: they begin before all steps."""
     text = "environment: {V: {from_output: a.v}}\nimage: b\nsteps: {a: {}}\n"

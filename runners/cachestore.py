@@ -186,6 +186,16 @@ class CacheStore:
         return self._all / _digest(project)[:16] / _digest("\0".join((key, *paths)))[:32]
 
 
+def amount(count: int) -> str:
+    """Bytes for people, in powers of 1024."""
+    size = float(count)
+    for unit in ("B", "KiB", "MiB"):
+        if size < 1024:
+            return f"{size:.3g} {unit}"
+        size /= 1024
+    return f"{size:.3g} GiB"
+
+
 def _digest(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
 

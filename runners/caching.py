@@ -17,6 +17,7 @@ from ci.pipeline import cachekey
 from runners import treecopy
 from runners.artifacts import chosen
 from runners.backend import HostMount
+from runners.cachestore import amount
 from runners.inventory import inventory
 from sandbox.errors import SandboxError
 from sandbox.kernel.paths import Root, remove_tree
@@ -107,7 +108,7 @@ class StageCaches:
         else:
             try:
                 self._restore(entry, paths)
-                self._tell(f"{step.name}: the cache {entry.key} is back ({_size(entry.size)})")
+                self._tell(f"{step.name}: the cache {entry.key} is back ({amount(entry.size)})")
             except (OSError, SandboxError) as error:
                 exact = False
                 self._tell(f"{step.name}: the cache {entry.key} could not be brought back: {_reason(error)}")
@@ -191,13 +192,13 @@ class StageCaches:
                     counts.append(size)
             total = sum(one.size for one in counts)
             if total > ENTRY_LIMIT:
-                raise SandboxError(f"it has {_size(total)}, and {_size(ENTRY_LIMIT)} are allowed")
+                raise SandboxError(f"it has {amount(total)}, and {amount(ENTRY_LIMIT)} are allowed")
             if not counts:
                 raise SandboxError(f"there is nothing at {', '.join(use.paths)}")
             return sum(one.files for one in counts), total
 
         entry = self._store.add(self._project, use.key, use.paths, fill)
-        self._tell(f"the cache {use.key} is kept ({_size(entry.size)})")
+        self._tell(f"the cache {use.key} is kept ({amount(entry.size)})")
 
     def _take(self, path: str, folder: int, number: str, *, move: bool) -> treecopy.Size | None:
         """Put a path into an entry; None where there is nothing that can be kept."""
@@ -228,16 +229,6 @@ def _is_there(folder: int, name: str) -> bool:
     except FileNotFoundError:
         return False
     return True
-
-
-def _size(count: int) -> str:
-    """Bytes for people, in powers of 1024."""
-    size = float(count)
-    for unit in ("B", "KiB", "MiB"):
-        if size < 1024:
-            return f"{size:.3g} {unit}"
-        size /= 1024
-    return f"{size:.3g} GiB"
 
 
 def _reason(error: OSError | SandboxError) -> str:

@@ -21,7 +21,7 @@ def mask_patterns(secrets: Iterable[str]) -> tuple[bytes, ...]:
     Lines, because tools print a multi-line secret indented, quoted or one line at a time; and the whole as JSON has it,
     which is how a plugin is given one inside of a setting. Longest first.
     """
-    found = set()
+    found: set[bytes] = set()
     for secret in secrets:
         lines = [text for line in secret.splitlines() if len(text := line.strip()) >= SHORTEST]
         if lines:

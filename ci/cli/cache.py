@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 from ci.errors import CiError
 from ci.pipeline import values
 from ci.pipeline.glob import Glob, GlobError
-from runners.cachestore import LIMIT, CacheStore, Entry
-from sandbox.cli.table import ago, shortened, size, table
+from runners.cachestore import LIMIT, CacheStore, Entry, amount
 from sandbox.runtime.engine import default_home
 
 if TYPE_CHECKING:
@@ -48,7 +47,7 @@ def run(arguments: Namespace) -> int:
     become_root()  # an ordinary user's containers have left files of other ids
     removed = _remove(store, arguments) if arguments.action == "rm" else _prune(store, arguments, os.environ)
     count = len(removed)
-    freed = size(sum(entry.size for entry in removed))
+    freed = amount(sum(entry.size for entry in removed))
     sys.stdout.write(f"removed {count} cache{'s' if count != 1 else ''}, {freed}\n")
     return 0
 
@@ -66,11 +65,19 @@ def _limit(text: str, name: str) -> int:
 
 
 def _table(entries: tuple[Entry, ...], now: float) -> str:
-    rows = [
-        (shortened(one.key, _KEY_WIDTH), ", ".join(one.paths), size(one.size), ago(one.used, now), one.project)
-        for one in entries
-    ]
-    return table(("KEY", "PATHS", "SIZE", "USED", "PROJECT"), rows)
+    rows = [("key", "paths", "size", "used", "project")]
+    for one in entries:
+        key = one.key if len(one.key) <= _KEY_WIDTH else one.key[: _KEY_WIDTH - 1] + "…"
+        rows.append((key, ", ".join(one.paths), amount(one.size), _ago(now - one.used), one.project))
+    widths = [max(len(row[column]) for row in rows) for column in range(5)]
+    return "".join("  ".join(map(str.ljust, row, widths)).rstrip() + "\n" for row in rows)
+
+
+def _ago(seconds: float) -> str:
+    for unit, length in (("days", 86400), ("hours", 3600), ("minutes", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds // length:.0f} {unit} ago"
+    return "just now"
 
 
 def _remove(store: CacheStore, arguments: Namespace) -> list[Entry]:

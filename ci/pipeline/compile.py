@@ -263,12 +263,12 @@ class _Cell:
         environment |= {**self.shared, **own, **self.cell}
         composed: dict[str, tuple[Piece, ...]] = {}
         for setting in step.settings:
-            value = self._expanded(setting.value, known)
-            if self.rules.inner_secrets and any(settings.inner_secrets(value)):
-                composed[setting.variable.value] = pieces(value)
+            node = self._expanded(setting.value, known)
+            if self.rules.inner_secrets and any(settings.inner_secrets(node)):
+                composed[setting.variable.value] = pieces(node)
                 environment.pop(setting.variable.value, None)
-            elif not self.rules.lenient or not settings.is_nothing(value):
-                environment[setting.variable.value] = settings.encode(value)
+            elif not self.rules.lenient or not settings.is_nothing(node):
+                environment[setting.variable.value] = settings.encode(node)
         used = {use.variable.value: use.secret.value for use in secrets}
         for variable, value in self._environment(step.environment, known).items():
             environment[variable] = value

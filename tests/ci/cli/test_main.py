@@ -60,13 +60,16 @@ def test_the_version_is_the_packages() -> None:
     ("arguments", "line"),
     [
         (["locl"], "ci-run: no command is called 'locl' (did you mean `ci-run local`?)\n"),
-        (["zzz"], "ci-run: no command is called 'zzz' (there are: local, lint, convert, schema, shell)\n"),
+        (["zzz"], "ci-run: no command is called 'zzz' (there are: local, lint, convert, schema, shell, cache)\n"),
         (["local", "--zzz"], "ci-run: unrecognized arguments: --zzz (`ci-run local --help` shows the options)\n"),
         (
             ["local", "--jobs", "x"],
             "ci-run: argument --jobs/-j: invalid int value: 'x' (`ci-run local --help` shows the options)\n",
         ),
-        (["help", "zzz"], "ci-run: no command is called 'zzz' (there are: local, lint, convert, schema, shell)\n"),
+        (
+            ["help", "zzz"],
+            "ci-run: no command is called 'zzz' (there are: local, lint, convert, schema, shell, cache)\n",
+        ),
     ],
 )
 def test_mistakes_are_one_line(arguments: list[str], line: str) -> None:

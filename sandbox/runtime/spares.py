@@ -9,9 +9,10 @@ ids belongs to that process until then, and `reclaim` gives it back when the pro
 from __future__ import annotations
 
 import os
+import socket
 from typing import TYPE_CHECKING
 
-from sandbox.kernel import idmap, polling, process, vfork
+from sandbox.kernel import idmap, namespaces, polling, process, vfork
 from sandbox.kernel.idranges import IdRanges
 from sandbox.kernel.namespaces import Flags
 from sandbox.records import NamedTuple
@@ -53,6 +54,25 @@ def make(flags: Flags, ids: IdMap) -> Spare:
             idmap.write(pid, ids)
         kinds = ((flag, name) for flag, name in _KINDS.items() if flag in flags)
         return Spare(ids, {flag: os.open(f"/proc/{pid}/ns/{name}", os.O_RDONLY | os.O_CLOEXEC) for flag, name in kinds})
+
+
+def make_within(user: int, flags: Flags) -> Mapping[Flags, int]:
+    """Namespaces that belong to the user namespace behind a descriptor, as descriptors; nobody is in them."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    kinds = {flag: name for flag, name in _KINDS.items() if flag in flags}
+
+    def work() -> None:  # in a process with descriptors of its own
+        namespaces.setns(user, Flags.NEWUSER)
+        namespaces.unshare(flags)
+        found = [os.open(f"/proc/self/ns/{name}", os.O_RDONLY | os.O_CLOEXEC) for name in kinds.values()]
+        socket.send_fds(theirs, [b"namespaces"], found)
+
+    with ours, theirs:
+        try:
+            vfork.call(work)
+        finally:
+            process.set_dumpable(True)  # the child, in our memory, has taken that away with its change of user
+        return dict(zip(kinds, socket.recv_fds(ours, 16, len(kinds))[1], strict=True))
 
 
 class Spares:

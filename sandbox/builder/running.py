@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import os
 import stat
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sandbox.errors import ConflictError, NotFoundError, SandboxError
+from sandbox.errors import SandboxError
 from sandbox.image import digest as digests
 from sandbox.image.image import Image
 from sandbox.kernel.paths import Root
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from sandbox.builder.cancelling import Cancellation
     from sandbox.builder.files import FileView
     from sandbox.builder.options import RunLimits
     from sandbox.builder.progress import Step
@@ -69,7 +67,6 @@ def run(
     build: str,
     lease: Lease,
     progress: Step,
-    cancellation: Cancellation,
 ) -> LayerRecord | None:
     """Run it and keep what it changed; None where that is nothing. RunError when it fails."""
     # What concerns containers of the finished image is left out: they would be probed, and get volumes.
@@ -96,7 +93,7 @@ def run(
     identifier = engine.create(spec, image)
     try:
         try:
-            code = _until_end(engine, identifier, progress, cancellation)
+            code = _until_end(engine, identifier, progress)
         except SandboxError as error:  # of exit codes that are the command's, not the build's
             raise RunError(error.message, hint=error.hint) from None
         if code:
@@ -109,8 +106,7 @@ def run(
         )
         return record.layer if record.entries else None
     finally:
-        with suppress(NotFoundError):  # its tether is torn, and it is gone
-            engine.remove(identifier, force=True)
+        engine.remove(identifier, force=True)
 
 
 def abandoned(engine: Engine) -> tuple[str, ...]:
@@ -122,20 +118,18 @@ def abandoned(engine: Engine) -> tuple[str, ...]:
     )
 
 
-def _until_end(engine: Engine, identifier: str, progress: Step, cancellation: Cancellation) -> int:
+def _until_end(engine: Engine, identifier: str, progress: Step) -> int:
     reader, writer = os.pipe2(os.O_CLOEXEC)
     try:
         try:
             process = engine.start(identifier, Stdio(stdout=writer, stderr=writer))
         finally:
             os.close(writer)
-        process.tether()
-        with cancellation.ending(lambda: _kill(engine, identifier)):
-            for warning in process.warnings:
-                progress.note_once(f"warning: {warning}")
-            while data := os.read(reader, _CHUNK):
-                progress.output(data)
-            status = process.wait()
+        for warning in process.warnings:
+            progress.note_once(f"warning: {warning}")
+        while data := os.read(reader, _CHUNK):
+            progress.output(data)
+        status = process.wait()
     finally:
         os.close(reader)
     if status is None:
@@ -143,11 +137,6 @@ def _until_end(engine: Engine, identifier: str, progress: Step, cancellation: Ca
     if status.oom:
         progress.note("the kernel ended a process: out of memory")
     return status.code
-
-
-def _kill(engine: Engine, identifier: str) -> None:
-    with suppress(ConflictError, NotFoundError):  # it has ended meanwhile
-        engine.kill(identifier)
 
 
 def _remove_places(upper: Path, targets: Sequence[str], below: FileView) -> None:

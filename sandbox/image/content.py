@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from sandbox.errors import InvalidError, LimitError, NotFoundError
 from sandbox.image import digest as digests
 from sandbox.image import scratch
+from sandbox.kernel import files
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,7 +50,7 @@ class ContentStore:
     def read(self, digest: Digest) -> bytes:
         """A document's bytes, unchecked: the store is private and only `put` writes. Raises NotFoundError."""
         try:
-            return self.path(digest).read_bytes()
+            return files.read(self.path(digest))
         except FileNotFoundError:
             raise NotFoundError(f"no blob {digest} in the image store") from None
 

@@ -28,6 +28,7 @@ from sandbox.image.locking import Lease, StoreLock, leased
 from sandbox.image.references import ReferenceStore, Target
 from sandbox.image.settling import Settling
 from sandbox.image.snapshots import Snapshots
+from sandbox.kernel import files
 from sandbox.records import NamedTuple
 
 if TYPE_CHECKING:
@@ -367,7 +368,7 @@ class ImageStore:
 
     def _entry(self, image_id: Digest) -> Entry | None:
         try:
-            data = json.loads((self._ids / image_id.hex).read_bytes())
+            data = json.loads(files.read(self._ids / image_id.hex))
             layers = tuple(
                 LayerRecord(digests.parse(diff_id), digests.parse(chain_id), size, tar_size)
                 for diff_id, chain_id, size, tar_size in data["layers"]

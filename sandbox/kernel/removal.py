@@ -79,6 +79,8 @@ def remove_tree(dirfd: int, name: str) -> None:
             level = stack[-1]
             if level.directories:
                 child = level.directories.pop()
+                if _remove_empty(level.fd, child):
+                    continue
                 fd = _enter(level.fd, child, ours=True)
                 if fd >= 0:
                     stack.append(_Level(fd, child))
@@ -130,6 +132,15 @@ def _enter(directory: int, name: str, *, ours: bool) -> int:
             if _unlink(directory, name, ours=ours):
                 return -1
     raise OSError(errno.EAGAIN, "keeps changing while it is being removed", name)
+
+
+def _remove_empty(directory: int, name: str) -> bool:
+    """Whether `name` is gone, because it was an empty directory: the most are, and need not be opened."""
+    try:
+        os.rmdir(name, dir_fd=directory)
+    except OSError:  # the long way finds out
+        return False
+    return True
 
 
 def _empty(directory: int) -> list[str]:

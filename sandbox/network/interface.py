@@ -25,27 +25,32 @@ _LOOPBACK = 1  # the index of `lo` in every namespace
 _SETTINGS = {"ipv4/ip_unprivileged_port_start": "0", "ipv4/ping_group_range": "0 65535"}
 
 
-def configure(attachments: Sequence[Attachment], *, proc: str = "/proc") -> None:
-    """Set up `lo` and the interfaces of `attachments`; none means `--network none`. The first with a gateway is the way
-    out.
+def begin(*, proc: str = "/proc") -> None:
+    """Set up what every namespace has, `lo` and some settings; `proc` is a procfs that may be written."""
+    with Netlink() as netlink:
+        netlink.send(set_link(_LOOPBACK, up=True))
+    _write_settings(proc)
+
+
+def configure(attachments: Sequence[Attachment], *, begun: bool = False, proc: str = "/proc") -> None:
+    """Set up the interfaces of `attachments`; none means `--network none`. The first with a gateway is the way out.
+    What every namespace has comes first, unless it has `begun`.
 
     `proc` is a procfs that may be written. IPv6 is off on interfaces without such an address, and nobody on the
     bridge can hand out addresses or routes (CVE-2020-13401). Raises `OSError` with the interface or address.
     """
-    requests = [set_link(_LOOPBACK, up=True)]
+    requests = [] if begun else [set_link(_LOOPBACK, up=True)]
     way_out = False
     for attachment in attachments:
         if attachment.shared:
             continue
         requests += _requests(attachment, proc, way_out=bool(attachment.gateway) and not way_out)
         way_out = way_out or bool(attachment.gateway)
-    with Netlink() as netlink:
-        netlink.send(*requests)
-    for name, value in _SETTINGS.items():
-        try:
-            _write(f"{proc}/sys/net/{name}", value)
-        except OSError:  # a convenience; an id that the user namespace does not map is refused
-            continue
+    if requests:
+        with Netlink() as netlink:
+            netlink.send(*requests)
+    if not begun:
+        _write_settings(proc)
 
 
 def add(attachment: Attachment, *, way_out: bool, proc: str = "/proc") -> None:
@@ -80,6 +85,14 @@ def _requests(attachment: Attachment, proc: str, *, way_out: bool) -> list[Reque
         if attachment.gateway6:
             found.append(add_route(attachment.gateway6, "default", index))
     return found
+
+
+def _write_settings(proc: str) -> None:
+    for name, value in _SETTINGS.items():
+        try:
+            _write(f"{proc}/sys/net/{name}", value)
+        except OSError:  # a convenience; an id that the user namespace does not map is refused
+            continue
 
 
 def _write(path: str, value: str) -> None:

@@ -11,12 +11,12 @@ import contextlib
 import os
 import signal
 import socket
-import threading
 import time
 from typing import TYPE_CHECKING, Any
 
 from sandbox.errors import ConflictError, NotFoundError, SandboxError
-from sandbox.runtime import changes, control, creation, events, interpreter
+from sandbox.runtime import changes, control, creation, events
+from sandbox.runtime.launching import Launching
 from sandbox.runtime.overview import Overview, default_home
 from sandbox.runtime.process import Process, SupervisorGoneError, wait_on
 from sandbox.runtime.signals import signal_number
@@ -29,13 +29,11 @@ if TYPE_CHECKING:
 
     from sandbox.image.image import Image
     from sandbox.runtime.inside import Files
-    from sandbox.runtime.launcher import Launcher
     from sandbox.runtime.operations import Plan
     from sandbox.runtime.spec import ContainerSpec, Endpoint, ExecSpec
 
 __all__ = ["Engine", "default_home"]
 
-_MOST_FORKS = 3  # starts until a launcher, 60 ms to make, is worth it
 _START_ATTEMPTS = 20
 _KILL_TIMEOUT = 10.0  # seconds until SIGKILL must have ended a container
 _CONNECT_TIMEOUT = 10.0  # seconds until a start must have come so far that its supervisor listens
@@ -51,18 +49,11 @@ class Engine(Overview):
 
     def __init__(self, home: Path | None = None, *, launcher: bool = False) -> None:
         super().__init__(home or default_home())
-        self._launcher: Launcher | None = None
-        self._launching = threading.Lock()
-        self._children: list[int] = []  # supervisors forked by this process, to be reaped
-        self._forks = 0
-        if launcher:
-            self._make_launcher()
+        self._launching = Launching(self.home, launcher=launcher)
 
     def close(self) -> None:
         """Give the launcher no more work, if one was needed; containers go on, and it ends after the last."""
-        if self._launcher is not None:
-            self._drop_launcher(self._launcher)
-        self._reap()
+        self._launching.close()
 
     # --- life cycle ------------------------------------------------------------------------------------------------
 
@@ -79,10 +70,6 @@ class Engine(Overview):
             spec = sharing.settle(self._containers, spec)
         elif spec.network not in ("bridge", "none", "host"):
             self.networks.get(spec.network)  # said now, not at the start
-        if spec.shared.pid_container or spec.shared.ipc_container:
-            from sandbox.runtime import neighbour  # noqa: PLC0415  (seldom)
-
-            spec = neighbour.settle(self._containers, spec)
         return creation.create(self.home, self.images, self._containers, spec, image)
 
     def plan(self, spec: ContainerSpec) -> Plan:
@@ -104,7 +91,7 @@ class Engine(Overview):
         lock = self._lock_for_start(folder)
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:
-            self._launch(folder, lock, theirs, stdio or Stdio())
+            self._launching.launch(folder, lock, theirs, stdio or Stdio())
         except BaseException:
             ours.close()
             raise
@@ -114,6 +101,7 @@ class Engine(Overview):
         received = control.receive(ours)
         if received is None:
             ours.close()
+            self._clear_up(folder)
             raise SupervisorGoneError(
                 f"the supervisor of container {folder.id[:12]} died at the start",
                 hint="somebody killed it or the container's first process; try again",
@@ -123,7 +111,7 @@ class Engine(Overview):
             control.raise_error(message)
         except SandboxError:
             ours.close()
-            self._reap()
+            self._launching.reap()
             raise
         return Process(folder.id, message["pid"], ours, message["warnings"])
 
@@ -360,6 +348,17 @@ class Engine(Overview):
 
     # --- inside ----------------------------------------------------------------------------------------------------
 
+    def _clear_up(self, folder: ContainerFolder) -> None:
+        """End a start whose supervisor has died: perhaps so early that nothing tells another that it was begun."""
+        from sandbox.runtime.reclaim import reclaim_container  # noqa: PLC0415  (a rare case)
+
+        with contextlib.suppress(NotFoundError, ConflictError):  # gone, or somebody else's by now
+            lock = self._lock_for_start(folder)
+            try:
+                reclaim_container(self.home, folder)
+            finally:
+                os.close(lock)
+
     def _lock_for_start(self, folder: ContainerFolder) -> int:
         """The container's lock; waits a moment for a supervisor on its way out, or for one who only looks."""
         for _ in range(_START_ATTEMPTS):
@@ -400,76 +399,6 @@ class Engine(Overview):
                 if not folder.is_running() or time.monotonic() > deadline:
                     raise
                 time.sleep(0.002)
-
-    def _launch(self, folder: ContainerFolder, lock: int, starter: socket.socket, stdio: Stdio) -> None:
-        identifier = folder.id
-        if folder.config().spec.shared.user:
-            self._launch_sealed(identifier, lock, starter, stdio)
-            return
-        threads = len(os.listdir("/proc/self/task"))
-        if self._launcher is None and self._forks < _MOST_FORKS and threads == 1 and not interpreter.is_exposed():
-            self._fork(identifier, lock, starter, stdio)
-            return
-        for last in (False, True):
-            launcher = self._make_launcher()
-            try:
-                launcher.launch(self.home, identifier, lock, starter.fileno(), stdio)
-            except SupervisorGoneError:  # killed; another does it
-                if last:
-                    raise
-                self._drop_launcher(launcher)
-            else:
-                return
-
-    def _launch_sealed(self, identifier: str, lock: int, starter: socket.socket, stdio: Stdio) -> None:
-        """In a process of its own, whose program not even root of the host can change by it."""
-        from sandbox.runtime.launcher import Launcher  # noqa: PLC0415  (seldom)
-
-        launcher = Launcher(sealed=True)
-        launcher.launch(self.home, identifier, lock, starter.fileno(), stdio)
-        self._drop_launcher(launcher)
-
-    def _drop_launcher(self, launcher: Launcher) -> None:
-        with self._launching:
-            if self._launcher is launcher:
-                self._launcher = None
-        pid = launcher.close()
-        if pid is not None:
-            self._children.append(pid)
-
-    def _make_launcher(self) -> Launcher:
-        from sandbox.runtime.launcher import Launcher  # noqa: PLC0415  (engines without threads need none)
-
-        with self._launching:
-            if self._launcher is None:
-                self._launcher = Launcher()
-            return self._launcher
-
-    def _fork(self, identifier: str, lock: int, starter: socket.socket, stdio: Stdio) -> None:
-        from sandbox.runtime.facts import hierarchy  # noqa: PLC0415  (loaded before the fork, not in every command)
-        from sandbox.runtime.supervision import supervise  # noqa: PLC0415
-
-        hierarchy()
-        self._forks += 1
-        self._reap()
-        # Signals meant for this process must not end the supervisor before it has a session of its own.
-        old = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP))
-        pid = os.fork()
-        if pid == 0:
-            import gc  # noqa: PLC0415  (built in)
-
-            gc.freeze()  # the parent's objects stay as they are: none is finalised, few pages are copied
-            supervise(self.home, identifier, lock, starter, stdio)
-        signal.pthread_sigmask(signal.SIG_SETMASK, old)
-        self._children.append(pid)
-
-    def _reap(self) -> None:
-        for pid in list(self._children):
-            try:
-                if os.waitpid(pid, os.WNOHANG)[0] == pid:
-                    self._children.remove(pid)
-            except ChildProcessError:
-                self._children.remove(pid)
 
     def _ask(self, folder: ContainerFolder, message: dict[str, Any], descriptors: Sequence[int] = ()) -> dict[str, Any]:
         with self._connect(folder) as connection:

@@ -24,6 +24,7 @@ from sandbox.runtime.plan import Bind, Facts
 from sandbox.runtime.spec import MountKind, Resources
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from sandbox.network.networks import Networks
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from sandbox.network.resolver import Resolver, Sockets
     from sandbox.network.uplink import Uplink
     from sandbox.runtime.config import ContainerConfig
-    from sandbox.runtime.neighbour import Neighbour
     from sandbox.runtime.sharing import Owner
     from sandbox.runtime.spares import Spare, Spares
     from sandbox.runtime.spec import DiskRate, Mount
@@ -64,8 +64,7 @@ class Allocations:
         self._id = identifier
         self._home = home
         self._folder = home / "containers" / identifier
-        self._ranges = IdRanges(home / "ids")
-        self._has_range = False
+        self._give_ids_back: Callable[[], None] | None = None
 
     @functools.cached_property
     def networks(self) -> Networks:
@@ -76,15 +75,13 @@ class Allocations:
 
     def take_ids(self, spares: Spares) -> IdMap:
         """A range of the host's ids for this container alone, with namespaces where they are ready."""
-        self.spare = spares.take(self._home, self._id)
-        self._has_range = True
-        return self._ranges.allocate(self._id) if self.spare is None else self.spare.ids
-
-    def share_ids(self, ids: IdMap) -> IdMap:
-        """Another container's range of ids, for both."""
-        self._ranges.share(ids, self._id)
-        self._has_range = True
-        return ids
+        spare = self.spare = spares.take(self._home)
+        if spare is not None:
+            self._give_ids_back = functools.partial(spares.give_back, self._home, spare.range)
+            return spare.range.ids
+        ranges = IdRanges(self._home / "ids")
+        self._give_ids_back = functools.partial(ranges.release, self._id)
+        return ranges.allocate(self._id)
 
     def address(self) -> dict[str, Any]:
         """The fields of `State` that tell its places in networks."""
@@ -117,8 +114,9 @@ class Allocations:
         if self.spare is not None:
             self.spare.close()
             self.spare = None
-        if self._has_range:
-            self._ranges.release(self._id)
+        if self._give_ids_back is not None:
+            self._give_ids_back()
+            self._give_ids_back = None
         if self.joined.attachments or self.joined.claims:
             self.joined.leave(self.networks, self._id, shared=(self._folder / joining.SHARED).exists())
 
@@ -141,20 +139,13 @@ def predict(home: Path, config: ContainerConfig) -> Facts:
     own = privileged and not config.spec.shared.user
     ids = range_map(0) if own else IdMap.identity(RANGE_SIZE)
     network, warnings = _network_mode(config, privileged)
-    folder = home / "containers" / config.id
-    facts = _facts(home, folder, config, ids, hierarchy(), (), network, privileged, warnings)
-    return facts._replace(neighbour=_neighbour(home, config))
+    return _facts(home, home / "containers" / config.id, config, ids, hierarchy(), (), network, privileged, warnings)
 
 
 def _collect(home: Path, folder: Path, config: ContainerConfig, allocations: Allocations, spares: Spares) -> Facts:
     privileged = idmap.in_initial_namespace()
-    neighbour = _neighbour(home, config)
-    if not privileged or config.spec.shared.user:
-        ids = IdMap.identity(RANGE_SIZE)
-    elif neighbour is not None:
-        ids = allocations.share_ids(neighbour.ids)
-    else:
-        ids = allocations.take_ids(spares)
+    own = privileged and not config.spec.shared.user
+    ids = allocations.take_ids(spares) if own else IdMap.identity(RANGE_SIZE)
     network, warnings = _network_mode(config, privileged)
     (home / "mnt").mkdir(mode=0o700, exist_ok=True)
     if network == "container":
@@ -169,7 +160,6 @@ def _collect(home: Path, folder: Path, config: ContainerConfig, allocations: All
     attachments = joined.attachments if network == "bridge" else ()
     warnings += joined.warnings
     facts = _facts(home, folder, config, ids, allocations.hierarchy, attachments, network, privileged, warnings)
-    facts = facts._replace(neighbour=neighbour)
     return facts._replace(ports=joined.attachments[0].ports) if network == "uplink" else facts
 
 
@@ -262,14 +252,6 @@ def _network_mode(config: ContainerConfig, privileged: bool) -> tuple[str, tuple
             return "uplink", ()
         warning += "; with slirp4netns installed, and /dev/net/tun open to all, it has one of its own"
     return "host", (warning,)
-
-
-def _neighbour(home: Path, config: ContainerConfig) -> Neighbour | None:
-    if not config.spec.shared.pid_container and not config.spec.shared.ipc_container:
-        return None
-    from sandbox.runtime import neighbour  # noqa: PLC0415  (seldom)
-
-    return neighbour.find(home, config)
 
 
 def _owner(home: Path, config: ContainerConfig) -> Owner:

@@ -40,16 +40,24 @@ _ACCOUNT_FILE_LIMIT = 4 << 20  # bytes of /etc/passwd or /etc/group
 
 class Init:
     """What the operations share: the new root, the prepared mounts, the supervisor's pidfd and the channel to it (a
-    terminal goes through it), the ways into the control group.
+    terminal goes through it), the ways into the control group, whether its network namespace is set up but for its
+    interfaces.
     """
 
     def __init__(
-        self, mounts: Mapping[str, int], channel: socket.socket | None, supervisor: int, entrances: tuple[int, ...]
+        self,
+        mounts: Mapping[str, int],
+        channel: socket.socket | None,
+        supervisor: int,
+        entrances: tuple[int, ...],
+        *,
+        network_begun: bool = False,
     ) -> None:
         self.mounts = dict(mounts)
         self.channel = channel
         self.supervisor = supervisor
         self.entrances = entrances
+        self.network_begun = network_begun
         self.place = -1
         self.root: paths.Root | None = None
         self.home = "/"
@@ -223,8 +231,8 @@ def open_terminal(init: Init) -> int:
     return slave
 
 
-def _configure_network(_: Init, operation: op.ConfigureNetwork) -> None:
-    interface.configure(operation.attachments)
+def _configure_network(init: Init, operation: op.ConfigureNetwork) -> None:
+    interface.configure(operation.attachments, begun=init.network_begun)
 
 
 def _pivot_root(init: Init, _: op.PivotRoot) -> None:
@@ -412,14 +420,12 @@ def command(argv: Sequence[str], environment: dict[str, str]) -> Command:
     name = argv[0]
     directories = environment.get("PATH", "").split(":")
     candidates = [name] if "/" in name else [f"{directory or '.'}/{name}" for directory in directories]
-    denied = False
     for candidate in candidates:
         # Asked without an exception for each directory that does not have it.
         if os.access(candidate, os.X_OK, effective_ids=True) and os.path.isfile(candidate):
             process.set_signal_mask(process.NO_SIGNALS)
             return Command(candidate, list(argv), environment)
-        denied = denied or _is_denied(candidate)
-    if denied:
+    if any(_is_denied(candidate) for candidate in candidates):
         raise execution_error(name, PermissionError(errno.EACCES, os.strerror(errno.EACCES)))
     raise SandboxError(
         f"cannot run {name!r}: no such command in the image",

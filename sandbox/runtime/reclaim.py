@@ -59,6 +59,9 @@ def reclaim(home: Path) -> list[str]:
     containers = Containers(home / "containers")
     ranges = IdRanges(home / "ids")
     holding = ranges.owners()
+    # Their containers are all ended below. One that dies meanwhile may leave some: the next time.
+    gone = frozenset(owner for owner in holding if spares.lives(owner) is False)
+    stuck = False
     for folder in list(containers):
         try:
             lock = folder.try_lock()
@@ -68,7 +71,9 @@ def reclaim(home: Path) -> list[str]:
             continue
         try:
             if _began(folder) or (folder.id in holding and folder.id in ranges.owners()):  # it may just have ended
-                done.append(reclaim_container(home, folder))
+                ended, line = reclaim_container(home, folder)
+                stuck = stuck or not ended
+                done.append(line)
         except NotFoundError:
             if not _is_readable(folder):  # and nobody is at it: see `state`
                 containers.remove(folder, "")
@@ -77,7 +82,7 @@ def reclaim(home: Path) -> list[str]:
             os.close(lock)
     done += [f"half-made container {identifier[:12]}: removed" for identifier in containers.remove_unfinished()]
     done += [f"name {name}: freed" for name in containers.free_stale_names()]
-    alive = _Alive(containers)
+    alive = _Alive(containers, frozenset() if stuck else gone)
     done += [f"id range of {owner[:12]}: given back" for owner in ranges.reclaim(alive)]
     Networks(home / "networks").reclaim(alive)
     return done
@@ -99,23 +104,25 @@ def _began(folder: ContainerFolder) -> bool:
     return folder.config().spec.auto_remove and not folder.is_pristine()
 
 
-def reclaim_container(home: Path, folder: ContainerFolder) -> str:
-    """End what is left of a container whose supervisor is dead; the caller holds its lock."""
+def reclaim_container(home: Path, folder: ContainerFolder) -> tuple[bool, str]:
+    """End what is left of a container whose supervisor is dead; whether that went well, and a line about it. The caller
+    holds its lock.
+    """
     config, state = folder.config(), folder.state()
     _end_init(state)
     cgroup = Cgroup.open(hierarchy(), group(folder.id))
     if not (cgroup.kill() and cgroup.remove()):
-        return f"container {config.name}: a process of it does not end; left for the next time"
+        return False, f"container {config.name}: a process of it does not end; left for the next time"
     # Only now, when nobody of the container's is left to use them.
     Networks(home / "networks").release(folder.id, cut=(folder.path / SHARED).exists())
     IdRanges(home / "ids").release(folder.id)
     if config.spec.auto_remove:
         Containers(home / "containers").remove(folder, config.name, mounts=config.spec.mounts)
-        return f"container {config.name}: its supervisor was killed; removed"
+        return True, f"container {config.name}: its supervisor was killed; removed"
     (folder.path / control.SOCKET_NAME).unlink(missing_ok=True)
     if state.status is Status.RUNNING:
         folder.write_state(lost(state))
-    return f"container {config.name}: its supervisor was killed; ended"
+    return True, f"container {config.name}: its supervisor was killed; ended"
 
 
 def _end_init(state: State) -> None:
@@ -146,11 +153,15 @@ def group(identifier: str) -> str:
 
 
 class _Alive:
-    """Whether the owner of something lives: a container that has a supervisor or is being made, or a process."""
+    """Whether the owner of something lives: a container that has a supervisor or is being made, or a process that is
+    not in `gone`.
+    """
 
-    def __init__(self, containers: Containers) -> None:
+    def __init__(self, containers: Containers, gone: frozenset[str]) -> None:
         self._containers = containers
+        self._gone = gone
 
     def __call__(self, identifier: str) -> bool:
-        living = spares.lives(identifier)
-        return ContainerFolder(self._containers.root / identifier).is_running() if living is None else living
+        if spares.lives(identifier) is None:
+            return ContainerFolder(self._containers.root / identifier).is_running()
+        return identifier not in self._gone

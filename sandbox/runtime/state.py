@@ -258,13 +258,13 @@ class Containers:
             remove_anonymous(store, mounts, lambda volume: creation.users_of_volume(self, volume))
 
     def find(self, reference: str) -> ContainerFolder:
-        """By name, whole id, or a beginning of an id that only one container has."""
+        """By whole id, name, or a beginning of an id that only one container has."""
         if reference and "/" not in reference and reference not in (".", ".."):
+            if len(reference) == ID_LENGTH and (self.root / reference).is_dir():
+                return ContainerFolder(self.root / reference)
             owner = self._owner(reference)
             if owner and (self.root / owner).is_dir():
                 return ContainerFolder(self.root / owner)
-            if len(reference) == ID_LENGTH and (self.root / reference).is_dir():
-                return ContainerFolder(self.root / reference)
             matches = [folder for folder in self if folder.id.startswith(reference)]
             if len(matches) == 1:
                 return matches[0]

@@ -27,13 +27,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from sandbox.errors import SandboxError
 from sandbox.kernel import polling, process
 from sandbox.kernel.idmap import in_initial_namespace
-from sandbox.kernel.idranges import IdRanges
 from sandbox.network.networks import Networks
-from sandbox.runtime import host, init, spares, supervision
+from sandbox.runtime import host, init, supervision
 from sandbox.runtime.engine import Engine
 from sandbox.runtime.facts import hierarchy
 from sandbox.runtime.launcher import Launcher
 from sandbox.runtime.spec import ContainerSpec
+from tests.sandbox.runtime.readiness import has_namespaces
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -80,27 +80,23 @@ class ForkedLauncher(Launcher):
         """Whether it has not ended yet."""
         return not polling.readable(self._pidfd, 0)
 
-    def wait_until_ready(self, home: Path) -> None:
+    def wait_until_ready(self) -> None:
         """Until it has namespaces for the next container; at once where it has died, or makes none."""
         deadline = time.monotonic() + _PATIENCE
-        while in_initial_namespace() and self.lives() and not _is_ready(home):
+        while in_initial_namespace() and self.lives() and not has_namespaces(self._pid):
             if time.monotonic() > deadline:
                 raise TimeoutError("no namespaces are ready")
             time.sleep(0.001)
 
 
-def _is_ready(home: Path) -> bool:
-    return any(owner.startswith("process-") for owner in IdRanges(home / "ids").owners())
-
-
 class Killer:
-    """Runs containers in `home` and kills; for the process that makes it only. With `many` one process has several
-    containers.
+    """Runs containers in `home` and kills; for the process that makes it only. With `shared` one process supervises
+    several containers.
     """
 
-    def __init__(self, home: Path, *, many: bool = False) -> None:
+    def __init__(self, home: Path, *, shared: bool = False) -> None:
         self.home = home
-        self._many = many
+        self._shared = shared
         self.ids: list[str] = []
         process.set_child_subreaper(True)
         self._board = memoryview(mmap.mmap(-1, mmap.PAGESIZE)).cast("q")
@@ -119,7 +115,7 @@ class Killer:
         """Create and start a container, and kill the `victim` before operation number `place` of a side."""
         board = self._board
         board[_COUNTS + HOST] = board[_COUNTS + INIT] = board[_REACHED] = board[_SUPERVISOR] = 0
-        board[_SIDE], board[_STOP], board[_ARMED] = side, place, not self._many
+        board[_SIDE], board[_STOP], board[_ARMED] = side, place, not self._shared
         reader, writer = os.pipe()
         engine = os.fork()
         if engine == 0:
@@ -135,7 +131,7 @@ class Killer:
     def _engine(self, report: int, spec: ContainerSpec) -> None:
         try:
             engine = Engine(self.home)
-            if self._many:
+            if self._shared:
                 self._precede(engine)
             identifier = engine.create(spec)
             os.write(report, identifier.encode())
@@ -150,10 +146,10 @@ class Killer:
 
     def _precede(self, engine: Engine) -> None:
         """A container before the one that matters, until its end."""
-        engine._launcher = launcher = ForkedLauncher()
+        engine._launching._launcher = launcher = ForkedLauncher()
         spec = ContainerSpec(image="busybox", command=("true",), network="none", auto_remove=True)
         engine.start(engine.create(spec)).wait(_PATIENCE)
-        launcher.wait_until_ready(self.home)
+        launcher.wait_until_ready()
         self._board[_ARMED] = 1
 
     def _stopping(self, side: int, action: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
@@ -246,22 +242,18 @@ def wait_for_orphans() -> list[str]:
         time.sleep(0.001)
 
 
-def remains(home: Path, ids: Collection[str] = (), *, besides: Collection[str] = ()) -> list[str]:
-    """What is left of containers that should be gone, `besides` what was there before (`everything`); waits for what
-    the kernel takes away by and by.
-    """
+def remains(home: Path, ids: Collection[str] = ()) -> list[str]:
+    """What is left of containers that should be gone; waits for what the kernel takes away by and by."""
     deadline = time.monotonic() + _PATIENCE
-    while (found := [one for one in everything(home, ids) if one not in besides]) and time.monotonic() < deadline:
+    while (found := _remains(home, ids)) and time.monotonic() < deadline:
         time.sleep(0.05)
     return found
 
 
-def everything(home: Path, ids: Collection[str] = ()) -> list[str]:
-    """What containers have of the host at this moment."""
+def _remains(home: Path, ids: Collection[str]) -> list[str]:
     found = [f"container file {path.name}" for path in (home / "containers").glob("*") if path.name != "names"]
     found += [f"name {path.name}" for path in (home / "containers/names").glob("*")]
-    owners = {path.name: str(path.readlink()) for path in (home / "ids").glob("*")}
-    found += [f"id range {number} of {owner}" for number, owner in owners.items() if not spares.lives(owner)]
+    found += [f"id range {path.name}" for path in (home / "ids").glob("*")]
     if os.geteuid() == 0 and (home / "networks").exists():
         table = Networks(home / "networks")._bridges.table
         for ports in ("ports", "ports_at"):

@@ -191,13 +191,13 @@ def _kill_shared_supervisors(home: Path) -> _Result:
     place = 0
     while True:
         engine = Engine(home)
-        engine._launcher = launcher = ForkedLauncher(partial(_kill_and_wake, place))
+        engine._launching._launcher = launcher = ForkedLauncher(partial(_kill_and_wake, place))
         ids: list[str] = []
         while launcher.lives() and len(ids) < 2:
             ids.append(engine.create(_spec(network="bridge", auto_remove=True)))
             with contextlib.suppress(SandboxError):
                 engine.start(ids[-1]).wait(10)
-            launcher.wait_until_ready(home)
+            launcher.wait_until_ready()
         killed = not launcher.lives()
         engine.close()
         result = _reclaim(home, place, ids)

@@ -19,6 +19,7 @@ from sandbox.runtime.engine import Engine
 from sandbox.runtime.reclaim import reclaim
 from sandbox.runtime.spec import ContainerSpec, ExecSpec, LogDriver, Mount, MountKind, Security, Stdio
 from sandbox.runtime.state import Status
+from tests.sandbox.runtime.readiness import has_namespaces
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -271,30 +272,46 @@ def _ranges(engine: Engine) -> dict[str, str]:
     return {link.name: str(link.readlink()) for link in (engine.home / "ids").iterdir()}
 
 
-def _ready(engine: Engine) -> bool:
-    return any(owner.startswith("process-") for owner in _ranges(engine).values())
-
-
 def test_the_next_container_finds_its_namespaces_made(shared: Engine) -> None:
-    """It gets the ids that were the process's, its network is its own, and another set is made after it."""
+    """Its ids and its network are its own, and another set is made after it."""
     first = shared.create(_spec("sleep", "600"))
     shared.start(first)
-    assert _eventually(lambda: _ready(shared))
-    (number,) = (number for number, owner in _ranges(shared).items() if owner.startswith("process-"))
+    supervisor = _supervisor(shared, first)
+    assert _eventually(lambda: has_namespaces(supervisor))
     second = shared.create(_spec("sleep", "600"))
     shared.start(second)
-    assert _ranges(shared)[number] == second
+    assert len({shared.state(one).id_base for one in (first, second)}) == 2
     networks = {Path(f"/proc/{shared.state(one).pid}/ns/net").readlink() for one in (first, second)}
     assert len(networks | {Path("/proc/self/ns/net").readlink()}) == 3
-    assert _eventually(lambda: _ready(shared))
-    shared.remove(second, force=True)
-    assert _eventually(lambda: second not in _ranges(shared).values())
+    assert _eventually(lambda: has_namespaces(supervisor))
+
+
+def test_ids_are_lent_to_one_container_after_the_other(shared: Engine) -> None:
+    """No two that run have the same; those of one that has ended are another's, and few ranges are taken."""
+    witness = shared.create(_spec("sleep", "600"))
+    shared.start(witness)
+    supervisor = _supervisor(shared, witness)
+    bases = set()
+    for _ in range(20):
+        assert _eventually(lambda: has_namespaces(supervisor))
+        running = [shared.create(_spec("sleep", "600")) for _ in range(2)]
+        for one in running:
+            shared.start(one)
+        now = {shared.state(one).id_base for one in (witness, *running)}
+        assert len(now) == 3
+        bases |= now
+        for one in running:
+            shared.remove(one, force=True)
+    assert len(bases) < 25
+    assert len(_ranges(shared)) <= 4
 
 
 def test_a_container_that_shares_namespaces_takes_none_that_are_made(shared: Engine) -> None:
     """It makes its own, with the ids that were ready; the network of the host is the host's."""
-    shared.start(shared.create(_spec("sleep", "600")))
-    assert _eventually(lambda: _ready(shared))
+    first = shared.create(_spec("sleep", "600"))
+    shared.start(first)
+    supervisor = _supervisor(shared, first)
+    assert _eventually(lambda: has_namespaces(supervisor))
     other = shared.create(ContainerSpec(image="busybox", command=("sleep", "600"), network="host", auto_remove=True))
     shared.start(other)
     assert Path(f"/proc/{shared.state(other).pid}/ns/net").readlink() == Path("/proc/self/ns/net").readlink()
@@ -304,15 +321,15 @@ def test_what_was_ready_goes_with_the_process(shared: Engine) -> None:
     """Given back at its end; and after a SIGKILL by the next who looks."""
     container = shared.create(_spec("sleep", "600"))
     shared.start(container)
-    assert _eventually(lambda: _ready(shared))
-    os.kill(_supervisor(shared, container), signal.SIGKILL)
+    supervisor = _supervisor(shared, container)
+    assert _eventually(lambda: has_namespaces(supervisor))
+    os.kill(supervisor, signal.SIGKILL)
     assert _eventually(lambda: shared.state(container).status is not Status.RUNNING)
-    assert _ready(shared)
+    assert _ranges(shared) != {}
     reclaim(shared.home)
     assert _ranges(shared) == {}
     engine = Engine(shared.home, launcher=True)
     process = engine.start(engine.create(_spec("sleep", "0.3")))
-    assert _eventually(lambda: _ready(engine))
     engine.close()
     process.wait(10)
     assert _eventually(lambda: _ranges(shared) == {})

@@ -54,6 +54,12 @@ class JsonDisplay:
             vertex["error"] = "context canceled"
         self._say("vertexes", vertex)
 
+    def suspend(self, step: Step) -> None:
+        """All that it printed is there."""
+
+    def resume(self) -> None:
+        """The next line is as any other."""
+
     def close(self) -> None:
         """Every line is complete already."""
 

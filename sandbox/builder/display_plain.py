@@ -44,6 +44,12 @@ class PlainDisplay:
         }
         self._line(step, f"{texts[step.outcome]}\n")
 
+    def suspend(self, step: Step) -> None:
+        """All that it printed is there."""
+
+    def resume(self) -> None:
+        """The next line is as any other."""
+
     def close(self) -> None:
         """Nothing is left to say."""
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 _PERIOD = 0.1  # seconds between two pictures
 _KEPT = 500  # lines of each step's output
+_LAST_WORDS = 20  # of which are shown above a shell
 _TAIL = 6  # of which are shown while it goes on
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|.?)")
 _HIDE, _SHOW, _BELOW = "\x1b[?25l", "\x1b[?25h", "\x1b[J"
@@ -58,6 +59,7 @@ class TreeDisplay:
         self._running: list[Step] = []
         self._output: dict[int, deque[str]] = {}
         self._failed: list[Step] = []
+        self._suspended = False
         self._drawn: list[int] = []  # widths of the lines of the lower part
         self._lock = threading.Lock()  # of the terminal: the thread draws, too
         self._closed = threading.Event()
@@ -93,6 +95,18 @@ class TreeDisplay:
                 del self._output[step.number]
             self._draw([self._of_step(step)])
 
+    def suspend(self, step: Step) -> None:
+        """The lower part goes; what the step has printed last stays."""
+        with self._lock:
+            printed = list(self._output[step.number])[-_LAST_WORDS:]
+            self._draw([self._of_step(step), *(f" => => # {line}" for line in printed)], last=True)
+            self._suspended = True
+
+    def resume(self) -> None:
+        """The lower part comes back below whatever is there now."""
+        with self._lock:
+            self._suspended = False
+
     def close(self) -> None:
         """The lower part goes; how long it all took and what failing steps have printed stays."""
         self._closed.set()
@@ -113,7 +127,8 @@ class TreeDisplay:
         with suppress(OSError, SandboxError):  # nobody looks any more: the builder hears of it, too
             while not self._closed.wait(_PERIOD):
                 with self._lock:
-                    self._draw([])
+                    if not self._suspended:
+                        self._draw([])
 
     def _draw(self, above: list[str], *, last: bool = False) -> None:
         """Print lines that stay, and the lower part below them."""

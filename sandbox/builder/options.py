@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from sandbox.dockerfile.ignorefile import IgnorePatterns
     from sandbox.dockerfile.parsing import Dockerfile
     from sandbox.image.image import Image
+    from sandbox.runtime.spec import ContainerSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +53,8 @@ class ContextImage(NamedTuple):
 class BuildOptions:
     """One build. `image` finds the image of a FROM, and says so by NotFoundError where there is none.
 
-    `contexts` are the named ones, which go before stages and images of their name.
+    `contexts` are the named ones, which go before stages and images of their name. `on_failure` is given a container
+    with a shell and what a failing RUN has left, before that goes.
 
     `moment` is the time of what is made, RFC 3339; `use_cache` false takes nothing from earlier builds.
     """
@@ -73,3 +75,4 @@ class BuildOptions:
     network: str = "default"
     allowed: frozenset[Entitlement] = frozenset()
     limits: RunLimits = field(default_factory=RunLimits)
+    on_failure: Callable[[ContainerSpec, Image], None] | None = None

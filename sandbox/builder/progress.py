@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import contextmanager
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
 from sandbox.dockerfile.diagnostics import printable
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
     from types import TracebackType
     from typing import Self
 
@@ -81,6 +84,10 @@ class Step:
         """The step is given up, since another one failed."""
         self._end(Outcome.CANCELLED)
 
+    def suspended(self) -> AbstractContextManager[None]:
+        """While the block runs the terminal is somebody else's, and whoever has something to say waits."""
+        return self._progress.suspended(self)
+
     def _end(self, outcome: Outcome) -> None:
         if self._rest:
             self._progress.tell_printed(self, self._rest)
@@ -104,6 +111,12 @@ class Display(Protocol):
     def ended(self, step: Step) -> None:
         """It has ended: see its `outcome`."""
 
+    def suspend(self, step: Step) -> None:
+        """Leave the terminal alone until `resume`, after the last words of a step that is about to fail."""
+
+    def resume(self) -> None:
+        """The terminal is free again."""
+
     def close(self) -> None:
         """Nothing more will come."""
 
@@ -121,6 +134,12 @@ class Silence:
         """Nothing."""
 
     def ended(self, step: Step) -> None:
+        """Nothing."""
+
+    def suspend(self, step: Step) -> None:
+        """Nothing."""
+
+    def resume(self) -> None:
         """Nothing."""
 
     def close(self) -> None:
@@ -152,6 +171,16 @@ class Progress:
             step = Step(self, self._number, name)
             self._display.begun(step)
             return step
+
+    @contextmanager
+    def suspended(self, step: Step) -> Iterator[None]:
+        """Show nothing while the block runs."""
+        with self._lock:
+            self._display.suspend(step)
+            try:
+                yield
+            finally:
+                self._display.resume()
 
     def tell_printed(self, step: Step, line: bytes) -> None:
         """Pass on a line of a step."""

@@ -19,13 +19,14 @@ from sandbox.runtime.layers import ENGINES_OWN
 from sandbox.runtime.spec import ContainerSpec, LogDriver, Security, Stdio
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from sandbox.builder.files import FileView
     from sandbox.builder.options import RunLimits
     from sandbox.builder.progress import Step
     from sandbox.image.config import ImageConfig
+    from sandbox.image.digest import ChainID
     from sandbox.image.image import LayerRecord
     from sandbox.image.locking import Lease
     from sandbox.runtime.engine import Engine
@@ -55,6 +56,8 @@ class RunStep:
     mounts: tuple[Mount, ...]
     insecure: bool
     limits: RunLimits
+    shell: str
+    on_failure: Callable[[ContainerSpec, Image], None] | None
 
 
 def run(
@@ -96,17 +99,24 @@ def run(
             code = _until_end(engine, identifier, progress)
         except SandboxError as error:  # of exit codes that are the command's, not the build's
             raise RunError(error.message, hint=error.hint) from None
+        upper = engine.home / "containers" / identifier / "upper"
+        if code and step.on_failure is not None:
+            left = engine.images.snapshots.adopt(upper, _top(layers), lease=lease, leave_out=ENGINES_OWN)
+            shell = spec._replace(command=(step.shell,), terminal=True, open_stdin=True)
+            with progress.suspended():
+                step.on_failure(shell, image._replace(layers=(*layers, left.layer)))
         if code:
             command = " ".join(step.argv)
             raise RunError(f"process {command[:200]!r} did not complete successfully: exit code: {code}")
-        upper = engine.home / "containers" / identifier / "upper"
         _remove_places(upper, [mount.target for mount in step.mounts], below)
-        record = engine.images.snapshots.adopt(
-            upper, layers[-1].chain_id if layers else None, lease=lease, leave_out=ENGINES_OWN
-        )
+        record = engine.images.snapshots.adopt(upper, _top(layers), lease=lease, leave_out=ENGINES_OWN)
         return record.layer if record.entries else None
     finally:
         engine.remove(identifier, force=True)
+
+
+def _top(layers: Sequence[LayerRecord]) -> ChainID | None:
+    return layers[-1].chain_id if layers else None
 
 
 def abandoned(engine: Engine) -> tuple[str, ...]:

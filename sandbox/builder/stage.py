@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from sandbox.dockerfile.instructions import Instruction
     from sandbox.image.image import LayerRecord
 
+_SHELL = "/bin/sh"
 _SCRIPTS = "/dev/pipes"  # where BuildKit shows scripts, too
 _LAYERED = (records.Run, records.Copy, records.Add, records.Workdir)
 
@@ -176,6 +177,8 @@ class StageBuilder:
                     mounts=(*made, self._script(*script)) if script else tuple(made),
                     insecure=security == "insecure",
                     limits=self.solver.options.limits,
+                    shell=config.shell[0] if config.shell else _SHELL,
+                    on_failure=self.solver.options.on_failure,
                 )
                 return run(
                     self.solver.engine,

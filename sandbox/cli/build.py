@@ -6,11 +6,13 @@ import os
 import signal
 import time
 from contextlib import ExitStack, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sandbox.cli import build_values, values
 from sandbox.cli.build_context import Sources
+from sandbox.cli.build_shell import open_shell
 from sandbox.cli.making import ensure
 from sandbox.cli.options import Option, Syntax, UsageError, Verb
 from sandbox.cli.output import say, tell
@@ -90,6 +92,7 @@ def _build(arguments: Arguments, home: str) -> int:
             network=arguments.text("network", "default"),
             allowed=entitlements,
             limits=limits,
+            on_failure=partial(open_shell, engine) if arguments.flag("shell-on-failure") else None,
         )
         code = _solve(engine, arguments, options)
         if (count := len(findings)) and not arguments.flag("quiet"):
@@ -210,6 +213,8 @@ def _check(arguments: Arguments) -> None:
         parse_output(arguments.text("output"))
         if arguments.given("tag") or arguments.given("iidfile"):
             raise UsageError("--output makes no image, so it goes with neither --tag nor --iidfile")
+    if arguments.flag("shell-on-failure") and not os.isatty(0):
+        raise UsageError("--shell-on-failure needs a terminal, and standard input is none")
     for tag in arguments.texts("tag"):  # said before the work
         parse(tag)
     if arguments.given("platform") and arguments.text("platform") != str(_platform()):
@@ -290,6 +295,7 @@ VERBS = {
                 Option(("--progress",), f"how to show progress: {', '.join(FORMS)}", "FORM"),
                 Option(("-q", "--quiet"), "print the image's id alone"),
                 Option(("--secret",), "a secret for RUN --mount=type=secret", "id=NAME,src=FILE", many=True),
+                Option(("--shell-on-failure",), "open a shell in the container as a failing RUN left it"),
                 Option(("--shm-size",), "size of /dev/shm of RUN (64m)", "BYTES[k|m|g]"),
                 Option(
                     ("--ssh",), "an agent for RUN --mount=type=ssh: default, ID=SOCKET, ID=KEY", "ID[=…]", many=True

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from ci.pipeline import outputs
 from ci.pipeline.script import script_arguments
 from runners import runfolder
-from runners.backend import BackendError, Kept
+from runners.backend import Kept
 from runners.enginehandle import EngineHandle, converted, remove_container
 from sandbox.errors import NotFoundError, SandboxError
 from sandbox.image.config import Healthcheck
@@ -114,14 +114,12 @@ class EngineBackend:
         return tuple(dict.fromkeys(name for name in names if self.engine.images.find(name) is None))
 
     def fetch_image(self, name: str) -> None:
-        """Make the image of the distribution's packages, where a source says how."""
-        from sandbox.image.bootstrap import bootstrap  # noqa: PLC0415  (images are here mostly)
+        """Pull the image, or make it of the distribution's packages, as the sources say."""
+        from sandbox.registry.client.fetching import fetch  # noqa: PLC0415  (images are here mostly)
+        from sandbox.registry.client.progress import Lines  # noqa: PLC0415
 
         try:
-            source = self._sources().find(name)
-            if source is None:
-                raise no_source(name)
-            bootstrap(self.engine.images, source, progress=self._progress)
+            fetch(self.engine.images, name, self._sources().origin(name), Lines(self._progress))
         except (SandboxError, OSError) as error:
             raise converted(error) from error
 
@@ -315,14 +313,6 @@ class EngineStage:
     def _names_of_this_host(self) -> tuple[tuple[str, str], ...]:
         every: Sequence[StepSpec] = (*self._stage.services, *self._stage.steps)
         return tuple((_host_name(step.name), "127.0.0.1") for step in every)
-
-
-def no_source(name: str) -> BackendError:
-    """What to say of an image that is not here and that nothing here can make."""
-    return BackendError(
-        f"there is no image {name!r} here, and no source that makes it",
-        hint="`sandbox images` lists those that are here; images.toml can describe one made of Debian's packages",
-    )
 
 
 def _remove_run(engine: Engine, run: str) -> None:

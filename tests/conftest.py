@@ -63,6 +63,7 @@ def pytest_configure(config: pytest.Config) -> None:
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
     if _is_controller(config):
         os.environ[MARK] = uuid.uuid4().hex
+        os.environ["HAKO_CERTS"] = str(REPOSITORY / "tests/certs.d")
         os.environ[SHARED] = tempfile.mkdtemp(prefix="hako-tests-")
         config.stash[_before] = leaks.Snapshot.take()
 

@@ -1,4 +1,4 @@
-"""The images of a local run: every missing one is made before anything runs, or named with the line that wants it.
+"""The images of a local run: every missing one is fetched before anything runs, or named with the line that wants it.
 
 For an ordinary user the first half of that work has to happen before the process becomes root of a user namespace
 (`sandbox.image.bootstrap`), so this is also where it becomes that.
@@ -21,16 +21,16 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ci.pipeline.spec import StepSpec
-    from sandbox.image.sources import Source, Sources
+    from sandbox.image.sources import Remote, Source, Sources
 
 IMAGES_FILE = "images.toml"
 
 
 class Pull(StrEnum):
-    """When an image is made."""
+    """When an image is fetched: made, or pulled from its registry."""
 
     MISSING = "missing"  # where it is not here, or was made here and is described differently now
-    ALWAYS = "always"  # also where it is here, if somebody says how
+    ALWAYS = "always"  # also where it is here, if that can be done
     NEVER = "never"
 
 
@@ -44,11 +44,11 @@ def prepare(
     pull: Pull,
     progress: Callable[[str], None],
 ) -> None:
-    """Make what is missing of `wanted` (images by name, with a step that wants each), and what was made here but is
+    """Fetch what is missing of `wanted` (images by name, with a step that wants each), and what was made here but is
     described differently now; the process is root afterwards.
 
-    The project's own images.toml comes before those of the host. Raises CiError that names every image which nothing
-    here can make, SandboxError where making fails.
+    The project's own images.toml comes before those of the host. Raises CiError that names every image which could not
+    be pulled, SandboxError where making fails.
     """
     missing = [name for name in wanted if ImageStore(home).find(name) is None]
     if pull is Pull.NEVER and missing:
@@ -58,22 +58,54 @@ def prepare(
     ):
         become_root()
         return
+    from sandbox.image.sources import Remote, Source  # noqa: PLC0415  (images are here mostly)
+
     found = sources(home, project, environment)
-    outdated = _has_source if pull is Pull.ALWAYS else _is_stale
-    missing += [name for name in wanted if name not in missing and outdated(name, found, home)]
-    if not missing:
-        become_root()
-        return
-    makers = {name: found.find(name) for name in missing}
-    unknown = [name for name, source in makers.items() if source is None]
-    if unknown:
-        raise _unknown(unknown, wanted, filename, "and nothing here makes it")
-    _make([source for source in makers.values() if source is not None], home, progress)
+    missing += [
+        name for name in wanted if name not in missing and (pull is Pull.ALWAYS or _is_stale(name, found, home))
+    ]
+    origins = {name: found.origin(name) for name in missing}
+    made = [origin for origin in origins.values() if isinstance(origin, Source)]
+    remote = {name: origin for name, origin in origins.items() if isinstance(origin, Remote)}
+    if made:
+        _make(made, home, progress)
+    become_root()
+    if remote:
+        _pull(remote, wanted, filename, home, progress)
+
+
+def _pull(
+    remote: Mapping[str, Remote],
+    wanted: Mapping[str, StepSpec],
+    filename: str,
+    home: Path,
+    progress: Callable[[str], None],
+) -> None:
+    """All of them, whatever becomes of one; what is here already may stay as it is."""
+    from sandbox.registry.client.fetching import fetch  # noqa: PLC0415  (a tenth of a second)
+    from sandbox.registry.client.progress import Lines  # noqa: PLC0415
+
+    store = ImageStore(home)
+    failed: dict[str, SandboxError] = {}
+    for name, origin in remote.items():
+        try:
+            image = fetch(store, name, origin, Lines(progress))
+        except SandboxError as error:
+            if store.find(name, named=False) is None:
+                failed[name] = error
+            else:
+                progress(f"{name} stays as it is here: {error.message}")
+        else:
+            progress(f"pulled {name} ({image.id.short}, {image.size / 1e6:.1f} MB)")
+    if failed:
+        places = "; ".join(f"{filename}:{wanted[name].line}: {error.message}" for name, error in failed.items())
+        hint = f"describe it in {IMAGES_FILE}, or use busybox or debian:<suite>"
+        raise CiError(places, hint=next(iter(failed.values())).hint or hint, reference="no-such-image")
 
 
 def sources(home: Path, project: Path, environment: Mapping[str, str]) -> Sources:
     """The sources of images: the project's, the host's, the built-in ones."""
-    from sandbox.image.sources import Sources  # noqa: PLC0415  (images are here mostly)
+    from sandbox.image.sources import Sources  # noqa: PLC0415
 
     return Sources.load(paths(home, project, environment))
 
@@ -89,10 +121,6 @@ def _unknown(names: list[str], wanted: Mapping[str, StepSpec], filename: str, wh
     places = "; ".join(f"{filename}:{wanted[name].line}: no image {name!r}" for name in names)
     hint = f"describe it in {IMAGES_FILE}, or use busybox or debian:<suite>"
     return CiError(f"{places}, {why}", hint=hint, reference="no-such-image")
-
-
-def _has_source(name: str, found: Sources, home: Path) -> bool:  # noqa: ARG001  (asked as `_is_stale` is)
-    return found.find(name) is not None
 
 
 def _is_stale(name: str, found: Sources, home: Path) -> bool:

@@ -19,9 +19,9 @@ from sandbox.errors import InvalidError
 if TYPE_CHECKING:
     from collections.abc import Container, Mapping
 
-    from sandbox.builder.scope import Platform
     from sandbox.dockerfile.instructions import BuildStage
     from sandbox.dockerfile.parsing import Dockerfile
+    from sandbox.image.platform import Platform
 
 SCRATCH = "scratch"
 

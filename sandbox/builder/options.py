@@ -11,10 +11,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sandbox.builder.mounting import Secret
-    from sandbox.builder.scope import Platform
     from sandbox.dockerfile.ignorefile import IgnorePatterns
     from sandbox.dockerfile.parsing import Dockerfile
     from sandbox.image.image import Image
+    from sandbox.image.platform import Platform
     from sandbox.runtime.spec import ContainerSpec
 
 

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sandbox.records import NamedTuple
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sandbox.dockerfile.expansion import Expander
     from sandbox.dockerfile.instructions import Arg
+    from sandbox.image.platform import Platform
 
 # Given to RUN when `--build-arg` has them, without ARG; never part of a cache key or of the history.
 PROXY_ARGS = frozenset(
@@ -22,17 +21,6 @@ PROXY_ARGS = frozenset(
     for base in ("http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_proxy")
     for name in (base, base.upper())
 )
-
-
-class Platform(NamedTuple):
-    """`linux/arm64/v8`."""
-
-    os: str
-    architecture: str
-    variant: str = ""
-
-    def __str__(self) -> str:
-        return "/".join(part for part in self if part)
 
 
 def platform_args(build: Platform, target: Platform) -> dict[str, str]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from sandbox.cli import build_values, values
 from sandbox.cli.build_context import Sources
 from sandbox.cli.build_shell import open_shell
-from sandbox.cli.making import ensure
+from sandbox.cli.making import When, ensure
 from sandbox.cli.options import Option, Syntax, UsageError, Verb
 from sandbox.cli.output import say, tell
 from sandbox.cli.session import open_engine, reclaim, state_directory
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 
     from sandbox.builder.contexts import Given
     from sandbox.builder.options import BuildOptions
-    from sandbox.builder.scope import Platform
     from sandbox.cli.options import Arguments
     from sandbox.dockerfile.diagnostics import Diagnostic
     from sandbox.dockerfile.parsing import Dockerfile
     from sandbox.image.image import Image
+    from sandbox.image.platform import Platform
     from sandbox.image.tree import Entries
     from sandbox.runtime.engine import Engine
 
@@ -79,7 +79,7 @@ def _build(arguments: Arguments, home: str) -> int:
             dockerfile=dockerfile,
             context=given.context,
             contexts=sources.named(engine.images, lease),
-            image=lambda name: _image(engine, name),
+            image=lambda name: _image(engine, name, _when(arguments)),
             platform=_platform(),
             moment=_moment(arguments),
             target=arguments.text("target"),
@@ -145,7 +145,7 @@ def _ensure_images(
         stage.image for stage in plan.stages if stage.image and stage.image.lower() not in (SCRATCH, *sources.names)
     ]
     for image in (*images, *sources.images):
-        ensure(image, state_directory(home), make=make)
+        ensure(image, state_directory(home), when=_when(arguments), bootstrap=make)
 
 
 def _solve(engine: Engine, arguments: Arguments, options: BuildOptions) -> int:
@@ -168,10 +168,17 @@ def _solve(engine: Engine, arguments: Arguments, options: BuildOptions) -> int:
     return 0
 
 
-def _image(engine: Engine, name: str) -> Image:
+def _when(arguments: Arguments) -> When:
+    return When.ALWAYS if arguments.flag("pull") else When.MISSING
+
+
+def _image(engine: Engine, name: str, when: When) -> Image:
     """The image of a FROM or `--from`. A few letters are a name there, never the beginning of an id."""
     from sandbox.image.reference import parse  # noqa: PLC0415
+    from sandbox.kernel.idmap import in_initial_namespace  # noqa: PLC0415
 
+    if engine.images.find(name, named=False) is None:  # named by COPY or RUN alone: FROM's are here
+        ensure(name, engine.home, when=when, bootstrap=os.geteuid() == 0 and in_initial_namespace())
     image = engine.images.get(name)
     if len(name) < _SHORT_ID and image.id.hex.startswith(name) and parse(name).familiar not in image.references:
         raise NotFoundError(f"no image or stage {name!r}", hint="`sandbox images` lists what there is")
@@ -224,11 +231,9 @@ def _check(arguments: Arguments) -> None:
 
 
 def _platform() -> Platform:
-    from sandbox.builder.scope import Platform  # noqa: PLC0415
-    from sandbox.image.manifest import ARCHITECTURES  # noqa: PLC0415
+    from sandbox.image.platform import host  # noqa: PLC0415
 
-    machine = os.uname().machine
-    return Platform("linux", ARCHITECTURES.get(machine, machine))
+    return host()
 
 
 def _build_args(arguments: Arguments) -> dict[str, str]:
@@ -293,6 +298,7 @@ VERBS = {
                 Option(("-o", "--output"), "write the files to a folder, or as an archive: type=tar,dest=FILE", "PATH"),
                 Option(("--platform",), "the platform to build for; this machine's", "PLATFORM"),
                 Option(("--progress",), f"how to show progress: {', '.join(FORMS)}", "FORM"),
+                Option(("--pull",), "fetch the images of FROM again, even where they are here"),
                 Option(("-q", "--quiet"), "print the image's id alone"),
                 Option(("--secret",), "a secret for RUN --mount=type=secret", "id=NAME,src=FILE", many=True),
                 Option(("--shell-on-failure",), "open a shell in the container as a failing RUN left it"),

@@ -58,7 +58,7 @@ OPTIONS = (
     log_options.OPTION,
     Option(("--log-driver",), "local, or none to keep no output", "DRIVER"),
     *docker_options.OPTIONS,
-    Option(("--pull",), "what to do for an image that is not here: missing (make it) or never", "WHEN"),
+    Option(("--pull",), "when the image is fetched: missing (where it is not here), always or never", "WHEN"),
 )
 
 
@@ -114,9 +114,9 @@ def attached(arguments: Arguments) -> frozenset[str]:
     return named or every
 
 
-def pull(arguments: Arguments) -> bool:
-    """Whether a missing image is made."""
-    return _choice(arguments, "pull", ("missing", "never")) == "missing"
+def pull(arguments: Arguments) -> str:
+    """When the image is fetched."""
+    return _choice(arguments, "pull", ("missing", "always", "never"))
 
 
 def _choice(arguments: Arguments, key: str, choices: Sequence[str]) -> str:

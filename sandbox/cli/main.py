@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 MODULES = {
     "bootstrap": "bootstrap",
     "build": "build",
+    "pull": "pull",
     "images": "images",
     "rmi": "images",
     "tag": "images",
@@ -65,6 +66,7 @@ MODULES = {
     "image inspect": "inspect",
     "image history": "images",
     "image tag": "images",
+    "image pull": "pull",
     "image import": "archives",
     "image load": "archives",
     "image save": "archives",

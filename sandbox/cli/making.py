@@ -1,12 +1,13 @@
-"""Making an image that is missing, for `bootstrap` and for `run` and `create`.
+"""Having an image that is missing, for `run`, `create` and `build`: pulled, or made as by `bootstrap`.
 
-Docker would pull here. mmdebstrap needs ids of its own, so it has to begin before an ordinary user becomes root of a
+mmdebstrap needs ids of its own, so it has to begin before an ordinary user becomes root of a
 user namespace; and the engine's process must have one thread when that happens.
 """
 
 from __future__ import annotations
 
 import os
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from sandbox.cli.output import tell
@@ -16,27 +17,63 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sandbox.image.image import Image
-    from sandbox.image.sources import Source
+    from sandbox.image.sources import Remote, Source
 
 
-def ensure(name: str, home: Path, *, make: bool) -> None:
-    """Make the image unless it is there. Raises NotFoundError with what to do for one that nothing here makes."""
+class When(StrEnum):
+    """When an image is fetched: docker's `--pull`."""
+
+    MISSING = "missing"
+    ALWAYS = "always"
+    NEVER = "never"
+
+
+def ensure(name: str, home: Path, *, when: When, bootstrap: bool = True) -> None:
+    """Have the image in the store. Raises NotFoundError with what to do where it is not to be had.
+
+    With `bootstrap` it may be made here, for which this process must not be root of a user namespace yet. It is, and
+    has been told what goes on, when anything was fetched.
+    """
     from sandbox.image.store import ImageStore  # noqa: PLC0415
 
-    if ImageStore(home).find(name) is not None:
-        return
-    source = source_of(name, home) if make else None
-    if source is None:
+    here = ImageStore(home).find(name, named=False) is not None
+    if when is When.NEVER and not here:
         raise NotFoundError(
             f"no image {name!r}",
-            hint=f"`sandbox bootstrap {name}` makes it, `sandbox images` lists what there is"
-            if source_of(name, home) is not None
-            else "`sandbox images` lists what there is; here only busybox, debian:<suite> and what images.toml names "
-            "can be made",
+            hint="without --pull never it is fetched; `sandbox images` lists what there is",
             reference="no-such-image",
         )
-    tell(f"sandbox: image {name!r} is not here; making it (sandbox bootstrap {name})")
-    make_image(source, home)
+    if when is When.NEVER or (here and when is When.MISSING):
+        return
+    from sandbox.image.sources import Remote, Sources, search_paths  # noqa: PLC0415  (only for a missing image)
+
+    origin = Sources.load(search_paths(os.environ, home)).origin(name)
+    if isinstance(origin, Remote):
+        _pull(name, origin, home, bootstrap=bootstrap)
+    elif bootstrap:
+        tell(f"sandbox: image {name!r} is not here; making it (sandbox bootstrap {name})")
+        make_image(origin, home)
+    elif not here:
+        raise NotFoundError(
+            f"no image {name!r}", hint=f"`sandbox bootstrap {name}` makes it", reference="no-such-image"
+        )
+
+
+def _pull(name: str, origin: Remote, home: Path, *, bootstrap: bool) -> None:
+    """Pull it; where no registry answers, make it."""
+    from sandbox.cli.transfers import Display  # noqa: PLC0415
+    from sandbox.image.store import ImageStore  # noqa: PLC0415
+    from sandbox.kernel.idmap import become_root  # noqa: PLC0415
+    from sandbox.registry.client.fetching import fetch  # noqa: PLC0415
+    from sandbox.registry.client.pulling import answers  # noqa: PLC0415
+
+    if origin.instead is not None and bootstrap and not answers(home, origin.reference):
+        tell(f"sandbox: no registry answers for {name!r}; making it (sandbox bootstrap {name})")
+        make_image(origin.instead, home)
+        return
+    become_root()
+    with Display(2) as display:
+        fetch(ImageStore(home), name, origin._replace(instead=None), display)
 
 
 def source_of(name: str, home: Path) -> Source | None:

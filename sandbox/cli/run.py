@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from sandbox.cli.attached import check_terminal, hold_signals, run_container
 from sandbox.cli.container_options import OPTIONS, attached, container_spec, pull
 from sandbox.cli.keys import DETACH, detach_keys
-from sandbox.cli.making import ensure
+from sandbox.cli.making import When, ensure
 from sandbox.cli.options import Option, Syntax, Verb
 from sandbox.cli.output import say
 from sandbox.cli.session import open_engine, reclaim, reclaim_others, state_directory, warn
@@ -121,7 +121,7 @@ def _notice_labels(arguments: Arguments) -> None:
 
 def _engine(arguments: Arguments, spec: ContainerSpec, home: str) -> Engine:
     _notice_labels(arguments)
-    ensure(spec.image, state_directory(home), make=pull(arguments))
+    ensure(spec.image, state_directory(home), when=When(pull(arguments)))
     return open_engine(home)
 
 

@@ -1,11 +1,17 @@
-"""Where an image comes from that is not in the store: which names are made here, and how.
+"""Where an image comes from that is not in the store: which names are made here, and how; all others are a registry's.
 
-Two kinds are built in: `busybox` (any tag) and `debian:<suite>`, also `-slim`. More are named in `images.toml`:
+Two kinds are built in: `busybox` (any tag) and `debian:<suite>`, also `-slim`. `images.toml` names more, and may say
+otherwise:
+
+    prefer = "registry"             # busybox and debian, too; made here where no registry answers
 
     [images."hako/redis:7"]
     bootstrap = "debian:bookworm"
     include = ["redis-server"]
     command = ["redis-server", "--protected-mode", "no"]
+
+    [images."golang:1.23"]
+    registry = "registry.example.com/mirror/golang:1.23"
 
 Called by `sandbox bootstrap`, by `run` and by the runners when an image is missing. tomllib is loaded when there is a
 file.
@@ -39,8 +45,10 @@ _RELEASES: Mapping[str, str] = {
     "13": "trixie",
     "14": "forky",
 }
+_REGISTRY = "registry"
 _KEYS = frozenset(
     (
+        _REGISTRY,
         "bootstrap",
         "include",
         "entrypoint",
@@ -87,11 +95,23 @@ class Source(NamedTuple):
         return digest.of(json.dumps(parts, sort_keys=True).encode("utf-8"))
 
 
-class Sources:
-    """The configured images; the built-in ones come after them."""
+class Remote(NamedTuple):
+    """An image of a registry. `reference` (canonical) is what is pulled; `instead` is how it is made where no registry
+    answers.
+    """
 
-    def __init__(self, configured: Mapping[str, Source] | None = None) -> None:
+    reference: str
+    instead: Source | None = None
+
+
+class Sources:
+    """The configured images; the built-in ones come after them. `prefer_registry` is for those."""
+
+    def __init__(
+        self, configured: Mapping[str, Source | Remote] | None = None, *, prefer_registry: bool = False
+    ) -> None:
         self._configured = dict(configured or {})
+        self._prefer_registry = prefer_registry
 
     @classmethod
     def load(cls, paths: Iterable[Path]) -> Sources:
@@ -99,7 +119,8 @@ class Sources:
 
         Raises InvalidError that names the file and the key.
         """
-        configured: dict[str, Source] = {}
+        configured: dict[str, Source | Remote] = {}
+        prefer = ""
         for path in paths:
             try:
                 text = path.read_bytes()
@@ -107,16 +128,32 @@ class Sources:
                 continue
             except OSError as error:
                 raise SandboxError(f"cannot read {path}: {(error.strerror or '').lower()}") from error
-            for name, source in _read(path, text).items():
+            sources, preferred = _read(path, text)
+            for name, source in sources.items():
                 configured.setdefault(name, source)
-        return cls(configured)
+            prefer = prefer or preferred
+        return cls(configured, prefer_registry=prefer == _REGISTRY)
 
     def find(self, name: str) -> Source | None:
         """How the image is made; `None` for one that is not made here. Raises InvalidError for a malformed name."""
         parsed = references.parse(name)
         if parsed.digest:
             return None
-        return self._configured.get(parsed.canonical) or built_in(parsed)
+        configured = self._configured.get(parsed.canonical)
+        if isinstance(configured, Remote):
+            return None
+        return configured or built_in(parsed)
+
+    def origin(self, name: str) -> Source | Remote:
+        """Where the image comes from when somebody misses it. Raises InvalidError for a malformed name."""
+        parsed = references.parse(name)
+        configured = None if parsed.digest else self._configured.get(parsed.canonical)
+        if configured is not None:
+            return configured
+        source = self.find(name)
+        if source is not None and not self._prefer_registry:
+            return source
+        return Remote(parsed.canonical, source)
 
     def names(self) -> tuple[str, ...]:
         """The configured names in familiar form."""
@@ -147,7 +184,8 @@ def built_in(reference: Reference) -> Source | None:
     return None
 
 
-def _read(path: Path, text: bytes) -> dict[str, Source]:
+def _read(path: Path, text: bytes) -> tuple[dict[str, Source | Remote], str]:
+    """The images of a file, and what it prefers."""
     import tomllib  # noqa: PLC0415
 
     try:
@@ -155,20 +193,24 @@ def _read(path: Path, text: bytes) -> dict[str, Source]:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InvalidError(f"{path}: {error}", reference="invalid-images-file") from None
     tables = document.pop("images", {})
+    prefer = document.pop("prefer", "")
+    if prefer not in ("", _REGISTRY, "bootstrap"):
+        raise _wrong(path, "prefer", f'is {prefer!r}, neither "registry" nor "bootstrap"')
     if document:
         raise _wrong(path, next(iter(document)), 'is not known; images are tables like [images."name:tag"]')
     if not isinstance(tables, dict):
         raise _wrong(path, "images", "is not a table")
-    sources: dict[str, Source] = {}
+    sources: dict[str, Source | Remote] = {}
     for name, table in tables.items():
-        source = _source(path, name, table)
-        if source.reference in sources:
-            raise _wrong(path, f'images."{name}"', f"means {source.reference}, which is there twice")
-        sources[source.reference] = source
-    return sources
+        reference, source = _entry(path, name, table)
+        if reference in sources:
+            raise _wrong(path, f'images."{name}"', f"means {reference}, which is there twice")
+        sources[reference] = source
+    return sources, prefer
 
 
-def _source(path: Path, name: str, table: object) -> Source:
+def _entry(path: Path, name: str, table: object) -> tuple[str, Source | Remote]:
+    """The canonical name of an image, and where it comes from."""
     where = f'images."{name}"'
     if not isinstance(table, dict):
         raise _wrong(path, where, "is not a table")
@@ -181,6 +223,21 @@ def _source(path: Path, name: str, table: object) -> Source:
         raise _wrong(path, where, error.message) from None
     if reference.digest:
         raise _wrong(path, where, "cannot have a digest: what is made here has the digest that comes out")
+    if _REGISTRY in table:
+        return reference.canonical, _remote(path, where, table)
+    return reference.canonical, _source(path, where, table)._replace(reference=reference.canonical)
+
+
+def _remote(path: Path, where: str, table: Mapping[str, Any]) -> Remote:
+    if len(table) > 1:
+        raise _wrong(path, where, "comes from a registry as it is; leave the other keys out")
+    try:
+        return Remote(references.parse(_string(path, where, table, _REGISTRY)).canonical)
+    except InvalidError as error:
+        raise _wrong(path, f"{where}.{_REGISTRY}", error.message) from None
+
+
+def _source(path: Path, where: str, table: Mapping[str, Any]) -> Source:
     base = table.get("bootstrap")
     if not isinstance(base, str):
         raise _wrong(path, f"{where}.bootstrap", 'is missing; give "busybox" or "debian:bookworm"')
@@ -196,9 +253,7 @@ def _source(path: Path, name: str, table: object) -> Source:
     for package in include:
         if not package or not _PACKAGE.issuperset(package) or package[0] in "+-.:":
             raise _wrong(path, f"{where}.include", f"{package!r} is not the name of a package")
-    return found._replace(
-        reference=reference.canonical, include=include, config=_config(path, where, table, found.config)
-    )
+    return found._replace(include=include, config=_config(path, where, table, found.config))
 
 
 def _config(path: Path, where: str, table: Mapping[str, Any], base: ImageConfig) -> ImageConfig:

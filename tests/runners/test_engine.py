@@ -220,9 +220,9 @@ def test_a_million_lines_are_no_burden(play: Any) -> None:
 
 
 def test_missing_images_are_named(engine_backend: EngineBackend) -> None:
-    """And one that no source makes is a clear error."""
+    """And one that its registry does not have, or that has none, is a clear error."""
     assert engine_backend.missing_images(("busybox", "nobody/nothing:1", "nobody/nothing:1")) == ("nobody/nothing:1",)
-    with pytest.raises(BackendError, match="no image 'nobody/nothing:1' here, and no source that makes it"):
+    with pytest.raises(BackendError, match="no image 'nobody/nothing:1' here, and registry"):
         engine_backend.fetch_image("nobody/nothing:1")
 
 

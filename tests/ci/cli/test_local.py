@@ -156,7 +156,10 @@ steps:
 @pytest.mark.parametrize(
     ("pipeline", "line"),
     [
-        (steps("true", image="nobody/nothing:1"), ".ci.yml:2: no image 'nobody/nothing:1', and nothing here makes it"),
+        (
+            steps("true", image="nobody/nothing:1"),
+            ".ci.yml:2: no image 'nobody/nothing:1' here, and registry 127.0.0.1:1 refuses connections",
+        ),
         (
             "image: busybox\nsteps:\n  - name: a\n    privileged: true\n    commands: [x]\n",
             "line 3: a wants privileged",

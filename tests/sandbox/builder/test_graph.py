@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from sandbox.builder.graph import StagePlan, plan_build
-from sandbox.builder.scope import Platform
 from sandbox.dockerfile.parsing import parse
 from sandbox.errors import InvalidError
+from sandbox.image.platform import Platform
 
 TEXT = b"""
 ARG BASE=debian

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from sandbox.builder.scope import Platform, StageScope, global_scope, platform_args
+from sandbox.builder.scope import StageScope, global_scope, platform_args
 from sandbox.dockerfile.expansion import Expander
 from sandbox.dockerfile.instructions import Arg
 from sandbox.dockerfile.parsing import parse
+from sandbox.image.platform import Platform
 
 EXPANDER = Expander("\\")
 PLATFORMS = platform_args(Platform("linux", "amd64"), Platform("linux", "arm64", "v8"))

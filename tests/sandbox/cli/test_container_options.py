@@ -133,10 +133,10 @@ def test_mistakes(words: list[str], message: str) -> None:
 
 def test_whether_a_missing_image_is_made() -> None:
     """Unless --pull never says otherwise."""
-    assert pull(arguments("busybox"))
-    assert not pull(arguments("--pull", "never", "busybox"))
-    with pytest.raises(UsageError, match="--pull 'always'"):
-        pull(arguments("--pull=always", "busybox"))
+    assert pull(arguments("busybox")) == "missing"
+    assert pull(arguments("--pull", "never", "busybox")) == "never"
+    with pytest.raises(UsageError, match="--pull 'often'"):
+        pull(arguments("--pull=often", "busybox"))
 
 
 def test_limits_of_disks() -> None:

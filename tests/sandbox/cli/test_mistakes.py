@@ -14,9 +14,7 @@ if TYPE_CHECKING:
     from tests.sandbox.command import Sandbox
 
 pytestmark = pytest.mark.root
-IMAGE_HINT = (
-    "`sandbox images` lists what there is; here only busybox, debian:<suite> and what images.toml names can be made"
-)
+IMAGE_HINT = "without --pull never it is fetched; `sandbox images` lists what there is"
 CONTAINER_HINT = "`sandbox ps -a` lists them"
 
 
@@ -36,7 +34,11 @@ CONTAINER_HINT = "`sandbox ps -a` lists them"
         ("run --memory lots busybox", 125, "--memory 'lots' is not a size "
          "(write bytes, or a number with k, m or g: 64m)"),
         ("create --cpus x busybox", 125, "--cpus 'x' is not a number of processors (such as 0.5 or 2)"),
-        ("run nosuch/image true", 125, f"no image 'nosuch/image' ({IMAGE_HINT})"),
+        ("run nosuch/image true", 125, "no image 'nosuch/image' here, and registry 127.0.0.1:1 refuses connections "
+         "(does it run, and at this port?)"),
+        ("pull nosuch/image:1", 125, "registry 127.0.0.1:1 refuses connections (does it run, and at this port?)"),
+        ("pull -a a:b", 2, "--all-tags is for a repository, and 'a:b' names one image (leave the tag out)"),
+        ("pull --platform x/y/z/w a", 125, "invalid platform 'x/y/z/w' (such as linux/amd64 or linux/arm/v7)"),
         ("run --pull never nosuch", 125, f"no image 'nosuch' ({IMAGE_HINT})"),
         ("run -v /nosuch-path:/x busybox true", 125, "cannot mount '/nosuch-path': no such file or directory "
          "(make it first, or correct the path before the colon)"),

@@ -259,7 +259,7 @@ def test_a_missing_image_that_can_be_made_is_made(empty: Sandbox) -> None:
     refused = empty(*RUN, "--pull", "never", "busybox", "true")
     assert refused.returncode == 125
     assert refused.stderr == (
-        "sandbox: no image 'busybox' (`sandbox bootstrap busybox` makes it, `sandbox images` lists what there is)\n"
+        "sandbox: no image 'busybox' (without --pull never it is fetched; `sandbox images` lists what there is)\n"
     )
     made = empty(*RUN, "busybox", "echo", "hello")
     assert made.stdout == "hello\n"

@@ -116,10 +116,12 @@ def compile(
 
 def _filled(document: Document, shared: Mapping[str, str], cell: Mapping[str, str]) -> Document:
     """The document with the variables' values in it, where its dialect replaces them in the whole file."""
-    if not document.rules.whole_file or not document.substitutes:
+    if document.origin is None:
         return document
+    from ci.pipeline.own_values import with_own_values  # noqa: PLC0415  (our own files need none of it)
+
     try:
-        return filled(document, {**shared, **cell}, shared)
+        return filled(with_own_values(document, cell, shared), {**shared, **cell}, shared)
     except FillError as error:
         raise CompileError(error.text.position, "bad-substitution", error.message) from None
 

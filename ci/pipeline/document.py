@@ -7,7 +7,7 @@ Each value keeps its position. The small records, of which a file makes thousand
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from ci.pipeline.rules import HAKO, Rules
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ci.pipeline.nodes import Node
+    from ci.pipeline.source import Source
 
 DEFAULT_NAME = "default"
 DEFAULT_SHELL = "/bin/sh"
@@ -181,6 +182,13 @@ class Step:
     position: Position = NOWHERE
 
 
+class Origin(NamedTuple):
+    """Where a document was read from: `index` counts the documents of the file that could be read."""
+
+    source: Source
+    index: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Document:
     """One Stage of a file.
@@ -207,7 +215,7 @@ class Document:
     concurrency: Text | None = None
     image_pull_secrets: tuple[Text, ...] = ()
     rules: Rules = HAKO
-    substitutes: bool = True  # there is a "$" in the file
+    origin: Origin | None = field(default=None, compare=False, repr=False)  # where there is a "$" in the whole file
     position: Position = NOWHERE
 
     @property

@@ -84,7 +84,7 @@ def hide(text: str) -> str:
         return text
     parts: list[str] = []
     last = 0
-    for start, end in _expressions(text):
+    for start, end in expressions(text):
         parts += (text[last:start], text[start:end].translate(_HIDING))
         last = end
     return "".join((*parts, text[last:]))
@@ -95,8 +95,8 @@ def reveal(text: str) -> str:
     return text.translate(_REVEALING)
 
 
-def _expressions(text: str) -> Iterator[tuple[int, int]]:
-    """Where expressions are, each on one line, braces paired."""
+def expressions(text: str) -> Iterator[tuple[int, int]]:
+    """Where expressions are in a text, from start to end: each on one line, braces paired."""
     at = text.find("${")
     while at >= 0:
         depth, end = 0, at + 1

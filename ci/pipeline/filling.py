@@ -1,7 +1,7 @@
 """A document with the values of variables in it: what `${…}` stands for, in every text of the file.
 
 For the dialects that replace it in the whole file. Called by `compile`, once for each matrix cell, with the variables
-of the event and the cell. The document is walked as a tree of records, so a field that is new in `document` needs
+of the event and the cell; values of the cell that mean something to YAML are in their places already (`own_values`). The document is walked as a tree of records, so a field that is new in `document` needs
 nothing here.
 
 Commands are the one place where a value would be read again, by a shell: a branch called `$(id)` must not become a
@@ -18,7 +18,7 @@ from operator import is_
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ci.pipeline import envsubst
-from ci.pipeline.document import Document, Step, Variable
+from ci.pipeline.document import Document, Origin, Step, Variable
 from ci.pipeline.nodes import Kind, Scalar
 from ci.pipeline.rules import Rules
 from ci.pipeline.source import Position, Text
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_LEAVES = frozenset((str, bool, Position, Rules))
+_LEAVES = frozenset((str, bool, Position, Rules, Origin))
 
 _HARMLESS = re.compile(r"[A-Za-z0-9_./:@%+=,^~-]*", re.ASCII)
 _VARIABLE = "CI_VALUE_{}"

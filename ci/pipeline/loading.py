@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from ci.errors import CiError
 from ci.pipeline import dialects
 from ci.pipeline.diagnostics import Report, Severity, render, summary
+from ci.pipeline.document import Origin
 from ci.pipeline.lint import lint
 from ci.pipeline.source import Position, SourceError, invisible, read
 from ci.pipeline.yaml import parse
@@ -79,7 +80,7 @@ def load(text: bytes | str, filename: str = ".ci.yml") -> Loaded:
             "empty-file", Position(1, 1, 1, 1), "the file is empty", 'begin with "steps:", and a list below it'
         )
     documents = dialect.read(nodes, report, filename)
-    if dialect.whole_file and "$" not in source.text:
-        documents = tuple(replace(document, substitutes=False) for document in documents)
+    if dialect.whole_file and "$" in source.text:
+        documents = tuple(replace(document, origin=Origin(source, index)) for index, document in enumerate(documents))
     lint(documents, report)
     return Loaded(filename=filename, documents=documents, diagnostics=report.diagnostics, source=source)

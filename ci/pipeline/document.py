@@ -183,10 +183,10 @@ class Step:
 
 
 class Origin(NamedTuple):
-    """Where a document was read from: `index` counts the documents of the file that could be read."""
+    """Where a document was read from: `place` counts the documents of the file that could be read."""
 
     source: Source
-    index: int
+    place: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

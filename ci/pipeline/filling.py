@@ -1,8 +1,8 @@
 """A document with the values of variables in it: what `${…}` stands for, in every text of the file.
 
 For the dialects that replace it in the whole file. Called by `compile`, once for each matrix cell, with the variables
-of the event and the cell; values of the cell that mean something to YAML are in their places already (`own_values`). The document is walked as a tree of records, so a field that is new in `document` needs
-nothing here.
+of the event and the cell; values of the cell that mean something to YAML are in their places already (`own_values`).
+The document is walked as a tree of records, so a field that is new in `document` needs nothing here.
 
 Commands are the one place where a value would be read again, by a shell: a branch called `$(id)` must not become a
 command. What an event brings (its names are `foreign`) and means something to a shell is therefore not written into

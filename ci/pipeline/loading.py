@@ -81,6 +81,6 @@ def load(text: bytes | str, filename: str = ".ci.yml") -> Loaded:
         )
     documents = dialect.read(nodes, report, filename)
     if dialect.whole_file and "$" in source.text:
-        documents = tuple(replace(document, origin=Origin(source, index)) for index, document in enumerate(documents))
+        documents = tuple(replace(document, origin=Origin(source, place)) for place, document in enumerate(documents))
     lint(documents, report)
     return Loaded(filename=filename, documents=documents, diagnostics=report.diagnostics, source=source)

@@ -1,9 +1,9 @@
 """Values that a file itself holds, put into its text: those of a matrix cell, and the words of `${NAME:-word}`.
 
-drone and Woodpecker replace in the text before it is YAML, so there a value may be a list (`[a, b]`), have quotes, or be
-nothing at all. What an author writes may mean all that here, too: where such a value is more than plain characters, the
-file is read anew with it in its place. What an event brings never comes into the text; that is put into the values that
-were read (`filling`).
+drone and Woodpecker replace in the text before it is YAML, so there a value may be a list (`[a, b]`), have quotes, or
+be nothing at all. What an author writes may mean all that here, too: where such a value is more than plain characters,
+the file is read anew with it in its place. What an event brings never comes into the text; that is put into the values
+that were read (`filling`).
 
 Called by `compile`, once for each matrix cell of a dialect that replaces in the whole file.
 """
@@ -32,6 +32,9 @@ _INSIDE = r"\w./+^=();<>?$@~%&*!|-"
 _PLAIN = re.compile(
     rf"(?!(?:null|Null|NULL|~)\Z)(?:[\w./+^=(;<$]|[-~](?=\w))(?:[{_INSIDE}]|:(?=[\w/.])| (?=[{_INSIDE}]))*"
 )
+# What there must be, at least, for anything to be replaced: a default, or a name without a value.
+_DEFAULT = re.compile(r"\$\{\w+:?[-=+?]")
+_NAME = re.compile(r"\$\{#?(\w*)")
 # An expression that is the whole of a value: then nothing in its place is no value.
 _BEFORE = re.compile(r"(?:[:\[{,-]|^)[ \t]*$")
 _AFTER = re.compile(r"[ \t]*(?:$|[,\]}#])")
@@ -46,9 +49,16 @@ def with_own_values(document: Document, cell: Map[str, str], foreign: Map[str, s
     origin = document.origin
     if origin is None:
         return document
+    text = origin.source.text
     strange = {name for name, value in foreign.items() if value and name not in cell}
-    text = _replaced(origin.source.text, cell, strange)
-    return document if text is None else _read(origin, text)
+    if (
+        not _DEFAULT.search(text)
+        and all(map(_PLAIN.fullmatch, cell.values()))
+        and strange.union(cell).issuperset(_NAME.findall(text))
+    ):
+        return document
+    replaced = _replaced(text, cell, strange)
+    return document if replaced is None else _read(origin, replaced)
 
 
 def _replaced(text: str, cell: Map[str, str], strange: Collection[str]) -> str | None:
@@ -93,6 +103,6 @@ def _read(origin: Origin, text: str) -> Document:
     for one in report.diagnostics:
         if one.severity is Severity.ERROR:
             raise FillError(Text("", one.position), f"with the values in their places: {one.message}")
-    if len(documents) <= origin.index:
+    if len(documents) <= origin.place:
         raise FillError(Text(""), "with the values in their places the document is no pipeline")
-    return documents[origin.index]
+    return documents[origin.place]

@@ -52,7 +52,7 @@ def event(
     branch the target. `tag` is that of a tag or release, by default one at HEAD. Raises CiError for a repository that
     libgit2 cannot read, and where a tag is wanted and none is at HEAD.
     """
-    with _no_owner_check() as pygit2:
+    with reading() as pygit2:
         found = pygit2.discover_repository(str(directory))
         if not found:
             return Event(
@@ -208,7 +208,7 @@ class _Facts:
 
 
 @contextmanager
-def _no_owner_check() -> Iterator[Any]:
+def reading() -> Iterator[Any]:
     """pygit2, reading repositories of other users too:
 
     as nothing is run, their configuration can do no harm (CVE-2022-24765).

@@ -14,6 +14,7 @@ from ci.errors import CiError
 from ci.pipeline.folder import load_folder
 from ci.pipeline.loading import load
 from ci.pipeline.source import SIZE_LIMIT
+from ci.templates import ProjectLibrary
 
 if TYPE_CHECKING:
     from ci.pipeline.loading import Loaded
@@ -38,7 +39,7 @@ def project(filename: str) -> Path:
 def load_file(name: str) -> Loaded:
     """Read and check a pipeline, a file or a folder of files. Raises CiError with one clear line."""
     if not os.path.isdir(name):  # noqa: PTH112  (Path.is_dir raises for a name that is too long)
-        return load(read_file(name), name)
+        return load(read_file(name), name, ProjectLibrary(project(name)))
     if Path(name).name != _FOLDER:
         inside = present(Path(name))
         hint = f"did you mean {str(Path(name) / inside)!r}?" if inside else "name a file"

@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ci.pipeline.diagnostics import Diagnostic
+    from ci.pipeline.includes import Library
     from ci.pipeline.loading import Loaded
 
 
-def load(text: bytes | str, filename: str = ".ci.yml") -> Loaded:
+def load(text: bytes | str, filename: str = ".ci.yml", library: Library | None = None) -> Loaded:
     """Read and check a pipeline file. Never raises for what is in it; `filename` is for messages only."""
     from ci.pipeline.loading import load as read  # noqa: PLC0415
 
-    return read(text, filename)
+    return read(text, filename, library)
 
 
 def check(text: bytes | str, filename: str = ".ci.yml") -> tuple[Diagnostic, ...]:

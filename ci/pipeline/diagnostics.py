@@ -81,8 +81,17 @@ class Report:
 
     def __init__(self, source: Source) -> None:
         self.source = source
+        self._included: list[tuple[Source, str]] = []  # by Position.file, from 1: with who includes it
         self.suggester = Suggester()
         self._found: dict[tuple[Position, str, str], Diagnostic] = {}
+
+    def include(self, source: Source, position: Position) -> int:
+        """A file that is included at a position; returns its number, for the positions in it."""
+        self._included.append((source, f"included in {self._source(position.file).filename}:{position.line}"))
+        return len(self._included)
+
+    def _source(self, file: int) -> Source:
+        return self._included[file - 1][0] if file else self.source
 
     def error(self, code: str, position: Position, message: str, hint: str = "") -> None:
         """Add an error; positions are those of the source."""
@@ -108,8 +117,8 @@ class Report:
 
     @property
     def diagnostics(self) -> tuple[Diagnostic, ...]:
-        """In the order of the file."""
-        return tuple(sorted(self._found.values(), key=lambda one: one.position[:2]))
+        """In the order of the file, those of included files after it."""
+        return tuple(sorted(self._found.values(), key=lambda one: (one.position.file, *one.position[:2])))
 
     def _add(self, code: str, severity: Severity, position: Position, message: str, hint: str) -> None:
         key = (position, code, message)
@@ -120,14 +129,17 @@ class Report:
             position = Position(len(self.source.lines), 2**31, len(self.source.lines), 2**31)
             key, code, severity = (position, "too-many", ""), "too-many", Severity.ERROR
             message, hint = f"more than {DIAGNOSTICS_LIMIT} mistakes; the rest is not shown", ""
+        source = self._source(position.file)
+        if position.file:
+            hint = "; ".join(part for part in (hint, self._included[position.file - 1][1]) if part)
         self._found[key] = Diagnostic(
             code=code,
             severity=severity,
             message=_cut(printable(message)),
             hint=_cut(printable(hint)),
-            filename=self.source.filename,
+            filename=source.filename,
             position=position,
-            excerpt=_excerpt(self.source.lines, position),
+            excerpt=_excerpt(source.lines, position),
         )
 
 

@@ -20,6 +20,7 @@ from ci.pipeline.yaml import parse
 if TYPE_CHECKING:
     from ci.pipeline.diagnostics import Diagnostic
     from ci.pipeline.document import Document
+    from ci.pipeline.includes import Library
     from ci.pipeline.source import Source
 
 
@@ -61,8 +62,8 @@ class Loaded:
         return self.documents
 
 
-def load(text: bytes | str, filename: str = ".ci.yml") -> Loaded:
-    """Read, and check, a pipeline file. `filename` is for messages only."""
+def load(text: bytes | str, filename: str = ".ci.yml", library: Library | None = None) -> Loaded:
+    """Read, and check, a pipeline file. `filename` is for messages only; templates come from the library."""
     try:
         source = read(text, filename)
     except SourceError as error:
@@ -79,6 +80,10 @@ def load(text: bytes | str, filename: str = ".ci.yml") -> Loaded:
         report.error(
             "empty-file", Position(1, 1, 1, 1), "the file is empty", 'begin with "steps:", and a list below it'
         )
+    if dialect.includes and "include" in source.text:
+        from ci.pipeline.includes import expand  # noqa: PLC0415  (few files include others)
+
+        nodes = expand(nodes, report, library)
     documents = dialect.read(nodes, report, filename)
     if dialect.whole_file and "$" in source.text:
         documents = tuple(replace(document, origin=Origin(source, place)) for place, document in enumerate(documents))

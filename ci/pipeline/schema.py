@@ -61,6 +61,12 @@ _HEALTH: Schema = {
         },
     ]
 }
+_INCLUDE: Schema = {
+    "type": "object",
+    "properties": {"include": {"type": "string"}, "ref": {"type": "string"}, "with": {"type": "object"}},
+    "required": ["include"],
+    "additionalProperties": False,
+}
 _LIST: Schema = {"type": "array"}
 _TEXT_OR_LIST: Schema = {"anyOf": [_TEXT, _LIST]}
 _PATTERNS: Schema = {
@@ -156,7 +162,7 @@ def schema(name: str) -> Schema:
             "when": _when(tables.WHEN_KEYS, dialect.rules),
             "step": step,
             "service": service,
-            "steps": _containers("step"),
+            "steps": _containers("step", *(_INCLUDE,) * (name == "hako")),
             "services": _containers("service"),
         },
     }
@@ -193,6 +199,7 @@ def _words(words: Iterable[str]) -> Schema:
     return {"anyOf": [one, many, chosen]}
 
 
-def _containers(name: str) -> Schema:
-    one = {"$ref": f"#/$defs/{name}"}
-    return {"anyOf": [{"type": "array", "items": one}, {"type": "object", "additionalProperties": one}]}
+def _containers(name: str, *others: Schema) -> Schema:
+    one: Schema = {"$ref": f"#/$defs/{name}"}
+    items = {"anyOf": [one, *others]} if others else one
+    return {"anyOf": [{"type": "array", "items": items}, {"type": "object", "additionalProperties": one}]}

@@ -33,13 +33,15 @@ _NOT_ALLOWED = "[^\t\n\r\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\uf
 class Position(NamedTuple):
     """A stretch of a file:
 
-    from line and column (both from 1) up to, and without, the end. Line 0: nowhere in a file.
+    from line and column (both from 1) up to, and without, the end. Line 0: nowhere in a file. `file` 0 is the file that
+    is read, the others are those that it includes, in the order of the report's sources.
     """
 
     line: int = 0
     column: int = 0
     end_line: int = 0
     end_column: int = 0
+    file: int = 0
 
 
 NOWHERE = Position()
@@ -53,11 +55,11 @@ class Text(NamedTuple):
 
     def part(self, start: int, end: int) -> Text:
         """The characters from `start` to `end`, with their own position where it can be known, and else the whole's."""
-        line, column, end_line, end_column = self.position
+        line, column, end_line, end_column, file = self.position
         quotes = end_column - column - len(self.value)
         if line == end_line and quotes in {0, 2}:  # without escapes: as long as its text, and perhaps two quotes
             column += quotes // 2
-            return Text(self.value[start:end], Position(line, column + start, line, column + end))
+            return Text(self.value[start:end], Position(line, column + start, line, column + end, file))
         return Text(self.value[start:end], self.position)
 
 

@@ -30,11 +30,12 @@ _HINTS = (
 _UNENDED = {
     "while parsing a flow sequence": 'this list has a "[" without its "]"',
     "while parsing a flow mapping": 'this map has a "{" without its "}"',
+    "while parsing a flow node": 'a "[" or a "{" is not closed before the file ends',
     "while scanning a quoted scalar": "this value has one quote and not the other",
 }
 
 
-def report_syntax(error: MarkedYAMLError, source: Source, report: Report) -> None:
+def report_syntax(error: MarkedYAMLError, source: Source, report: Report, file: int = 0) -> None:
     """One diagnostic for what the parser could not read: at the place to mend and in our words, where we know them."""
     problem, context = error.problem or "no YAML", error.context or ""
     line, column = _place(error.problem_mark or error.context_mark)
@@ -53,10 +54,12 @@ def report_syntax(error: MarkedYAMLError, source: Source, report: Report) -> Non
     elif began and ("end of stream" in problem or line > len(source.lines) or not text.strip()):
         # Noticed at the end of the file; where that began which has no end is of more use.
         line, column = _place(began)
+        if line > len(source.lines):
+            line, column = len(source.lines), max(1, len(source.lines[-1]))
         message = _UNENDED.get(context, f"{context.removeprefix('while ')}: it does not end")
     elif began and began.line + 1 != line:
         message = f"{problem}, {context} (line {began.line + 1})"
-    report.error("yaml-syntax", Position(line, column, line, column + 1), message, hint)
+    report.error("yaml-syntax", Position(line, column, line, column + 1, file), message, hint)
 
 
 def _place(mark: Any) -> tuple[int, int]:

@@ -48,14 +48,14 @@ _TAGS = {
 _COLLECTION_TAGS = ("tag:yaml.org,2002:seq", "tag:yaml.org,2002:map", "!")
 
 
-def parse(source: Source, report: Report, *, expressions: bool = False) -> tuple[Node, ...]:
+def parse(source: Source, report: Report, *, expressions: bool = False, file: int = 0) -> tuple[Node, ...]:
     """The documents of a file that hold anything at all.
 
     With `expressions` a `${…}` is text even where its characters mean something to YAML. Reports what is wrong; after
     an error here there are no documents.
     """
     text = hide(source.text) if expressions else source.text
-    builder = _Builder(report, hidden=text is not source.text)
+    builder = _Builder(report, hidden=text is not source.text, file=file)
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
         events: Iterator[Any] = yaml.parse(text, Loader=loader)
@@ -63,10 +63,10 @@ def parse(source: Source, report: Report, *, expressions: bool = False) -> tuple
             if not builder.take(event):
                 break
     except yaml.MarkedYAMLError as error:
-        report_syntax(error, source, report)
+        report_syntax(error, source, report, file)
         return ()
     except yaml.YAMLError as error:
-        report.error("yaml-syntax", Position(1, 1, 1, 1), f"the file is not YAML: {error}")
+        report.error("yaml-syntax", Position(1, 1, 1, 1, file), f"the file is not YAML: {error}")
         return ()
     return () if builder.broken else tuple(builder.documents)
 
@@ -89,8 +89,9 @@ class _Frame:
 class _Builder:
     """Builds nodes from events."""
 
-    def __init__(self, report: Report, hidden: bool) -> None:
+    def __init__(self, report: Report, hidden: bool, file: int) -> None:
         self.report = report
+        self.file = file
         self.hidden = hidden
         self.broken = False
         self.documents: list[Node] = []
@@ -119,7 +120,7 @@ class _Builder:
 
     def _scalar(self, event: Any) -> None:
         value: str = reveal(event.value) if self.hidden and not event.value.isascii() else event.value
-        position = _position(event)
+        position = _position(event, self.file)
         if "\0" in value:
             self._error("bad-character", position, "a NUL character cannot be in a value")
         if event.tag is not None:
@@ -142,8 +143,8 @@ class _Builder:
         self._add(node, 1)
 
     def _begin(self, event: Any) -> bool:
-        position = _position(event)
-        position = Position(position.line, position.column, position.line, position.column + 1)
+        position = _position(event, self.file)
+        position = Position(position.line, position.column, position.line, position.column + 1, self.file)
         if len(self.stack) >= DEPTH_LIMIT:
             self._error("too-deep", position, f"nested more than {DEPTH_LIMIT} deep")
             return False
@@ -183,7 +184,7 @@ class _Builder:
 
     def _alias(self, event: Any) -> None:
         name: str = event.anchor
-        position = _position(event)
+        position = _position(event, self.file)
         if any(frame.anchor == name for frame in self.stack):
             self._error("recursive-alias", position, f'the alias "*{name}" is inside of what it stands for')
         elif name not in self.anchors:
@@ -275,9 +276,9 @@ def written_plainly(key: Scalar | Text) -> bool:
     return key.position.end_column - key.position.column == len(key.value)
 
 
-def _position(event: Any) -> Position:
+def _position(event: Any, file: int) -> Position:
     start, end = event.start_mark, event.end_mark
-    return Position(start.line + 1, start.column + 1, end.line + 1, end.column + 1)
+    return Position(start.line + 1, start.column + 1, end.line + 1, end.column + 1, file)
 
 
 def kind_of(value: str) -> Kind:

@@ -23,6 +23,7 @@ class Dialect(NamedTuple):
     name: str
     read: Callable[[Sequence[Node], Report, str], tuple[Document, ...]]
     whole_file: bool
+    includes: bool = False  # its lists of steps may name templates
 
 
 def of(filename: str) -> Dialect:
@@ -40,4 +41,4 @@ def of(filename: str) -> Dialect:
             return Dialect("woodpecker", woodpecker.read, whole_file=True)
     from ci.pipeline.dialects import hako  # noqa: PLC0415
 
-    return Dialect("hako", lambda nodes, report, _: hako.read(nodes, report), whole_file=False)
+    return Dialect("hako", lambda nodes, report, _: hako.read(nodes, report), whole_file=False, includes=True)

@@ -220,7 +220,9 @@ class _Hako(Additions):
             wait=self.text(keys, "wait"),
             pull=self.word(keys, "pull", PULL),
             **self.options(keys, plugin_variable),
-            position=name.position if name.position.line else keys.position,
+            position=name.position
+            if name.position.line and name.position.file == keys.position.file
+            else keys.position,
         )
 
 

@@ -41,8 +41,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from ci.pipeline.spec import StageSpec, StepSpec, VolumeMount
+    from ci.pipeline.spec import Build, StageSpec, StepSpec, VolumeMount
     from runners.backend import Container, HostMount
+    from runners.imagebuild import BuildHandle
     from runners.runfolder import RunFolder
     from sandbox.image.sources import Sources
     from sandbox.runtime.engine import Engine
@@ -51,6 +52,7 @@ RUN_LABEL = "hako.run"
 STAGE_LABEL = "hako.stage"
 STEP_LABEL = "hako.step"
 NETWORK_PREFIX = "ci-"
+BUILT = "hako-built"  # the same of those that a run has built for itself
 KEPT = "hako-kept"  # the name before the / of images of what failed steps left
 OUTPUT = "/run/hako/output"  # and leaves its outputs
 SCRIPT = "/run/hako/script"  # where a container finds its script
@@ -138,7 +140,8 @@ class EngineStage:
         self._stage = stage
         self._workspace = workspace
         self._mounts = mounts
-        self._handles: list[EngineHandle] = []
+        self._handles: list[EngineHandle | BuildHandle] = []
+        self._images: dict[str, str] = {}  # that steps have built, by their names
         self._names: set[str] = set()
         self.name = NETWORK_PREFIX + os.urandom(4).hex()
         self._path = backend.folder.path / self.name
@@ -156,8 +159,10 @@ class EngineStage:
             self.finish()
             raise converted(error) from error
 
-    def start(self, container: Container) -> EngineHandle:
-        """Start one container with its output on a pipe."""
+    def start(self, container: Container) -> EngineHandle | BuildHandle:
+        """Start one container, or one build, with its output on a pipe."""
+        if container.step.build is not None:
+            return self._build(container.step, container.step.build)
         try:
             spec = self._spec(container)
             output = self._output()
@@ -197,10 +202,28 @@ class EngineStage:
         self._handles.append(handle)
         return handle
 
+    def _build(self, step: StepSpec, build: Build) -> BuildHandle:
+        from runners import imagebuild  # noqa: PLC0415  (few Stages build images)
+
+        engine = self._backend.engine
+        image = f"{BUILT}/{self._backend.folder.name}-{self.name}-{len(self._images)}"
+        network = self._backend.network if self._backend.network in {"host", "none"} else "default"
+        try:
+            handle = imagebuild.begin(build, self._workspace, image, home=engine.home, network=network)
+        except OSError as error:
+            raise converted(error) from error
+        self._images[step.name] = image
+        self._handles.append(handle)
+        return handle
+
     def finish(self) -> None:
-        """Containers, network, volumes; what fails stays for `reclaim`."""
+        """Containers, network, volumes, images; what fails stays for `reclaim`."""
         for handle in self._handles:
             handle.close()
+        for image in self._images.values():
+            _remove_image(self._backend.engine, image)
+        if self._images and any(getattr(handle, "killed", False) for handle in self._handles):
+            _remove_abandoned(self._backend.engine)
         if self._is_ours:
             _remove_network(self._backend.engine, self.name)
             self._is_ours = False
@@ -236,7 +259,7 @@ class EngineStage:
             mounts.append(Mount(kind=MountKind.BIND, source=str(output), target=OUTPUT))
             environment[outputs.VARIABLE] = OUTPUT
         return ContainerSpec(
-            image=step.image,
+            image=self._images.get(step.built_by) or step.image,
             name=self._container_name(step.name),
             entrypoint=entrypoint,
             command=command,
@@ -316,13 +339,31 @@ class EngineStage:
 
 
 def _remove_run(engine: Engine, run: str) -> None:
-    """Containers and networks of a run whose process is dead."""
+    """Containers, networks and built images of a run whose process is dead."""
     for config, _ in engine.containers(all=True):
         if config.spec.labels.get(RUN_LABEL) == run:
             remove_container(engine, config.id)
     for network in engine.networks.list():
         if network.labels.get(RUN_LABEL) == run:
             _remove_network(engine, network.name)
+    for image in engine.images.list():
+        for name in image.references:
+            if name.startswith(f"{BUILT}/{run}-"):
+                _remove_image(engine, name)
+
+
+def _remove_image(engine: Engine, name: str) -> None:
+    with contextlib.suppress(SandboxError, OSError):  # its build has failed
+        engine.images.remove(name)
+
+
+def _remove_abandoned(engine: Engine) -> None:
+    """What a build that was killed has left running."""
+    from sandbox.builder.running import abandoned  # noqa: PLC0415
+
+    engine.images.reclaim_if_any()
+    for identifier in abandoned(engine):
+        remove_container(engine, identifier)
 
 
 def _remove_network(engine: Engine, name: str) -> None:

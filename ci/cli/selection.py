@@ -40,6 +40,8 @@ class Selection:
         """The images that are needed, each with the first step that needs it."""
         found: dict[str, StepSpec] = {}
         for _, step in self.containers():
+            if step.build is not None or step.built_by:
+                continue  # it is made by the run
             found.setdefault(step.image, step)
         return found
 

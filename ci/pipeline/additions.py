@@ -8,13 +8,23 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ci.pipeline.containers import Containers
-from ci.pipeline.document import CacheUse, HealthUse, OutputUse
+from ci.pipeline.document import BuildUse, CacheUse, HealthUse, OutputUse
 from ci.pipeline.nodes import Mapping, Sequence
 
 if TYPE_CHECKING:
     from ci.pipeline.nodes import Node
     from ci.pipeline.reading import Keys
 
+_BUILD_KEYS = ("context", "dockerfile", "target", "args", "tags")
+_BUILD_SYNONYMS = {
+    "file": "dockerfile",
+    "path": "context",
+    "build_args": "args",
+    "build-args": "args",
+    "tag": "tags",
+    "image": "tags",
+    "name": "tags",
+}
 _CACHE_KEYS = ("paths", "key", "fallback")
 _CACHE_SYNONYMS = {
     "path": "paths",
@@ -46,6 +56,29 @@ class Additions(Containers):
                 if output is not None:
                     found.append(OutputUse(variable=name.text, output=output))
         return tuple(found)
+
+    def build(self, keys: Keys, key: str) -> BuildUse | None:
+        """The context's path, or a map with the Dockerfile, the target, arguments and names."""
+        node = self.get(keys, key)
+        if node is None:
+            return None
+        if not isinstance(node, Mapping):
+            return BuildUse(context=self.text(keys, key), position=node.position)
+        inner = self.keys(node, f'"{key}"', (*_BUILD_KEYS, "push"), _BUILD_SYNONYMS)
+        if inner is None:
+            return None
+        if "push" in inner:
+            message = "an image that a step builds cannot be pushed yet"
+            hint = "steps of the same stage use it by its name"
+            self.report.error("not-supported", inner.position_of("push"), message, hint)
+        return BuildUse(
+            context=self.text(inner, "context"),
+            dockerfile=self.text(inner, "dockerfile"),
+            target=self.text(inner, "target"),
+            args=self.pairs(inner, "args"),
+            tags=self.texts(inner, "tags"),
+            position=node.position,
+        )
 
     def caches(self, keys: Keys, key: str) -> tuple[CacheUse, ...]:
         """A path or a list of paths; or a map of `paths`, `key` and `fallback`, or a list of such maps."""

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from ci.errors import CiError
 from ci.pipeline import conditions, graph, matrix, outputs, settings, substitution, values
-from ci.pipeline.compiling import additions, pieces
+from ci.pipeline.compiling import additions, name_images, pieces
 from ci.pipeline.document import DEFAULT_SHELL
 from ci.pipeline.drone_variables import drone_step_variables, drone_variables
 from ci.pipeline.expression import ExpressionError
@@ -186,7 +186,7 @@ class _Cell:
             name=document.title,
             number=number,
             matrix=dict(self.cell),
-            steps=steps,
+            steps=name_images(steps),
             services=services,
             skipped=tuple(name for name, wanted in outcomes.items() if not wanted),
             volumes=tuple(text.value for text in document.volumes),
@@ -259,7 +259,7 @@ class _Cell:
         own = self._own_variables(step.name.value, index, kind)
         known = {**self.known, **own}
         image = step.image if kind == "service" else step.image or self.document.image
-        if image is None:
+        if image is None and step.build is None:
             raise CompileError(step.position, "missing-image", f'"{step.name.value}" has no image')
         environment = self._environment(self.document.environment, known)
         environment |= {**self.shared, **own, **self.cell}
@@ -279,7 +279,7 @@ class _Cell:
         used |= {use.variable.value: use.secret.value for use in step.secrets}
         return StepSpec(
             name=step.name.value,
-            image=self._value(image, known, values.image),
+            image=self._value(image, known, values.image) if image and step.build is None else "",
             commands=tuple(text.value for text in step.commands),
             entrypoint=() if step.commands else tuple(self._value(text, known, str) for text in step.entrypoint),
             arguments=() if step.commands else tuple(self._value(text, known, str) for text in step.arguments),

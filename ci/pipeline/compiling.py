@@ -5,20 +5,23 @@ Pure; called by `compile`.
 
 from __future__ import annotations
 
+import posixpath
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from ci.pipeline import values
+from ci.pipeline import graph, values
 from ci.pipeline.cachekey import template as key_template
 from ci.pipeline.nodes import Mapping, Scalar, Sequence
 from ci.pipeline.settings import as_json, is_secret, quoted
-from ci.pipeline.spec import Cache, Health, Piece
+from ci.pipeline.spec import Build, Cache, Health, Piece
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from ci.pipeline.document import CacheUse, Step
+    from ci.pipeline.document import BuildUse, CacheUse, Step
     from ci.pipeline.nodes import Node
     from ci.pipeline.source import Text
+    from ci.pipeline.spec import StepSpec
 
     T = TypeVar("T")
 
@@ -37,6 +40,8 @@ def additions(step: Step, value: Value) -> dict[str, Any]:
         fields["wait"] = value(step.wait, values.duration)
     if step.reports:
         fields["reports"] = tuple(value(text, values.artifact) for text in step.reports)
+    if step.build is not None:
+        fields["build"] = _build(step.build, step, value)
     if step.caches:
         fields["caches"] = tuple(_cache(cache, step, value) for cache in step.caches)
     if step.healthcheck is not None:
@@ -79,6 +84,32 @@ def _pieces(node: Node) -> Iterator[Piece]:
         yield Piece("]" if node.items else "[]")
     else:
         yield Piece(as_json(node))
+
+
+def name_images(steps: tuple[StepSpec, ...]) -> tuple[StepSpec, ...]:
+    """The steps of a Stage, and who builds the images that they name: a step that each one waits for."""
+    makers = {tag: step.name for step in steps if step.build for tag in step.build.tags}
+    if not makers:
+        return steps
+    before = graph.ancestors({step.name: step.depends_on for step in steps})
+    return tuple(
+        replace(step, built_by=makers[step.image])
+        if step.image in makers and makers[step.image] in before[step.name]
+        else step
+        for step in steps
+    )
+
+
+def _build(build: BuildUse, step: Step, value: Value) -> Build:
+    context = value(build.context, values.workspace_path) if build.context else "."
+    dockerfile = posixpath.normpath(posixpath.join(context, "Dockerfile"))
+    return Build(
+        context=context,
+        dockerfile=value(build.dockerfile, values.workspace_path) if build.dockerfile else dockerfile,
+        target=value(build.target, str) if build.target else "",
+        args={arg.name.value: value(arg.value, str) for arg in build.args},
+        tags=tuple(value(text, values.image) for text in build.tags) or (step.name.value.lower(),),
+    )
 
 
 def _cache(cache: CacheUse, step: Step, value: Value) -> Cache:

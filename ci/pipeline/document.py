@@ -109,6 +109,17 @@ class OutputUse(NamedTuple):
     output: Text
 
 
+class BuildUse(NamedTuple):
+    """An image that a step builds, of a Dockerfile in the workspace."""
+
+    context: Text | None = None
+    dockerfile: Text | None = None
+    target: Text | None = None
+    args: tuple[Variable, ...] = ()
+    tags: tuple[Text, ...] = ()
+    position: Position = NOWHERE
+
+
 class CacheUse(NamedTuple):
     """Paths that are kept from run to run under a key; without it, under the step's name."""
 
@@ -158,6 +169,7 @@ class Step:
     artifacts: tuple[Text, ...] = ()
     reports: tuple[Text, ...] = ()
     caches: tuple[CacheUse, ...] = ()
+    build: BuildUse | None = None
     working_dir: Text | None = None
     user: Text | None = None
     privileged: Text | None = None

@@ -43,6 +43,22 @@ _VALUES_OR_OUTPUTS: Schema = {
     "type": "object",
     "additionalProperties": {"anyOf": [_VALUES["additionalProperties"], _OUTPUT]},
 }
+_BUILD: Schema = {
+    "anyOf": [
+        _TEXT,
+        {
+            "type": "object",
+            "properties": {
+                "context": _TEXT,
+                "dockerfile": _TEXT,
+                "target": _TEXT,
+                "args": {"type": "object", "additionalProperties": _TEXT},
+                "tags": _TEXTS,
+            },
+            "additionalProperties": False,
+        },
+    ]
+}
 _CACHE: Schema = {
     "type": "object",
     "properties": {"paths": _TEXTS, "key": _TEXT, "fallback": _TEXTS},
@@ -96,6 +112,7 @@ _SHAPES: Mapping[str, Schema] = {
     "matrix": {"type": "object"},
     "healthcheck": _HEALTH,
     "cache": _CACHES,
+    "build": _BUILD,
     "failure": {"anyOf": [{"enum": [*OnFailure]}, _VARIABLE]},
     "branches": _PATTERNS,
     "when": {"$ref": "#/$defs/when"},

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from ci.pipeline.outputs import Reference
 
-__all__ = ["Cache", "Clone", "Device", "Health", "OnFailure", "StageSpec", "StepSpec", "Tmpfs", "VolumeMount"]
+__all__ = ["Build", "Cache", "Clone", "Device", "Health", "OnFailure", "StageSpec", "StepSpec", "Tmpfs", "VolumeMount"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +55,17 @@ class Clone:
     disable: bool = False
     depth: int | None = None
     settings: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Build:
+    """An image of a Dockerfile: `context` and `dockerfile` are paths in the workspace, `tags` names in the Stage."""
+
+    context: str = "."
+    dockerfile: str = "Dockerfile"
+    target: str = ""
+    args: Mapping[str, str] = field(default_factory=dict)
+    tags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,6 +131,8 @@ class StepSpec:
     artifacts: tuple[str, ...] = ()  # patterns of paths in the workspace
     reports: tuple[str, ...] = ()  # of tests: patterns of paths in the workspace
     caches: tuple[Cache, ...] = ()
+    build: Build | None = None  # in place of a container: the image is what comes of it
+    built_by: str = ""  # the step before this one that builds `image`
     working_dir: str = ""  # absolute; empty: the workspace
     user: str = ""
     privileged: bool = False

@@ -181,6 +181,13 @@ def artifact(text: str) -> str:
     return text.rstrip("/")
 
 
+def workspace_path(text: str) -> str:
+    """A path in the workspace, `.` for all of it."""
+    if text.startswith("/"):
+        raise BadValue("bad-path", f'"{text}" is not in the workspace', f'write "{text.lstrip("/") or "."}"')
+    return relative(text) or "."
+
+
 def cached_path(text: str) -> str:
     """A path that a cache keeps: in the workspace, or an absolute one of the container."""
     if text.startswith("/"):

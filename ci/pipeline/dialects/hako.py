@@ -60,6 +60,7 @@ STEP_KEYS = (
     "artifacts",
     "report",
     "cache",
+    "build",
     "detach",
     "settings",
 )
@@ -209,6 +210,7 @@ class _Hako(Additions):
             artifacts=self.texts(keys, "artifacts"),
             reports=self.texts(keys, "report"),
             caches=self.caches(keys, "cache"),
+            build=self.build(keys, "build"),
             working_dir=self.text(keys, "working_dir") or self.text(keys, "directory"),
             user=self.text(keys, "user"),
             privileged=self.switch(keys, "privileged"),

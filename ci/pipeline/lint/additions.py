@@ -8,7 +8,7 @@ from ci.pipeline import cachekey, graph, outputs, values
 
 if TYPE_CHECKING:
     from ci.pipeline.diagnostics import Report
-    from ci.pipeline.document import Document, Step
+    from ci.pipeline.document import BuildUse, Document, Step
     from ci.pipeline.lint.values import Values
 
 
@@ -17,6 +17,8 @@ def check_container(step: Step, check: Values) -> None:
     _check_waiting(step, check)
     for text in step.reports:
         check.check(text, values.artifact)
+    if step.build is not None:
+        _check_build(step, step.build, check)
     for cache in step.caches:
         for path in cache.paths:
             check.check(path, values.cached_path)
@@ -28,6 +30,21 @@ def check_container(step: Step, check: Values) -> None:
         if check.plain(use.variable, values.variable) and use.variable.value in taken:
             message = f'the variable "{use.variable.value}" is set twice'
             check.report.error("duplicate-variable", use.variable.position, message, "remove one")
+
+
+def _check_build(step: Step, build: BuildUse, check: Values) -> None:
+    for key, value in (("image", step.image), *(("commands", text) for text in step.commands[:1])):
+        if value is not None:
+            message = f'a step that builds an image has no "{key}" of its own'
+            check.report.error("build-and-commands", value.position, message, "make two steps of it")
+    check.check(build.context, values.workspace_path)
+    check.check(build.dockerfile, values.workspace_path)
+    check.check(build.target)
+    for arg in build.args:
+        check.plain(arg.name, values.variable)
+        check.check(arg.value)
+    for text in build.tags:
+        check.check(text, values.image)
 
 
 def check_outputs(document: Document, report: Report) -> None:

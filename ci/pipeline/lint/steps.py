@@ -44,7 +44,7 @@ def check_document(document: Document, check: Values) -> None:
     for step in document.steps:
         if step.name.value:
             check.plain(step.name, name)
-        if step.image is None and document.image is None:
+        if step.image is None and document.image is None and step.build is None:
             _missing_image(step, "the step", _IMAGE_HINT, check.report)
         _check_container(step, declared, workspace, check)
     for service in document.services:

@@ -88,3 +88,23 @@ def test_outputs_are_for_steps() -> None:
     text = "environment: {V: {from_output: a.v}}\nimage: b\nsteps: {a: {}}\n"
     text += "services: {s: {image: b, environment: {V: {from_output: a.v}}}}"
     assert codes(text) == [("bad-output", 1, 32), ("bad-output", 4, 57)]
+
+
+@pytest.mark.parametrize(
+    ("step", "expected"),
+    [
+        ("build: .", []),
+        ("build: {context: a, args: {A: 1}, tags: x}", []),
+        ("build: ., image: b", [("build-and-commands", 1, 36)]),
+        ("build: ., commands: [make]", [("build-and-commands", 1, 40)]),
+        ("build: {push: true}", [("not-supported", 1, 27)]),
+        ("build: {file: D}", [("unknown-key", 1, 27)]),
+        ("build: /etc", [("bad-path", 1, 26)]),
+        ("build: {dockerfile: ../D}", [("bad-path", 1, 39)]),
+        ("build: {args: {1A: x}, tags: [UP]}", [("bad-variable-name", 1, 34), ("bad-image", 1, 49)]),
+        ("build: [a]", [("wrong-type", 1, 26)]),
+    ],
+)
+def test_builds(step: str, expected: list[tuple[str, int, int]]) -> None:
+    """Paths in the workspace, names of images, and nothing that only a container has."""
+    assert codes(f"steps: [{{name: a, {step}}}]") == expected

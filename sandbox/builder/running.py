@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import os
 import stat
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sandbox.errors import SandboxError
+from sandbox.errors import ConflictError, NotFoundError, SandboxError
 from sandbox.image import digest as digests
 from sandbox.image.image import Image
 from sandbox.kernel.paths import Root
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
+    from sandbox.builder.cancelling import Cancellation
     from sandbox.builder.files import FileView
     from sandbox.builder.options import RunLimits
     from sandbox.builder.progress import Step
@@ -70,6 +72,7 @@ def run(
     build: str,
     lease: Lease,
     progress: Step,
+    cancellation: Cancellation,
 ) -> LayerRecord | None:
     """Run it and keep what it changed; None where that is nothing. RunError when it fails."""
     # What concerns containers of the finished image is left out: they would be probed, and get volumes.
@@ -96,7 +99,7 @@ def run(
     identifier = engine.create(spec, image)
     try:
         try:
-            code = _until_end(engine, identifier, progress)
+            code = _until_end(engine, identifier, progress, cancellation)
         except SandboxError as error:  # of exit codes that are the command's, not the build's
             raise RunError(error.message, hint=error.hint) from None
         upper = engine.home / "containers" / identifier / "upper"
@@ -112,7 +115,8 @@ def run(
         record = engine.images.snapshots.adopt(upper, _top(layers), lease=lease, leave_out=ENGINES_OWN)
         return record.layer if record.entries else None
     finally:
-        engine.remove(identifier, force=True)
+        with suppress(NotFoundError):  # its tether is torn, and it is gone
+            engine.remove(identifier, force=True)
 
 
 def _top(layers: Sequence[LayerRecord]) -> ChainID | None:
@@ -128,18 +132,20 @@ def abandoned(engine: Engine) -> tuple[str, ...]:
     )
 
 
-def _until_end(engine: Engine, identifier: str, progress: Step) -> int:
+def _until_end(engine: Engine, identifier: str, progress: Step, cancellation: Cancellation) -> int:
     reader, writer = os.pipe2(os.O_CLOEXEC)
     try:
         try:
             process = engine.start(identifier, Stdio(stdout=writer, stderr=writer))
         finally:
             os.close(writer)
-        for warning in process.warnings:
-            progress.note_once(f"warning: {warning}")
-        while data := os.read(reader, _CHUNK):
-            progress.output(data)
-        status = process.wait()
+        process.tether()
+        with cancellation.ending(lambda: _kill(engine, identifier)):
+            for warning in process.warnings:
+                progress.note_once(f"warning: {warning}")
+            while data := os.read(reader, _CHUNK):
+                progress.output(data)
+            status = process.wait()
     finally:
         os.close(reader)
     if status is None:
@@ -147,6 +153,11 @@ def _until_end(engine: Engine, identifier: str, progress: Step) -> int:
     if status.oom:
         progress.note("the kernel ended a process: out of memory")
     return status.code
+
+
+def _kill(engine: Engine, identifier: str) -> None:
+    with suppress(ConflictError, NotFoundError):  # it has ended meanwhile
+        engine.kill(identifier)
 
 
 def _remove_places(upper: Path, targets: Sequence[str], below: FileView) -> None:

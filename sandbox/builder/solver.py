@@ -11,12 +11,14 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from sandbox.builder import base
+from sandbox.builder.cancelling import Cancellation
 from sandbox.builder.credentials import Credentials
 from sandbox.builder.files import FileView
 from sandbox.builder.graph import SCRATCH, find_stage, plan_build
 from sandbox.builder.keys import base_key, files_digest, files_key
 from sandbox.builder.mounting import Mounter
 from sandbox.builder.options import Context
+from sandbox.builder.parallel import Stages
 from sandbox.builder.scope import PROXY_ARGS
 from sandbox.builder.sources import RemoteSources
 from sandbox.builder.stage import StageBuilder
@@ -79,7 +81,7 @@ def build_files(engine: Engine, options: BuildOptions, progress: Progress, write
 
 
 class Solver:
-    """One build. `results` are the stages that are done."""
+    """One build. `made` are the keys of what it has done itself, so that nothing is done twice without a cache."""
 
     def __init__(self, engine: Engine, options: BuildOptions, progress: Progress, lease: Lease, folder: Path) -> None:
         self.engine = engine
@@ -90,17 +92,21 @@ class Solver:
         self.expander = Expander(options.dockerfile.directives.escape)
         self.cache = BuildCache(engine.home)
         self.opaque = whiteout.opaque_attribute(user_namespace=in_user_namespace())
-        self.results: dict[int, Result] = {}
+        self.made: set[str] = set()
+        self.cancellation = Cancellation()
+        self._stages = Stages(self._build_stage, self.cancellation)
         self.plan = plan_build(
             options.dockerfile, options.build_args, options.platform, options.target, options.contexts
         )
+        self._plans = {plan.stage.number: plan for plan in self.plan.stages}
 
     def solve(self) -> Result:
         """All that the target needs, and the target."""
-        named = len(self.options.dockerfile.stages) > 1
-        for plan in self.plan.stages:
-            self.results[plan.stage.number] = StageBuilder(self, plan, self._base(plan), named=named).build()
-        return self.results[self.plan.stages[-1].stage.number]
+        return self._stages.solve(sorted(self._plans))
+
+    def _build_stage(self, number: int) -> Result:
+        plan = self._plans[number]
+        return StageBuilder(self, plan, self._base(plan), named=len(self.options.dockerfile.stages) > 1).build()
 
     @contextmanager
     def view(self, origin: str, before: int) -> Iterator[FileView]:
@@ -114,12 +120,12 @@ class Solver:
         if context is not None:
             result = self._of_image(context.name)
         elif number is not None:
-            if number not in self.results:
+            if number not in self._plans:
                 raise InvalidError(
                     f"stage {origin!r} was left out",
                     hint="ONBUILD of an image names it; name it in the Dockerfile, too",
                 )
-            result = self.results[number]
+            result = self._stages.result(number)
         elif origin.lower() == SCRATCH:
             result = base.scratch(self.options.moment)
         else:
@@ -152,7 +158,7 @@ class Solver:
         if context is not None:
             return self._of_image(context.name, plan.platform)
         if plan.parent is not None:
-            return self.results[plan.parent]
+            return self._stages.result(plan.parent)
         if plan.image.lower() == SCRATCH:
             return base.scratch(self.options.moment)
         try:

@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from sandbox.builder.cancelling import CancelledError
 from sandbox.builder.copying import Copying
 from sandbox.builder.keys import files_digest, files_key, run_key
 from sandbox.builder.rights import check_rights
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from sandbox.builder.progress import Step
     from sandbox.builder.solver import Solver
     from sandbox.dockerfile.instructions import Instruction
+    from sandbox.image.digest import ChainID
     from sandbox.image.image import LayerRecord
 
 _SHELL = "/bin/sh"
@@ -138,8 +140,7 @@ class StageBuilder:
         return self.solver.expander.document(text, self.variables())
 
     def _pack(self, transfer: Transfer) -> LayerRecord | None:
-        parent = self.result.layers[-1].chain_id if self.result.layers else None
-        record = self.solver.engine.images.snapshots.pack(transfer, parent, lease=self.solver.lease)
+        record = self.solver.engine.images.snapshots.pack(transfer, self._below(), lease=self.solver.lease)
         return record.layer if record.entries else None
 
     def _run(self, instruction: records.Run) -> None:
@@ -189,6 +190,7 @@ class StageBuilder:
                     build=self.solver.folder.name,
                     lease=self.solver.lease,
                     progress=step,
+                    cancellation=self.solver.cancellation,
                 )
 
         self._cached(_on_one_line(instruction.text), key, do, history=self._run_history(argv))
@@ -228,29 +230,46 @@ class StageBuilder:
         """Take the step from the cache, or do it and remember it."""
         self._step += 1
         step = self.solver.progress.begin(self._name(text))
-        found = self._find(key)
-        if found is not None:
-            step.cached()
-        else:
-            try:
-                found = CachedStep(do(step), self.solver.options.moment)
-            except SandboxError as error:
-                step.failed(error.message)
-                raise
-            self.solver.cache.put(key, found)
-            step.done()
+        try:
+            found = self._find(step, key) or self._make(step, key, do)
+        except SandboxError as error:
+            if self.solver.cancellation.cancelled:
+                step.cancelled()
+                raise CancelledError from None
+            step.failed(error.message)
+            raise
         self.result = self.result.stacked(found.layer, key, history or text, found.created)
 
-    def _find(self, key: str) -> CachedStep | None:
+    def _find(self, step: Step, key: str) -> CachedStep | None:
         """A step that was done before, if its layer is still there and belongs on top of these."""
-        found = self.solver.cache.get(key) if self.solver.options.use_cache else None
-        if found is None or found.layer is None:
-            return found
-        store = self.solver.engine.images
-        if not store.snapshots.claim(found.layer.chain_id, self.solver.lease):
+        usable = self.solver.options.use_cache or key in self.solver.made
+        found = self.solver.cache.get(key) if usable else None
+        if found is None:
             return None
-        below = self.result.layers[-1].chain_id if self.result.layers else None
-        return found if store.snapshots.record(found.layer.chain_id).parent == below else None
+        if found.layer is not None:
+            snapshots = self.solver.engine.images.snapshots
+            if not snapshots.claim(found.layer.chain_id, self.solver.lease):
+                return None
+            if snapshots.record(found.layer.chain_id).parent != self._below():
+                return None
+        step.cached()
+        return found
+
+    def _make(self, step: Step, key: str, do: Callable[[Step], LayerRecord | None]) -> CachedStep:
+        """Do a step, unless another stage or build is at it: then what that makes is waited for."""
+        cancellation = self.solver.cancellation
+        cancellation.check()
+        with self.solver.cache.making(key, cancellation.lock):
+            found = self._find(step, key)
+            if found is None:
+                found = CachedStep(do(step), self.solver.options.moment)
+                self.solver.cache.put(key, found)
+                self.solver.made.add(key)
+                step.done()
+            return found
+
+    def _below(self) -> ChainID | None:
+        return self.result.layers[-1].chain_id if self.result.layers else None
 
     def _name(self, text: str) -> str:
         place = f"{self._step}/{self._steps}"

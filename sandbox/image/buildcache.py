@@ -17,7 +17,8 @@ from sandbox.image.image import LayerRecord
 from sandbox.records import NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from sandbox.image.digest import ChainID
@@ -56,6 +57,13 @@ class BuildCache:
             path = made.path / key
             path.write_bytes(json.dumps(data).encode("ascii"))
             path.rename(self._folder / digests.from_hex(key).hex)
+
+    def making(self, key: str, lock: Callable[[int], object]) -> AbstractContextManager[None]:
+        """Of all builds only one is in the block for a key; the others find in the cache then what it has made.
+
+        `lock` waits for the flock(2) of a descriptor.
+        """
+        return scratch.alone(self._home, f"step-{digests.from_hex(key).hex}", lock)
 
     def chain_ids(self) -> Iterator[ChainID]:
         """The layers that are remembered."""

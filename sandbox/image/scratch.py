@@ -10,10 +10,12 @@ from __future__ import annotations
 import fcntl
 import os
 import stat
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from types import TracebackType
     from typing import Self
 
@@ -103,6 +105,28 @@ def write(home: Path, destination: Path, data: bytes) -> None:
                 path.unlink(missing_ok=True)
                 raise
             return
+        finally:
+            os.close(fd)
+
+
+@contextmanager
+def alone(home: Path, name: str, lock: Callable[[int], object]) -> Iterator[None]:
+    """Do something in the block that nobody else does meanwhile under this name, in whatever thread or process.
+
+    `lock` waits until it has the flock(2) of a descriptor.
+    """
+    path = home / "tmp" / f"{PREFIX}{name}"
+    make_directory(path.parent)
+    while True:
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
+            lock(fd)
+            if _is_still(fd, path):  # else it is gone with who had it
+                try:
+                    yield
+                finally:
+                    path.unlink(missing_ok=True)
+                return
         finally:
             os.close(fd)
 

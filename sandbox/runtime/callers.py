@@ -52,9 +52,9 @@ class Callers:
         return self._server is not None
 
     def greet(self, starter: socket.socket, message: dict[str, Any]) -> None:
-        """Tell who has started the container that it runs, and count it among those who wait for the end."""
+        """Tell who has started the container that it runs; from then on it is a caller as the others."""
         control.send(starter, message)
-        self._connections.append(starter)
+        self._add(starter)
 
     def hand_over(self, connection: socket.socket) -> None:
         """Somebody else tells this caller its end."""
@@ -77,6 +77,9 @@ class Callers:
             connection, _ = server.accept()
         except OSError:
             return
+        self._add(connection)
+
+    def _add(self, connection: socket.socket) -> None:
         self._connections.append(connection)
         self._loop.add(connection.fileno(), lambda: self._serve(connection))
 

@@ -5,6 +5,7 @@ Made by the engine's `start` and `execute`; the other end of the connection is t
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from sandbox.errors import SandboxError
@@ -44,6 +45,11 @@ class Process:
         if status is not None:
             self.close()
         return status
+
+    def tether(self) -> None:
+        """The container ends and is removed, unless it has ended by itself, when this is closed or its owner killed."""
+        with suppress(OSError):  # it has ended
+            control.send(self._connection, {"do": "tether"})
 
     def close(self) -> None:
         """Stop watching; the process goes on. Dropping the object does the same."""

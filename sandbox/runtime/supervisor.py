@@ -91,6 +91,7 @@ class Supervisor:
         self._streams = StandardStreams(self._loop, self._config.spec, stdio, self._folder.path)
         self._callers = Callers(self._loop, self._answer, self._left)
         self._holder: socket.socket | None = None  # who has it frozen for as long as it is there
+        self._tether: socket.socket | None = None  # whose end is the container's
         self._executions: dict[int, execution.Execution] = {}
         self._allocations: Allocations | None = None
         self._host: Host | None = None
@@ -210,6 +211,10 @@ class Supervisor:
         if caller is self._holder:
             self._holder = None
             requests.unpause(self, {"quietly": True})
+        if caller is self._tether:
+            self._config = self._config._replace(spec=self._config.spec._replace(auto_remove=True))
+            self._final = True
+            self._signal_init(signal.SIGKILL)
         for run in self._executions.values():
             if run.connection is caller:
                 run.left(self._loop)
@@ -219,6 +224,7 @@ class Supervisor:
     def _requests(self) -> dict[str, Callable[[socket.socket, dict[str, Any], list[int]], Answer]]:
         return {
             "hold": self._request_hold,
+            "tether": self._request_tether,
             "wait": self._request_wait,
             "signal": self._request_signal,
             "resize": self._request_resize,
@@ -233,6 +239,10 @@ class Supervisor:
         reply = requests.pause(self, message)
         self._holder = connection
         return reply
+
+    def _request_tether(self, connection: socket.socket, _: dict[str, Any], __: list[int]) -> None:
+        """Its life hangs on the asker's from now on."""
+        self._tether = connection
 
     def _request_wait(self, _: socket.socket, __: dict[str, Any], ___: list[int]) -> None:
         """Nothing to do: the end is the answer."""

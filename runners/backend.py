@@ -142,6 +142,9 @@ class Prepared(Protocol):
         Raises `BackendError` when it cannot be started; nothing of it is left then.
         """
 
+    def image_id(self, step: StepSpec) -> str:
+        """What tells the image that the step would run in from all others; empty where there is none, or none yet."""
+
     def finish(self) -> None:
         """Remove everything that `prepare` and `start` made, the workspace's folder excepted. Idempotent.
 

@@ -6,7 +6,8 @@ replaced is renamed away. Whoever reads one holds its lock (flock, shared), whic
 one needs it alone, and leaves it to the next `reclaim` otherwise. So no run waits for another, and none sees half of an
 entry.
 
-What was used longest ago goes when all together are more than a limit. Used by `runners.caching` and `ci-run cache`.
+What was used longest ago goes when all together are more than a limit. Used by `runners.caching`,
+`runners.remembering` (with a folder of its own) and `ci-run cache`.
 """
 
 from __future__ import annotations
@@ -52,8 +53,8 @@ class Entry:
 class CacheStore:
     """All entries below a state directory."""
 
-    def __init__(self, home: Path, *, limit: int = LIMIT) -> None:
-        self._all = home / FOLDER
+    def __init__(self, home: Path, *, limit: int = LIMIT, folder: str = FOLDER) -> None:
+        self._all = home / folder
         self._tmp = home / "tmp"
         self._limit = limit
 

@@ -202,6 +202,11 @@ class EngineStage:
         self._handles.append(handle)
         return handle
 
+    def image_id(self, step: StepSpec) -> str:
+        """The id of the image in the store."""
+        image = self._backend.engine.images.find(self._images.get(step.built_by) or step.image)
+        return image.id if image is not None else ""
+
     def _build(self, step: StepSpec, build: Build) -> BuildHandle:
         from runners import imagebuild  # noqa: PLC0415  (few Stages build images)
 

@@ -52,6 +52,7 @@ class StepResult:
     reason: str = ""
     outputs: Mapping[str, str] = field(default_factory=dict)  # masked; the Stage alone has the values
     tests: Tally | None = None  # what the step's reports say, masked
+    cached: bool = False  # it was not run again: what it did when it passed was brought back
     last_lines: tuple[str, ...] = ()  # of the output of a service that was never ready
 
     @property

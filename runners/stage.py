@@ -31,7 +31,9 @@ if TYPE_CHECKING:
     from runners.backend import Backend, Ended, Handle, HostMount, Kept, Prepared
     from runners.caching import StageCaches
     from runners.loop import Loop, Timer
+    from runners.remembering import StageMemory
     from runners.report import Reporter
+    from runners.schedule import Decision
     from runners.testreports import Tally
 
 _OVER = frozenset({State.PASSED, State.FAILED, State.IGNORED})
@@ -55,6 +57,7 @@ class StageInput:
     services that are left out. `failed`, where there is one, is called with each step that has failed, before its
     container is removed and while everything waits for it; `artifacts` with each step that has some, when it has run.
     `caches` makes those of a Stage that has some, for its workspace; what it has to say goes to the callback.
+    `memory` makes that of a Stage, whose steps then run one at a time, and not again where nothing has changed.
     """
 
     workspace: Callable[[], Path]
@@ -66,6 +69,7 @@ class StageInput:
     failed: Callable[[FailedStep], None] | None = None
     artifacts: Callable[[StepSpec], None] = lambda _: None
     caches: Callable[[StageSpec, Path, Callable[[str], None]], StageCaches] | None = None
+    memory: Callable[[StageSpec, Path], StageMemory] | None = None
 
 
 class StageRun:
@@ -90,6 +94,7 @@ class StageRun:
         self._patterns = mask_patterns(given.secrets.values())
         self._workspace = Path()
         self._caches: StageCaches | None = None
+        self._memory: StageMemory | None = None
         self._prepared: Prepared | None = None
         self._running: dict[str, Running] = {}
         self._containers: dict[str, Container] = {}
@@ -112,6 +117,8 @@ class StageRun:
             self._workspace = self._given.workspace()
             if self._given.caches is not None and any(step.caches for step in self.stage.steps):
                 self._caches = self._given.caches(self.stage, self._workspace, self._notice)
+            if self._given.memory is not None:
+                self._memory = self._remembers(self._given.memory)
             self._prepared = self._backend.prepare(self.stage, workspace=self._workspace, mounts=self._given.mounts)
         except BackendError as error:
             self._finish(State.ERROR, str(error))
@@ -160,15 +167,23 @@ class StageRun:
             decision = schedule.decide(self.stage, self._progress())
             for result in decision.skip:
                 self._record(result)
-            for step in decision.start:
+            for step in self._ours_to_start(decision):
                 self._start(step, self._prepared)
             if decision.steps_over:
                 self._stop_services()
                 return
-            if not decision.skip and not decision.start:
+            if not decision.skip and not (decision.start and self._ours_to_start(decision)):
                 return
 
+    def _ours_to_start(self, decision: Decision) -> tuple[StepSpec, ...]:
+        """All, or, where steps are remembered, one when none runs: what several change cannot be told apart."""
+        if self._memory is None:
+            return decision.start
+        return () if self._running else decision.start[:1]
+
     def _start(self, step: StepSpec, prepared: Prepared) -> None:
+        if self._memory is not None and self._recall(step, prepared, self._memory):
+            return
         log = self._reporter.step_started(self.stage, step)
         running = Running(
             step,
@@ -200,7 +215,53 @@ class StageRun:
             self._reporter.notice(self.stage, f"{step.name}: port {places}")
         running.begin(handle)
 
-    def _container(self, step: StepSpec, *, service: bool) -> Container:
+    def _remembers(self, memory: Callable[[StageSpec, Path], StageMemory]) -> StageMemory | None:
+        """None where steps do more than what is in the workspace: for services, and what runs in the background."""
+        if self.stage.services or any(step.detach for step in self.stage.steps):
+            self._notice("all steps are run again: it has services, and what those hold is not known")
+            return None
+        return memory(self.stage, self._workspace)
+
+    def _recall(self, step: StepSpec, prepared: Prepared, memory: StageMemory) -> bool:
+        """Whether the step need not run: what it did when it passed has been brought back."""
+        began = self._loop.now()
+        try:
+            container = self._container(step, service=False, mounts=False)
+            recalled = memory.recall(container, prepared.image_id(step))
+        except (BackendError, CiError) as error:
+            self._record(
+                StepResult(
+                    name=step.name, state=State.ERROR, started=began, finished=self._loop.now(), reason=str(error)
+                )
+            )
+            return True
+        if recalled is None:
+            return False
+        self._outputs[step.name] = dict(recalled.outputs)
+        if step.artifacts:
+            self._given.artifacts(step)
+        self._record(
+            StepResult(
+                name=step.name,
+                state=State.PASSED,
+                exit_code=0,
+                started=began,
+                finished=self._loop.now(),
+                cached=True,
+                reason=f"passed in {seconds(recalled.seconds)} before, and nothing has changed since",
+                outputs=recalled.outputs,
+                tests=self._read_reports(step, State.PASSED),
+            )
+        )
+        return True
+
+    def _learn(self, step: StepSpec, result: StepResult, memory: StageMemory) -> None:
+        """A step has passed. One that ended the Stage early, or whose outputs have secrets in them, runs again."""
+        written = self._outputs.get(step.name, {})
+        if result.exit_code == 0 and result.outputs == written:
+            memory.learn(step, written, result.duration or 0.0)
+
+    def _container(self, step: StepSpec, *, service: bool, mounts: bool = True) -> Container:
         environment = {**step.environment, **corrected(step.environment, self._results.values())}
         for variable, name in step.secrets.items():
             environment[variable] = self._secret(name, step, variable)
@@ -212,8 +273,8 @@ class StageRun:
         environment |= self._read_outputs(step)
         environment |= self._given.environment
         text = script(step.commands, step.shell) if step.commands else ""
-        mounts = self._caches.begin(step) if self._caches is not None and step.caches else ()
-        return Container(step=step, environment=environment, script=text, service=service, mounts=mounts)
+        own = self._caches.begin(step) if mounts and self._caches is not None and step.caches else ()
+        return Container(step=step, environment=environment, script=text, service=service, mounts=own)
 
     def _secret(self, name: str, step: StepSpec, variable: str) -> str:
         if name not in self._given.secrets:
@@ -249,6 +310,8 @@ class StageRun:
             self._prepared.finish()
         if self._caches is not None:
             self._caches.finish()
+        if self._memory is not None:
+            self._memory.finish()
         self._given.release()
         order = (*self.stage.services, *self.stage.steps)
         result = StageResult(
@@ -294,8 +357,11 @@ class StageRun:
         del self._running[running.step.name]
         service = running.service
         result = self._result_of_service(running, ended) if service else self._result_of_step(running, ended)
-        if not service and result.state is State.PASSED and self._caches is not None:
-            self._caches.passed(running.step)
+        if not service and result.state is State.PASSED:
+            if self._caches is not None:
+                self._caches.passed(running.step)
+            if self._memory is not None:
+                self._learn(running.step, result, self._memory)
         if not service and result.state in _OVER and running.step.artifacts:
             self._given.artifacts(running.step)
         if not service and self._tries_again(running.step, result):

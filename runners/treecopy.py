@@ -1,4 +1,4 @@
-"""A copy of a tree that has everything a build can notice: modes, owners, times, symbolic links.
+"""A copy of a tree that has everything a build can notice: modes, owners, times, extended attributes, links.
 
 The trees were written by steps and may be changing, so every access is by descriptors and follows no link; pipes,
 sockets and devices are left out. Content goes through copy_file_range(2), which shares the blocks where the file system
@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from contextlib import suppress
 from typing import NamedTuple
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -55,6 +56,9 @@ def clone_file(source: int, name: str, target: int, new_name: str) -> None:
             _copy_content(here, there, status.st_size)
             os.fchown(there, status.st_uid, status.st_gid)
             os.fchmod(there, stat.S_IMODE(status.st_mode))  # after the owner, who takes setuid bits away
+            for attribute in os.listxattr(here):
+                with suppress(OSError):  # a file system, or an ordinary user, may not have them
+                    os.setxattr(there, attribute, os.getxattr(here, attribute))
             os.utime(there, ns=(status.st_atime_ns, status.st_mtime_ns))
         finally:
             os.close(there)

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from ci.cli.order import Order
     from ci.pipeline.spec import StageSpec, StepSpec
     from runners.caching import StageCaches
+    from runners.remembering import StageMemory
     from runners.report import StageResult
     from runners.stage import FailedStep
     from runners.workspace import Snapshot
@@ -153,6 +154,7 @@ class _Run:
             excluded=order.selection.left_out(stage),
             failed=self._failed if order.keep or order.shell else None,
             caches=self._caches if order.caches else None,
+            memory=self._memory if order.incremental and not order.mounts else None,
         )
 
     def _caches(self, stage: StageSpec, workspace: Path, tell: Callable[[str], None]) -> StageCaches:
@@ -171,6 +173,16 @@ class _Run:
             moves=not order.keep and not order.write,
             tell=tell,
         )
+
+    def _memory(self, stage: StageSpec, workspace: Path) -> StageMemory:
+        from runners.cachestore import CacheStore  # noqa: PLC0415  (seldom)
+        from runners.remembering import FOLDER, LIMIT, StageMemory  # noqa: PLC0415
+        from runners.treestate import Digests  # noqa: PLC0415
+
+        store = CacheStore(self._backend.engine.home, limit=LIMIT, folder=FOLDER)
+        store.reclaim()
+        kept = self._workspaces.digests(stage)
+        return StageMemory(store, stage, workspace, Digests(kept), project=str(self._order.project))
 
     def _make_workspace(self, stage: StageSpec) -> Path:
         """With the artifacts of the Stages that this one depends on, in their order."""

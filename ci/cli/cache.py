@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 from ci.errors import CiError
 from ci.pipeline import values
 from ci.pipeline.glob import Glob, GlobError
+from runners import remembering
 from runners.cachestore import LIMIT, CacheStore, Entry, amount
 from sandbox.runtime.engine import default_home
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 HELP = "list and remove the caches of steps"
 LIMIT_VARIABLE = "HAKO_CACHE_LIMIT"
@@ -31,7 +32,7 @@ def configure(parser: ArgumentParser) -> None:
     rm.add_argument("key", nargs="*", metavar="KEY", help="a key, or a pattern of keys")
     rm.add_argument("--project", metavar="PATH", help="only those of a project")
     rm.add_argument("--all", action="store_true", help="every key")
-    prune = verbs.add_parser("prune", help="remove what has not been used for long")
+    prune = verbs.add_parser("prune", help="remove what has not been used for long, results of --incremental too")
     prune.add_argument("--older-than", metavar="TIME", default="30d", help="not used for so long (30d)")
     prune.add_argument("--limit", metavar="SIZE", help=f"leave so much at most (${LIMIT_VARIABLE}, or 10g)")
 
@@ -45,7 +46,9 @@ def run(arguments: Namespace) -> int:
     from sandbox.kernel.idmap import become_root  # noqa: PLC0415
 
     become_root()  # an ordinary user's containers have left files of other ids
-    removed = _remove(store, arguments) if arguments.action == "rm" else _prune(store, arguments, os.environ)
+    removed: Sequence[Entry] = (
+        _remove(store, arguments) if arguments.action == "rm" else _prune(store, arguments, os.environ)
+    )
     count = len(removed)
     freed = amount(sum(entry.size for entry in removed))
     sys.stdout.write(f"removed {count} cache{'s' if count != 1 else ''}, {freed}\n")
@@ -111,4 +114,6 @@ def _prune(store: CacheStore, arguments: Namespace, environment: Mapping[str, st
     except values.BadValue as error:
         raise CiError(f"--older-than: {error.message}", hint=error.hint, reference="usage") from None
     limit = _limit(arguments.limit or environment.get(LIMIT_VARIABLE) or str(LIMIT), "--limit")
-    return store.prune(limit=limit, before=time.time() - age)
+    before = time.time() - age
+    results = CacheStore(default_home(), folder=remembering.FOLDER)
+    return (*store.prune(limit=limit, before=before), *results.prune(limit=remembering.LIMIT, before=before))

@@ -210,6 +210,9 @@ def verdict(result: StepResult) -> str:
         return f"skipped: {result.reason}"
     if result.state is State.ERROR:
         return f"could not run: {result.reason}"
+    if result.cached:
+        tests = f": {summary.counted(result.tests)}" if result.tests is not None else ""
+        return f"cached: {result.reason}{tests}"
     text = "failed" if result.state is State.IGNORED else result.state.value
     if result.exit_code and result.state is not State.CANCELLED:
         text += f" with exit code {result.exit_code}"

@@ -58,6 +58,7 @@ def configure(parser: ArgumentParser) -> None:
     add("--volume", "-v", action="append", default=[], metavar="PATH:TARGET[:ro]", help="a path that all steps see")
     add("--network", default="", metavar="NAME", help="none, host or a network that is there, in place of a new one")
     add("--pull", choices=("missing", "always", "never"), default="missing", help="when images are made")
+    add("--incremental", action="store_true", help="do not run steps again that would meet what they met before")
     add("--no-cache", action="store_true", help="neither use nor keep caches of steps")
     add("--keep", action="store_true", help="keep workspaces, and failed steps for `ci-run shell`")
     add("--shell-on-failure", action="store_true", help="open a shell in the container of a step that has failed")
@@ -133,6 +134,8 @@ def _order(arguments: Namespace) -> Order:
     if not stages:
         sys.stderr.write(f"ci-run: nothing to do: the conditions of no stage hold for this {event.kind}\n")
     selection = select(stages, only=arguments.only, begin=arguments.begin, skip=arguments.skip, matrix=matrix)
+    if arguments.incremental and arguments.volume:
+        sys.stderr.write("ci-run: --incremental: all steps are run again, as nothing is known of what --volume has\n")
     if not arguments.graph and arguments.svg is None:
         require_secrets(selection, given)
         if not arguments.trusted:
@@ -147,6 +150,7 @@ def _order(arguments: Namespace) -> Order:
         pull=Pull(arguments.pull),
         network=arguments.network,
         caches=not arguments.no_cache,
+        incremental=arguments.incremental,
         jobs=arguments.jobs or 2 * (os.cpu_count() or 1),
         keep=arguments.keep,
         shell=arguments.shell_on_failure,

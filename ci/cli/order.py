@@ -39,6 +39,7 @@ class Order:
     pull: Pull
     network: str
     caches: bool
+    incremental: bool
     jobs: int
     keep: bool
     shell: bool

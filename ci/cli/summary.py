@@ -84,6 +84,7 @@ def outcome(step: StepResult) -> dict[str, Any]:
         "exit_code": step.exit_code,
         "seconds": _rounded(step.duration),
         "reason": step.reason,
+        "cached": step.cached,
         "outputs": dict(step.outputs),
         "tests": None if step.tests is None else asdict(step.tests),
     }
@@ -142,7 +143,9 @@ def _rows(results: Sequence[StageResult]) -> Iterator[tuple[str, ...]]:
 
 
 def _remark(step: StepResult) -> str:
-    return "; ".join(part for part in (step.reason, counted(step.tests) if step.tests else "") if part)
+    return "; ".join(
+        part for part in ("cached" if step.cached else step.reason, counted(step.tests) if step.tests else "") if part
+    )
 
 
 def _line(row: tuple[str, ...], widths: Sequence[int], *, colour: bool) -> str:

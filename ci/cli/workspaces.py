@@ -104,6 +104,10 @@ class Workspaces:
                 more = f" and {len(paths) - _SHOWN} more" if len(paths) > _SHOWN else ""
                 self.written.append(f"{word}: {', '.join(shown)}{more}")
 
+    def digests(self, stage: StageSpec) -> Path | None:
+        """Where digests of its files can be kept for the next run: beside the copy that stays."""
+        return self._copied.path.with_name("digests") if stage.number == self._last else None
+
     def path(self, stage: StageSpec) -> Path:
         """Where a Stage builds."""
         if stage.number == self._last:

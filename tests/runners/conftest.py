@@ -108,6 +108,10 @@ class PlayedStage:
             raise BackendError(act.fails)
         return PlayedHandle(self.backend, name, act, container.step)
 
+    def image_id(self, step: StepSpec) -> str:
+        """Its name."""
+        return step.image
+
     def finish(self) -> None:
         """Remove."""
         self.backend.calls.append(f"finish {self.stage.name}")

@@ -24,6 +24,7 @@ def test_a_tree(tmp_path: Path) -> None:
     file.write_text("content")
     os.chown(file, 1000, 1001)
     file.chmod(0o4750)
+    os.setxattr(file, "user.mark", b"value")
     os.utime(file, ns=(1, 1234567890123456789))
     (tree / "link").symlink_to("/etc/passwd")
     os.mkfifo(tree / "pipe")
@@ -37,6 +38,7 @@ def test_a_tree(tmp_path: Path) -> None:
     status = (copy / "sub" / "file").stat()
     assert (copy / "sub" / "file").read_text() == "content"
     assert (status.st_uid, status.st_gid, stat.S_IMODE(status.st_mode)) == (1000, 1001, 0o4750)
+    assert os.getxattr(copy / "sub" / "file", "user.mark") == b"value"
     assert status.st_mtime_ns == 1234567890123456789
     assert stat.S_IMODE((copy / "sub").stat().st_mode) == 0o500
     assert (copy / "sub").stat().st_mtime_ns == 987654321

@@ -79,6 +79,7 @@ def test_json_has_everything() -> None:
         "exit_code": None,
         "seconds": 4,
         "reason": "",
+        "cached": False,
         "outputs": {},
         "tests": None,
     }

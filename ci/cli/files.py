@@ -40,12 +40,18 @@ def load_file(name: str) -> Loaded:
     """Read and check a pipeline, a file or a folder of files. Raises CiError with one clear line."""
     if not os.path.isdir(name):  # noqa: PTH112  (Path.is_dir raises for a name that is too long)
         return load(read_file(name), name, ProjectLibrary(project(name)))
+    return load_folder([(member, read_file(member)) for member in members(name)], name)
+
+
+def members(name: str) -> list[str]:
+    """The files of a pipeline: itself, or those of a folder. Raises CiError."""
+    if not os.path.isdir(name):  # noqa: PTH112
+        return [name]
     if Path(name).name != _FOLDER:
         inside = present(Path(name))
         hint = f"did you mean {str(Path(name) / inside)!r}?" if inside else "name a file"
         raise CiError(f"{name!r} is a directory", hint=hint, reference="is-a-directory")
-    found = sorted(path for path in Path(name).iterdir() if path.name.endswith(_ENDINGS) and path.is_file())
-    return load_folder([(str(path), read_file(str(path))) for path in found], name)
+    return sorted(str(path) for path in Path(name).iterdir() if path.name.endswith(_ENDINGS) and path.is_file())
 
 
 def read_file(name: str) -> bytes:

@@ -1,7 +1,7 @@
 """`ci-run lint [FILE…]`: all mistakes of pipeline files, before anything runs.
 
 Prints each mistake with its line, or with `--format` one JSON object, or a SARIF log. Exit code 0: the files can be
-run; 2: they cannot, or could not be read. Warnings and infos do not count.
+run; 2: they cannot, or could not be read; or `--check` found something to correct. Warnings and infos do not count.
 """
 
 from __future__ import annotations
@@ -36,13 +36,19 @@ def configure(parser: ArgumentParser) -> None:
         help=f"a pipeline file, a folder .woodpecker, or - for standard input ({DEFAULT_FILE})",
     )
     parser.add_argument("--format", choices=("text", "json", "sarif"), default="text", help="how to print (text)")
+    parser.add_argument("--fix", action="store_true", help="correct what is sure, in the file; shows what it changes")
+    parser.add_argument("--check", action="store_true", help="show what --fix would change, and change nothing")
     parser.add_argument("--json", dest="format", action="store_const", const="json", help="the same as --format json")
 
 
 def run(arguments: Namespace) -> int:
     """Check the files; returns the exit code."""
     gc.disable()  # a short process that makes many small records and no cycles: collecting is a third of its time
-    results = [_check(name) for name in arguments.files or [present(Path()) or DEFAULT_FILE]]
+    names = arguments.files or [present(Path()) or DEFAULT_FILE]
+    to_fix = _fix(names, arguments) if arguments.fix or arguments.check else False
+    if to_fix and arguments.check:
+        return EXIT_MISTAKES
+    results = [_check(name) for name in names]
     if arguments.format == "json":
         import json  # noqa: PLC0415
 
@@ -63,6 +69,17 @@ def run(arguments: Namespace) -> int:
             _write(render(result.diagnostics, colour=colour) + f"{printable(name)}: {_verdict(result)}\n")
             ok = ok and result.ok
     return 0 if ok else EXIT_MISTAKES
+
+
+def _fix(names: list[str], arguments: Namespace) -> bool:
+    """Whether anything was to be corrected."""
+    from ci.cli.fixing import fix  # noqa: PLC0415  (most often nobody asks)
+
+    if arguments.format != "text":
+        raise CiError("--fix and --check print a diff, and no other format", reference="usage")
+    colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    changed = [fix(name, write=not arguments.check, colour=colour) for name in names]
+    return any(changed)
 
 
 def _print_sarif(results: list[tuple[str, Loaded | CiError]]) -> int:

@@ -17,6 +17,7 @@ from ci.pipeline.suggest import Suggester
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from ci.pipeline.edits import Edit
     from ci.pipeline.source import Source
 
 DIAGNOSTICS_LIMIT = 1000  # a file with more mistakes is no pipeline file
@@ -59,9 +60,13 @@ class Diagnostic:
     filename: str
     position: Position
     excerpt: Excerpt
+    fix: Edit | None = None  # what would correct it, where that is sure
 
     def as_json(self) -> dict[str, object]:
-        """The form of `ci-run lint --json`: plain values, lines and columns from 1, the end exclusive."""
+        """The form of `ci-run lint --json`: plain values, lines and columns from 1, the end exclusive.
+
+        `fix` is what `--fix` would write, where that is sure, and mostly in the place of the mistake.
+        """
         return {
             "code": self.code,
             "severity": self.severity.value,
@@ -73,6 +78,7 @@ class Diagnostic:
             "end_line": self.position.end_line,
             "end_column": self.position.end_column,
             "excerpt": self.excerpt.text,
+            "fix": self.fix.text if self.fix else None,
         }
 
 
@@ -93,17 +99,17 @@ class Report:
     def _source(self, file: int) -> Source:
         return self._included[file - 1][0] if file else self.source
 
-    def error(self, code: str, position: Position, message: str, hint: str = "") -> None:
+    def error(self, code: str, position: Position, message: str, hint: str = "", fix: Edit | None = None) -> None:
         """Add an error; positions are those of the source."""
-        self._add(code, Severity.ERROR, position, message, hint)
+        self._add(code, Severity.ERROR, position, message, hint, fix)
 
-    def warning(self, code: str, position: Position, message: str, hint: str = "") -> None:
+    def warning(self, code: str, position: Position, message: str, hint: str = "", fix: Edit | None = None) -> None:
         """Add a warning."""
-        self._add(code, Severity.WARNING, position, message, hint)
+        self._add(code, Severity.WARNING, position, message, hint, fix)
 
-    def info(self, code: str, position: Position, message: str, hint: str = "") -> None:
+    def info(self, code: str, position: Position, message: str, hint: str = "", fix: Edit | None = None) -> None:
         """Add what is good to know."""
-        self._add(code, Severity.INFO, position, message, hint)
+        self._add(code, Severity.INFO, position, message, hint, fix)
 
     @property
     def failed(self) -> bool:
@@ -120,7 +126,9 @@ class Report:
         """In the order of the file, those of included files after it."""
         return tuple(sorted(self._found.values(), key=lambda one: (one.position.file, *one.position[:2])))
 
-    def _add(self, code: str, severity: Severity, position: Position, message: str, hint: str) -> None:
+    def _add(
+        self, code: str, severity: Severity, position: Position, message: str, hint: str, fix: Edit | None
+    ) -> None:
         key = (position, code, message)
         if key in self._found or self.full:
             return
@@ -128,6 +136,7 @@ class Report:
             # Placed behind all others, wherever they are.
             position = Position(len(self.source.lines), 2**31, len(self.source.lines), 2**31)
             key, code, severity = (position, "too-many", ""), "too-many", Severity.ERROR
+            fix = None
             message, hint = f"more than {DIAGNOSTICS_LIMIT} mistakes; the rest is not shown", ""
         source = self._source(position.file)
         if position.file:
@@ -140,6 +149,7 @@ class Report:
             filename=source.filename,
             position=position,
             excerpt=_excerpt(source.lines, position),
+            fix=fix if fix and not fix.position.file else None,
         )
 
 

@@ -13,6 +13,7 @@ from ci.errors import CiError
 from ci.pipeline import dialects
 from ci.pipeline.diagnostics import Report, Severity, render, summary
 from ci.pipeline.document import Origin
+from ci.pipeline.edits import Edit
 from ci.pipeline.lint import lint
 from ci.pipeline.source import Position, SourceError, invisible, read
 from ci.pipeline.yaml import parse
@@ -74,7 +75,7 @@ def load(text: bytes | str, filename: str = ".ci.yml", library: Library | None =
     dialect = dialects.of(filename)
     for position, character in invisible(source):
         message = f"the character U+{ord(character):04X} is not seen, and may change how this line reads"
-        report.warning("invisible-character", position, message, "remove it")
+        report.warning("invisible-character", position, message, "remove it", Edit(position, ""))
     nodes = parse(source, report, expressions=dialect.whole_file)
     if not nodes and not report.failed:
         report.error(

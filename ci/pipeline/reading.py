@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ci.pipeline.edits import Edit
 from ci.pipeline.nodes import Kind, Mapping, Scalar, Sequence, describe
 from ci.pipeline.source import Text
 from ci.pipeline.values import FLAGS
@@ -59,21 +60,27 @@ class Reader:
             return None
         known = tuple(known)
         entries: dict[str, Entry] = {}
+        unknown: list[Entry] = []
         for entry in node.entries:
             key = entry.key.value
             if key in known:
                 entries[key] = entry
             else:
-                self._unknown(entry, what, self.report.suggester.did_you_mean(key, known, synonyms))
+                unknown.append(entry)
+        for entry in unknown:
+            key = entry.key.value
+            meant = self.report.suggester.sure(key, known)
+            fix = Edit(entry.key.position, meant) if meant and meant not in entries else None
+            self._unknown(entry, what, self.report.suggester.did_you_mean(key, known, synonyms), fix)
         return Keys(entries, what, node.position)
 
-    def _unknown(self, entry: Entry, what: str, hint: str) -> None:
+    def _unknown(self, entry: Entry, what: str, hint: str, fix: Edit | None) -> None:
         key = entry.key.value
         if not self.rules.lenient:
-            self.report.error("unknown-key", entry.key.position, f'unknown key "{key}" in {what}', hint)
+            self.report.error("unknown-key", entry.key.position, f'unknown key "{key}" in {what}', hint, fix)
         elif not key.startswith(("x-", ".", "_")):
             message = f'{self.rules.dialect} has no key "{key}" in {what}, and passes it over'
-            self.report.warning("unknown-key", entry.key.position, message, hint)
+            self.report.warning("unknown-key", entry.key.position, message, hint, fix)
 
     def get(self, keys: Keys, key: str) -> Node | None:
         """The value of a key; None where it is not there, or is nothing, which is reported."""
@@ -88,10 +95,10 @@ class Reader:
             return None
         return entry.value
 
-    def wrong(self, node: Node, what: str, expected: str, hint: str = "") -> None:
+    def wrong(self, node: Node, what: str, expected: str, hint: str = "", fix: Edit | None = None) -> None:
         """Report a value of the wrong type."""
         position = node.position
-        self.report.error("wrong-type", position, f"{what} must be {expected}, not {describe(node)}", hint)
+        self.report.error("wrong-type", position, f"{what} must be {expected}, not {describe(node)}", hint, fix)
 
     # Single values
 
@@ -119,7 +126,8 @@ class Reader:
             hint = {"yes": "write true", "on": "write true", "no": "write false", "off": "write false"}.get(
                 node.value.lower(), ""
             )
-        self.wrong(node, f'"{key}"', "true or false", hint)
+        fix = Edit(node.position, hint.removeprefix("write ")) if hint else None
+        self.wrong(node, f'"{key}"', "true or false", hint, fix)
         return None
 
     def switch(self, keys: Keys, key: str) -> Text | None:
@@ -139,7 +147,9 @@ class Reader:
         if text.value in words or "${" in text.value:
             return text
         hint = self.report.suggester.did_you_mean(text.value, words) or f"one of: {', '.join(words)}"
-        self.report.error("bad-value", text.position, f'"{key}" cannot be "{text.value}"', hint)
+        meant = self.report.suggester.sure(text.value, words)
+        fix = Edit(text.position, meant) if meant else None
+        self.report.error("bad-value", text.position, f'"{key}" cannot be "{text.value}"', hint, fix)
         return None
 
     # Lists

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 BUDGET = 1_000_000  # pairs of characters compared, for one file: a quarter of a second
 _LENGTH_LIMIT = 40  # nobody misspells a longer word
+_SURE_LENGTH = 4
+_SURE_DISTANCE = 2  # of a long word; 1 of a short one
 
 
 class Suggester:
@@ -42,6 +44,22 @@ class Suggester:
                 if distance < limit:
                     best, limit = candidate, distance
         return best
+
+    def sure(self, word: str, candidates: Iterable[str]) -> str | None:
+        """The one candidate that was certainly meant: a letter or two differ, and more from every other."""
+        nearest: list[tuple[int, str]] = []
+        for candidate in candidates:
+            self.budget -= len(word) * len(candidate)
+            if self.budget < 0 or len(word) > _LENGTH_LIMIT:
+                return None
+            if abs(len(candidate) - len(word)) <= _SURE_DISTANCE:
+                nearest.append((_distance(word.lower(), candidate.lower()), candidate))
+        if len(word) < _SURE_LENGTH or not nearest:
+            return None
+        distance, best = min(nearest)
+        allowed = _SURE_DISTANCE if len(word) >= 2 * _SURE_LENGTH else 1
+        alone = sum(other <= distance for other, _ in nearest) == 1
+        return best if distance <= allowed and alone else None
 
 
 def _distance(one: str, other: str) -> int:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from ci.pipeline.containers import Containers
 from ci.pipeline.document import CloneUse, Condition, Document, SecretUse, Step, Variable
+from ci.pipeline.edits import Edit, environment_of, nested
 from ci.pipeline.nodes import Mapping, Scalar, Sequence
 from ci.pipeline.options import plugin_variable
 from ci.pipeline.rules import WOODPECKER
@@ -128,8 +129,7 @@ class _Woodpecker(Containers):
         keys = self.keys(node, "the workflow", DOCUMENT_KEYS)
         if keys is None:
             return None
-        for old, new in (("pipeline", "steps"), ("branches", "when"), ("platform", "labels"), ("runs_on", "when")):
-            self._old(keys, old, f'"{new}"')
+        self._old_document_keys(keys)
         if "steps" not in keys and "pipeline" not in keys:
             hint = 'write "steps:", and a list below it'
             self.report.error("missing-key", node.position, "the workflow has no steps", hint)
@@ -154,10 +154,22 @@ class _Woodpecker(Containers):
             position=node.position,
         )
 
-    def _old(self, keys: Keys, key: str, new: str) -> None:
+    def _old_document_keys(self, keys: Keys) -> None:
+        """Those of older versions, with what stands for them now where it is the same in other words."""
+        lines = self.report.source.lines
+        if "pipeline" in keys:
+            new_name = Edit(keys.position_of("pipeline"), "steps") if "steps" not in keys else None
+            self._old(keys, "pipeline", '"steps"', new_name)
+        for old, outer, inner in (("branches", "when", "branch"), ("platform", "labels", "platform")):
+            if old in keys:
+                fix = nested(lines, keys.entries[old], outer, inner) if outer not in keys else None
+                self._old(keys, old, f'"{outer}"', fix)
+        self._old(keys, "runs_on", '"when"')
+
+    def _old(self, keys: Keys, key: str, new: str, fix: Edit | None = None) -> None:
         if key in keys:
             message = f'"{key}" is not read by newer versions of Woodpecker'
-            self.report.info("deprecated-key", keys.position_of(key), message, f"write {new}")
+            self.report.info("deprecated-key", keys.position_of(key), message, f"write {new}", fix)
 
     def _inner(self, keys: Keys, key: str, known: Iterable[str]) -> Keys | None:
         node = self.get(keys, key)
@@ -228,7 +240,12 @@ class _Woodpecker(Containers):
 
     def container(self, keys: Keys, name: Text) -> Step:
         environment, from_secret = self.environment(keys, "environment")
-        self._old(keys, "secrets", '"from_secret" in "environment"')
+        old_secrets = tuple(_in_capitals(use) for use in self.secrets(keys, "secrets"))
+        fix = None
+        # A step that merges this one would lose the secrets by an environment of its own.
+        if old_secrets and "environment" not in keys and "<<" not in self.report.source.text:
+            fix = environment_of(self.report.source.lines, keys.entries["secrets"], old_secrets)
+        self._old(keys, "secrets", '"from_secret" in "environment"', fix)
         self._old(keys, "group", '"depends_on"')
         if group := self.text(keys, "group"):
             self.groups[name.value] = group.value
@@ -240,7 +257,7 @@ class _Woodpecker(Containers):
             entrypoint=self.texts(keys, "entrypoint"),
             environment=environment,
             secrets=(
-                *(_in_capitals(use) for use in self.secrets(keys, "secrets")),
+                *old_secrets,
                 *from_secret,
                 *self.setting_secrets(keys, "settings", plugin_variable),
             ),

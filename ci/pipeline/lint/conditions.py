@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ci.pipeline.conditions import WORDS
+from ci.pipeline.edits import Edit
 from ci.pipeline.glob import Glob, GlobError
 
 if TYPE_CHECKING:
@@ -82,7 +83,9 @@ class _Check:
                 hint = f'"{fact}" takes words, not patterns: {", ".join(words)}'
             else:
                 hint = self.report.suggester.did_you_mean(text.value, words) or f"one of: {', '.join(words)}"
-            self.mistake("bad-condition", text.position, f'"{fact}" is never "{text.value}"', hint)
+            meant = self.report.suggester.sure(text.value, words)
+            fix = Edit(text.position, meant) if meant else None
+            self.mistake("bad-condition", text.position, f'"{fact}" is never "{text.value}"', hint, fix)
 
     def _globs(self, patterns: Filter) -> None:
         for text in (*patterns.include, *patterns.exclude):

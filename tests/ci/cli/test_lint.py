@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from ci.cli import lint
+from ci.errors import CiError
 
 GOOD = "steps: [{name: a, image: b, commands: [c]}]\n"
 BAD = "steps: [{name: a, imag: b}]\n"
@@ -163,3 +164,40 @@ def test_poor_terminals(locale: str) -> None:
     assert result.returncode == 2
     assert result.stderr == b""
     assert b"dependency-cycle" in result.stdout
+
+
+def test_fix(capsys: pytest.CaptureFixture[str]) -> None:
+    """What is sure is corrected in its place, shown as a diff; the rest is told as ever."""
+    file = Path(".ci.yml")
+    file.write_text("# mine\nsteps: [{name: a, imag: b, x: y}]  # here\n")
+    file.chmod(0o640)
+    assert run("--check", ".ci.yml") == 2
+    assert "imag: b" in file.read_text()
+    checked = capsys.readouterr().out
+    assert "-steps: [{name: a, imag: b, x: y}]  # here\n+steps: [{name: a, image: b, x: y}]  # here\n" in checked
+    assert run("--fix", ".ci.yml") == 2
+    assert file.read_text() == "# mine\nsteps: [{name: a, image: b, x: y}]  # here\n"
+    assert file.stat().st_mode & 0o777 == 0o640
+    shown = capsys.readouterr().out
+    assert shown.startswith(checked)
+    assert 'unknown key "x"' in shown
+    file.write_text(GOOD)
+    assert run("--fix", ".ci.yml") == run("--check", ".ci.yml") == 0
+    assert "---" not in capsys.readouterr().out
+
+
+def test_fix_of_a_folder() -> None:
+    """All its files are corrected."""
+    folder = Path(".woodpecker")
+    folder.mkdir()
+    for name in ("a.yml", "b.yaml"):
+        (folder / name).write_text("pipeline: {a: {image: b}}\n")
+    assert run("--fix", str(folder)) == 0
+    assert {path.read_text() for path in folder.iterdir()} == {"steps: {a: {image: b}}\n"}
+
+
+@pytest.mark.parametrize("words", [("--fix", "-"), ("--fix", "--json", "x.yml"), ("--check", "none.yml")])
+def test_what_cannot_be_fixed(words: tuple[str, ...]) -> None:
+    """Standard input has no place to be written to, a diff is no JSON, and a file must be there."""
+    with pytest.raises(CiError):
+        run(*words)

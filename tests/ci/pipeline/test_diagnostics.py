@@ -157,6 +157,7 @@ def test_as_json() -> None:
         "end_line": 1,
         "end_column": 5,
         "excerpt": "imag: b",
+        "fix": "image",
     }
 
 

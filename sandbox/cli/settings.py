@@ -22,8 +22,8 @@ OPTIONS = (
     Option(("--group-add",), "a further group, by name or number", "GROUP", many=True),
     Option(("--oom-score-adj",), "how soon it is killed when memory runs out (-1000 to 1000)", "NUMBER"),
     Option(("--init",), "a first process of the engine's, which passes signals on and buries orphans"),
-    Option(("--pid",), "host: see and signal the host's processes", "NAMESPACE"),
-    Option(("--ipc",), "host: its shared memory and queues", "NAMESPACE"),
+    Option(("--pid",), "host: see the host's processes; container:NAME: share another's", "NAMESPACE"),
+    Option(("--ipc",), "host: its shared memory; shareable, and container:NAME to share it", "NAMESPACE"),
     Option(("--uts",), "host: its host name", "NAMESPACE"),
     Option(("--cgroupns",), "host: see where its control group is", "NAMESPACE"),
     Option(("--userns",), "host: its ids, so that root in the container is root of the host", "NAMESPACE"),
@@ -55,26 +55,42 @@ def settings(arguments: Arguments, resolve: Callable[[str], str]) -> dict[str, A
 def shared(arguments: Arguments) -> Shared:
     """Which namespaces of the host's it has. Raises UsageError."""
     hosts = {key: _is_host(arguments, key) for key in ("pid", "ipc", "uts", "cgroupns", "userns")}
+    others = {key: _container(arguments, key) for key in ("pid", "ipc")}
     if hosts["uts"] and (arguments.given("hostname") or arguments.given("domainname")):
         raise UsageError("--uts host has the host's own name", hint="leave out --hostname and --domainname")
-    if hosts["pid"] and arguments.flag("init"):
-        raise UsageError("--init and --pid host contradict each other", hint="leave out --init")
+    if (hosts["pid"] or others["pid"]) and arguments.flag("init"):
+        raise UsageError("--init and --pid contradict each other: it is not the first process", hint="leave out --init")
     for text in arguments.texts("sysctl"):
-        if hosts["ipc"] and not text.startswith("net"):
-            raise UsageError(f"--sysctl {text} would be the host's", hint="leave out --ipc host")
-    return Shared(pid=hosts["pid"], ipc=hosts["ipc"], uts=hosts["uts"], cgroup=hosts["cgroupns"], user=hosts["userns"])
+        if (hosts["ipc"] or others["ipc"]) and not text.startswith("net"):
+            raise UsageError(
+                f"--sysctl {text} would be the {'host' if hosts['ipc'] else 'other container'}'s",
+                hint="leave out --ipc",
+            )
+    further = Shared(
+        pid_container=others["pid"],
+        ipc_container=others["ipc"],
+        ipc_shareable=arguments.text("ipc") == "shareable",
+    )
+    return further._replace(
+        pid=hosts["pid"], ipc=hosts["ipc"], uts=hosts["uts"], cgroup=hosts["cgroupns"], user=hosts["userns"]
+    )
 
 
 def _is_host(arguments: Arguments, key: str) -> bool:
     text = arguments.text(key)
     if text not in ("", "private", "shareable", "host") or (text == "shareable" and key != "ipc"):
-        if text.startswith("container:"):
-            raise UsageError(
-                f"--{key} {text} cannot be had: each container has ids of its own, and with them no right in another's",
-                hint=f"--{key} host, or `sandbox exec` in the other",
-            )
+        if _container(arguments, key):
+            return False
         raise UsageError(f"--{key} {text!r} is not supported", hint="host or private")
     return text == "host"
+
+
+def _container(arguments: Arguments, key: str) -> str:
+    """The other container in `--pid container:NAME` or `--ipc container:NAME`."""
+    if key not in ("pid", "ipc"):
+        return ""
+    prefix, colon, name = arguments.text(key).partition(":")
+    return name if colon and prefix == "container" else ""
 
 
 def _device_rule(text: str) -> str:

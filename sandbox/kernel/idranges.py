@@ -1,4 +1,4 @@
-"""The ranges of the host's ids that are given to containers, one each.
+"""The ranges of the host's ids that are given to containers, one each, or one to several that share.
 
 Called by the runtime: by who starts a container, by who has namespaces ready for one, by `reclaim`.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from sandbox.errors import SandboxError
@@ -24,7 +24,8 @@ RANGES = 4_096
 
 
 class IdRanges:
-    """Which of the host's id ranges belong to whom: symbolic links `directory/<n>` -> owner, mostly a container's id.
+    """Which of the host's id ranges belong to whom: symbolic links `directory/<n>` -> owner, mostly a container's id;
+    several with blanks between.
 
     A link is made together with its content or not at all, so that no crash leaves a range whose owner is unknown. Any
     number of processes may use the folder at once.
@@ -44,7 +45,7 @@ class IdRanges:
                 try:
                     os.symlink(owner, str(number), dir_fd=folder)
                 except FileExistsError:
-                    if _owner(folder, number) != owner:
+                    if owner not in _owners(folder, number):
                         continue
                 return range_map(number)
         finally:
@@ -53,15 +54,30 @@ class IdRanges:
             f"all {RANGES} id ranges in {self._directory} are taken", hint="remove containers", reference="no-free-ids"
         )
 
+    def share(self, ids: IdMap, owner: str) -> None:
+        """Let somebody else have the range of `ids` as well, until both have given it back. Raises `SandboxError` where
+        nobody has it any more.
+        """
+        number = _number(ids)
+        with self._locked() as folder:
+            before = _owners(folder, number)
+            if not before:
+                raise SandboxError("the ids that were to be shared have been given back", reference="no-such-ids")
+            _set_owners(folder, number, tuple(dict.fromkeys((*before, owner))))
+
+    def is_shared(self, ids: IdMap) -> bool:
+        """Whether somebody besides has the range of `ids`, which the caller has."""
+        return " " in os.readlink(self._directory / str(_number(ids)))
+
     def release(self, owner: str) -> None:
         """Give `owner`'s range back; nothing happens when it has none."""
         with self._locked() as folder:
             number = next(_probes(owner))
-            if _owner(folder, number) != owner:  # another had that number
-                mine = (taken for taken in _taken(folder) if _owner(folder, taken) == owner)
+            if owner not in _owners(folder, number):  # another had that number, or shares it
+                mine = (taken for taken in _taken(folder) if owner in _owners(folder, taken))
                 number = next(mine, -1)
             if number >= 0:
-                os.unlink(str(number), dir_fd=folder)
+                _set_owners(folder, number, tuple(one for one in _owners(folder, number) if one != owner))
 
     def owners(self) -> frozenset[str]:
         """Everybody who has a range."""
@@ -70,22 +86,26 @@ class IdRanges:
         except FileNotFoundError:
             return frozenset()
         try:
-            return frozenset(owner for number in _taken(folder) if (owner := _owner(folder, number)) is not None)
+            return frozenset(owner for number in _taken(folder) for owner in _owners(folder, number))
         finally:
             os.close(folder)
 
     def reclaim(self, alive: Callable[[str], bool]) -> tuple[str, ...]:
         """Give back the ranges of all owners that are not alive; their names."""
         with self._locked() as folder:
-            taken = [(number, _owner(folder, number)) for number in _taken(folder)]
+            taken = [(number, _owners(folder, number)) for number in _taken(folder)]
+            for name in os.listdir(folder):
+                if name.startswith("."):
+                    os.unlink(name, dir_fd=folder)
         # asked without the lock: `alive` may take locks of its own
-        dead = {owner for _, owner in taken if owner is not None and not alive(owner)}
+        dead = {owner for _, owners in taken for owner in owners if not alive(owner)}
         if not dead:
             return ()
         with self._locked() as folder:
             for number, _ in taken:
-                if _owner(folder, number) in dead:
-                    os.unlink(str(number), dir_fd=folder)
+                owners = _owners(folder, number)
+                if not dead.isdisjoint(owners):
+                    _set_owners(folder, number, tuple(owner for owner in owners if owner not in dead))
         return tuple(sorted(dead))
 
     @contextmanager
@@ -118,6 +138,15 @@ def range_map(number: int) -> IdMap:
     return IdMap(extents, extents)
 
 
+def map_from(first: int) -> IdMap:
+    """The map of the range that begins with the host's id `first`."""
+    return range_map((first - FIRST_HOST_ID) // RANGE_SIZE)
+
+
+def _number(ids: IdMap) -> int:
+    return (ids.uids[0].host - FIRST_HOST_ID) // RANGE_SIZE
+
+
 def _probes(owner: str) -> Iterator[int]:
     """All numbers, first the one that the owner's name falls on: containers that start at once do not meet, and giving
     a range back finds it in one step."""
@@ -131,10 +160,22 @@ def _taken(folder: int) -> list[int]:
         return [int(entry.name) for entry in entries if entry.name.isdecimal()]
 
 
-def _owner(folder: int, number: int) -> str | None:
+def _owners(folder: int, number: int) -> tuple[str, ...]:
     try:
-        return os.readlink(str(number), dir_fd=folder)
+        return tuple(os.readlink(str(number), dir_fd=folder).split(" "))
     except OSError as error:
         if error.errno in (errno.ENOENT, errno.EINVAL):
-            return None
+            return ()
         raise
+
+
+def _set_owners(folder: int, number: int, owners: tuple[str, ...]) -> None:
+    """In one step; the caller has the lock."""
+    if not owners:
+        os.unlink(str(number), dir_fd=folder)
+        return
+    part = f".{number}"
+    with suppress(FileNotFoundError):
+        os.unlink(part, dir_fd=folder)  # of one that was killed here
+    os.symlink(" ".join(owners), part, dir_fd=folder)
+    os.rename(part, str(number), src_dir_fd=folder, dst_dir_fd=folder)

@@ -70,6 +70,10 @@ class Engine(Overview):
             spec = sharing.settle(self._containers, spec)
         elif spec.network not in ("bridge", "none", "host"):
             self.networks.get(spec.network)  # said now, not at the start
+        if spec.shared.pid_container or spec.shared.ipc_container:
+            from sandbox.runtime import neighbour  # noqa: PLC0415  (seldom)
+
+            spec = neighbour.settle(self._containers, spec)
         return creation.create(self.home, self.images, self._containers, spec, image)
 
     def plan(self, spec: ContainerSpec) -> Plan:

@@ -120,10 +120,8 @@ def start(
     shared = config.spec.shared
     joined = Flags.NEWNS if shared.pid else Flags.NEWNS | Flags.NEWPID
     for operation in plan.host:
-        if isinstance(operation, op.CreateNamespaces):
+        if isinstance(operation, op.CreateNamespaces | op.JoinNamespaces):
             joined |= operation.namespaces
-        if isinstance(operation, op.JoinNetwork):
-            joined |= Flags.NEWNET
     # Here, so that the next exec finds it made.
     for step in plan.init:
         if isinstance(step, op.InstallSeccomp):

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from sandbox.network.resolver import Resolver, Sockets
     from sandbox.network.uplink import Uplink
     from sandbox.runtime.config import ContainerConfig
+    from sandbox.runtime.neighbour import Neighbour
     from sandbox.runtime.sharing import Owner
     from sandbox.runtime.spares import Spare, Spares
     from sandbox.runtime.spec import DiskRate, Mount
@@ -82,6 +83,13 @@ class Allocations:
         ranges = IdRanges(self._home / "ids")
         self._give_ids_back = functools.partial(ranges.release, self._id)
         return ranges.allocate(self._id)
+
+    def share_ids(self, ids: IdMap) -> IdMap:
+        """Another container's range of ids, for both."""
+        ranges = IdRanges(self._home / "ids")
+        ranges.share(ids, self._id)
+        self._give_ids_back = functools.partial(ranges.release, self._id)
+        return ids
 
     def address(self) -> dict[str, Any]:
         """The fields of `State` that tell its places in networks."""
@@ -139,13 +147,20 @@ def predict(home: Path, config: ContainerConfig) -> Facts:
     own = privileged and not config.spec.shared.user
     ids = range_map(0) if own else IdMap.identity(RANGE_SIZE)
     network, warnings = _network_mode(config, privileged)
-    return _facts(home, home / "containers" / config.id, config, ids, hierarchy(), (), network, privileged, warnings)
+    folder = home / "containers" / config.id
+    facts = _facts(home, folder, config, ids, hierarchy(), (), network, privileged, warnings)
+    return facts._replace(neighbour=_neighbour(home, config))
 
 
 def _collect(home: Path, folder: Path, config: ContainerConfig, allocations: Allocations, spares: Spares) -> Facts:
     privileged = idmap.in_initial_namespace()
-    own = privileged and not config.spec.shared.user
-    ids = allocations.take_ids(spares) if own else IdMap.identity(RANGE_SIZE)
+    neighbour = _neighbour(home, config)
+    if not privileged or config.spec.shared.user:
+        ids = IdMap.identity(RANGE_SIZE)
+    elif neighbour is not None:
+        ids = allocations.share_ids(neighbour.ids)
+    else:
+        ids = allocations.take_ids(spares)
     network, warnings = _network_mode(config, privileged)
     (home / "mnt").mkdir(mode=0o700, exist_ok=True)
     if network == "container":
@@ -160,6 +175,7 @@ def _collect(home: Path, folder: Path, config: ContainerConfig, allocations: All
     attachments = joined.attachments if network == "bridge" else ()
     warnings += joined.warnings
     facts = _facts(home, folder, config, ids, allocations.hierarchy, attachments, network, privileged, warnings)
+    facts = facts._replace(neighbour=neighbour)
     return facts._replace(ports=joined.attachments[0].ports) if network == "uplink" else facts
 
 
@@ -252,6 +268,14 @@ def _network_mode(config: ContainerConfig, privileged: bool) -> tuple[str, tuple
             return "uplink", ()
         warning += "; with slirp4netns installed, and /dev/net/tun open to all, it has one of its own"
     return "host", (warning,)
+
+
+def _neighbour(home: Path, config: ContainerConfig) -> Neighbour | None:
+    if not config.spec.shared.pid_container and not config.spec.shared.ipc_container:
+        return None
+    from sandbox.runtime import neighbour  # noqa: PLC0415  (seldom)
+
+    return neighbour.find(home, config)
 
 
 def _owner(home: Path, config: ContainerConfig) -> Owner:

@@ -20,7 +20,7 @@ import stat
 from typing import TYPE_CHECKING
 
 from sandbox.errors import ConflictError, InvalidError, NotFoundError, SandboxError, UnsupportedError
-from sandbox.kernel import credentials, files, idmap, mounts, namespaces, process, vfork
+from sandbox.kernel import credentials, files, idmap, mounts, namespaces, paths, process, vfork
 from sandbox.kernel.cgroups import Cgroup
 from sandbox.kernel.mounts import Attr
 from sandbox.kernel.namespaces import Flags
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from sandbox.network.resolver import Sockets
     from sandbox.network.uplink import Uplink
     from sandbox.runtime.facts import Allocations
+
+_KINDS = {Flags.NEWNET: "net", Flags.NEWUSER: "user", Flags.NEWPID: "pid", Flags.NEWIPC: "ipc"}  # names in /proc
 
 
 class Host:
@@ -94,21 +96,27 @@ class Host:
             os.close(self.pidfd)
             self.pidfd = -1
 
-    def _join_network(self, operation: op.JoinNetwork) -> None:
-        descriptor = -1
+    def _join_namespaces(self, operation: op.JoinNamespaces) -> None:
+        # Entered in this order: a network alone before our user namespace, in which nobody has a right to it
+        for flag, name in _KINDS.items():
+            if flag in operation.namespaces:
+                self._namespaces[flag] = _namespace_of(operation.pid, operation.start_time, name)
+
+    def _share_memory(self, operation: op.ShareMemory) -> None:
+        theirs = _namespace_of(operation.pid, operation.start_time, "mnt")
+        ours = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
         try:
-            descriptor = os.open(f"/proc/{operation.pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-            # Looked at after the namespace was opened: the number may be another process's by now
-            if process.start_time(operation.pid) != operation.start_time:
-                raise ProcessLookupError
-        except (FileNotFoundError, ProcessLookupError) as error:
-            if descriptor >= 0:
-                os.close(descriptor)
-            raise ConflictError(
-                "the container whose network was to be joined has just ended", hint="start it again first"
-            ) from error
-        # Entered before the user namespace, in which nobody has a right to it
-        self._namespaces[Flags.NEWNET] = descriptor
+            namespaces.setns(theirs, Flags.NEWNS)
+            try:
+                with paths.Root("/") as root:
+                    place = root.open("/dev/shm", os.O_PATH | os.O_DIRECTORY, follow_final=False)  # noqa: S108
+                self._mounts[operation.key] = mounts.open_tree("", dirfd=place, clone=True)
+                os.close(place)
+            finally:
+                namespaces.setns(ours, Flags.NEWNS)
+        finally:
+            os.close(theirs)
+            os.close(ours)
 
     def _make_system(self, operation: op.MakeSystem) -> None:
         attributes = Attr.NOSUID | Attr.NODEV | Attr.NOEXEC
@@ -123,7 +131,12 @@ class Host:
             spare.close()
             spare = None
         self._network_begun = spare is not None
-        self._namespaces |= spares.make(operation.namespaces, operation.ids) if spare is None else spare.namespaces
+        if spare is not None:
+            self._namespaces |= spare.namespaces
+        elif Flags.NEWUSER in self._namespaces:
+            self._namespaces |= spares.make_within(self._namespaces[Flags.NEWUSER], operation.namespaces)
+        else:
+            self._namespaces |= spares.make(operation.namespaces, operation.ids)
         self._ids = operation.ids
         for descriptor in self._stdio:
             # Pipes become the container root's, so that its users can open /dev/stdout again.
@@ -351,6 +364,23 @@ class Host:
             self.warnings.extend(self.cgroup.warnings)
 
 
+def _namespace_of(pid: int, start_time: int, kind: str) -> int:
+    """A namespace of another container's first process; raises ConflictError where that has ended."""
+    descriptor = -1
+    try:
+        descriptor = os.open(f"/proc/{pid}/ns/{kind}", os.O_RDONLY | os.O_CLOEXEC)
+        # Looked at after the namespace was opened: the number may be another process's by now
+        if process.start_time(pid) != start_time:
+            raise ProcessLookupError
+    except (FileNotFoundError, ProcessLookupError) as error:
+        if descriptor >= 0:
+            os.close(descriptor)
+        raise ConflictError(
+            "the container whose namespaces were to be joined has just ended", hint="start it again first"
+        ) from error
+    return descriptor
+
+
 def _write_file(_: Host, operation: op.WriteFile) -> None:
     files.create(operation.path, operation.text)
 
@@ -363,7 +393,8 @@ def _mount_scratch(_: Host, operation: op.MountScratch) -> None:
 _ACTIONS: dict[type, Callable[[Host, Any], None]] = {
     op.UnshareMounts: Host._unshare_mounts,
     op.CreateCgroup: Host._create_cgroup,
-    op.JoinNetwork: Host._join_network,
+    op.JoinNamespaces: Host._join_namespaces,
+    op.ShareMemory: Host._share_memory,
     op.MakeSystem: Host._make_system,
     op.CreateNamespaces: Host._create_namespaces,
     op.WriteFile: _write_file,

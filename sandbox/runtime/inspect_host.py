@@ -12,7 +12,7 @@ from sandbox.runtime.spec import MountKind
 
 if TYPE_CHECKING:
     from sandbox.runtime.config import ContainerConfig
-    from sandbox.runtime.spec import ContainerSpec, Mount
+    from sandbox.runtime.spec import ContainerSpec, Mount, Shared
 
 _NANO = 1_000_000_000
 
@@ -110,13 +110,23 @@ def _resources(spec: ContainerSpec) -> dict[str, Any]:
     }
 
 
+def _ipc_mode(shared: Shared) -> str:
+    if shared.ipc_container:
+        return f"container:{shared.ipc_container}"
+    return "host" if shared.ipc else "shareable" if shared.ipc_shareable else "private"
+
+
+def _host(shared: bool) -> str:
+    return "host" if shared else ""
+
+
 def _namespaces(spec: ContainerSpec) -> dict[str, Any]:
     return {
         "CgroupnsMode": "host" if spec.shared.cgroup else "private",
-        "IpcMode": "host" if spec.shared.ipc else "private",
-        "PidMode": "host" if spec.shared.pid else "",
-        "UTSMode": "host" if spec.shared.uts else "",
-        "UsernsMode": "host" if spec.shared.user else "",
+        "IpcMode": _ipc_mode(spec.shared),
+        "PidMode": f"container:{spec.shared.pid_container}" if spec.shared.pid_container else _host(spec.shared.pid),
+        "UTSMode": _host(spec.shared.uts),
+        "UsernsMode": _host(spec.shared.user),
         "Sysctls": dict(spec.sysctls) or None,
     }
 

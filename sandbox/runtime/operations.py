@@ -39,9 +39,18 @@ class CreateCgroup(NamedTuple):
     asked: bool
 
 
-class JoinNetwork(NamedTuple):
-    """The network namespace of another container, by its first process, which is still the same."""
+class JoinNamespaces(NamedTuple):
+    """Namespaces of another container, by its first process, which is still the same."""
 
+    pid: int
+    start_time: int  # ticks since boot
+    namespaces: Flags
+
+
+class ShareMemory(NamedTuple):
+    """Another container's /dev/shm, by its first process, which is still the same, under `key`."""
+
+    key: str
     pid: int
     start_time: int  # ticks since boot
 
@@ -54,7 +63,10 @@ class MakeSystem(NamedTuple):
 
 
 class CreateNamespaces(NamedTuple):
-    """A user namespace with its ids, and others that belong to it, before any process of the container's is there."""
+    """A user namespace with its ids, and others that belong to it, before any process of the container's is there.
+
+    Without NEWUSER they belong to the one that was joined, or to ours.
+    """
 
     namespaces: Flags
     ids: IdMap
@@ -308,7 +320,8 @@ class ExecuteChild(NamedTuple):
 HostOperation = (
     UnshareMounts
     | CreateCgroup
-    | JoinNetwork
+    | JoinNamespaces
+    | ShareMemory
     | MakeSystem
     | CreateNamespaces
     | WriteFile

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from sandbox.kernel.idmap import IdMap
     from sandbox.network.records import Attachment, Published
     from sandbox.runtime.config import ContainerConfig
+    from sandbox.runtime.neighbour import Neighbour
     from sandbox.runtime.sharing import Owner
     from sandbox.runtime.spec import ContainerSpec, Mount, Security
 
@@ -96,6 +97,7 @@ class Facts(NamedTuple):
     resolver: bool = False  # for names of its networks
     ports: tuple[Published, ...] = ()  # with `network` uplink
     owner: Owner | None = None  # of the network, with `network` container
+    neighbour: Neighbour | None = None  # whose processes or shared memory it has, and whose ids
 
     @property
     def own_network(self) -> bool:
@@ -140,9 +142,9 @@ def _host(config: ContainerConfig, facts: Facts) -> Iterator[op.HostOperation]:
     shared = config.spec.shared
     namespaces = Flags(0)
     for flag, own in (
-        (Flags.NEWUSER, not shared.user),
+        (Flags.NEWUSER, not shared.user and facts.neighbour is None),
         (Flags.NEWUTS, not shared.uts),
-        (Flags.NEWIPC, not shared.ipc),
+        (Flags.NEWIPC, not shared.ipc and not shared.ipc_container),
         (Flags.NEWNET, facts.own_network),
     ):
         namespaces |= flag if own else Flags(0)
@@ -151,7 +153,9 @@ def _host(config: ContainerConfig, facts: Facts) -> Iterator[op.HostOperation]:
     if facts.cgroup:
         yield op.CreateCgroup(facts.cgroup, facts.limits, asked=_asks_for_limits(config.spec))
     if facts.owner is not None and facts.owner.pid:
-        yield op.JoinNetwork(facts.owner.pid, facts.owner.start_time)
+        yield op.JoinNamespaces(facts.owner.pid, facts.owner.start_time, Flags.NEWNET)
+    if facts.neighbour is not None:
+        yield from _join(shared, facts.neighbour)
     yield op.CreateNamespaces(namespaces, facts.ids)
     yield from _process_settings(config)
     for name, text in facts.files:
@@ -175,7 +179,16 @@ def _host(config: ContainerConfig, facts: Facts) -> Iterator[op.HostOperation]:
         yield op.StartUplink(facts.folder, facts.ports)
     if facts.resolver:
         yield op.OpenResolver()
-    yield op.StartInit(Flags.NEWNS if shared.pid else Flags.NEWNS | Flags.NEWPID)
+    yield op.StartInit(Flags.NEWNS if shared.pid or shared.pid_container else Flags.NEWNS | Flags.NEWPID)
+
+
+def _join(shared: Shared, neighbour: Neighbour) -> Iterator[op.HostOperation]:
+    joined = Flags(0) if shared.user else Flags.NEWUSER
+    joined |= Flags.NEWPID if shared.pid_container else Flags(0)
+    joined |= Flags.NEWIPC if shared.ipc_container else Flags(0)
+    yield op.JoinNamespaces(neighbour.pid, neighbour.start_time, joined)
+    if shared.ipc_container:
+        yield op.ShareMemory("/dev/shm", neighbour.pid, neighbour.start_time)  # noqa: S108
 
 
 def _asks_for_limits(spec: ContainerSpec) -> bool:
@@ -291,7 +304,8 @@ def _own_filesystems(config: ContainerConfig, facts: Facts) -> Iterator[tuple[st
 
 def _own_memory(config: ContainerConfig) -> Iterator[tuple[str, _Filesystem]]:
     safe = ("NOSUID", "NODEV", "NOEXEC")
-    yield "/dev/shm", ("tmpfs", (("mode", "1777"), ("size", str(config.spec.shm_size))), safe)  # noqa: S108
+    if not config.spec.shared.ipc_container:
+        yield "/dev/shm", ("tmpfs", (("mode", "1777"), ("size", str(config.spec.shm_size))), safe)  # noqa: S108
     yield "/dev/mqueue", ("mqueue", (), safe)
 
 

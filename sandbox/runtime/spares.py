@@ -12,11 +12,12 @@ from __future__ import annotations
 import functools
 import itertools
 import os
+import socket
 from typing import TYPE_CHECKING
 
 from sandbox.kernel import idmap, polling, process, vfork
 from sandbox.kernel.idranges import IdRanges
-from sandbox.kernel.namespaces import Flags, setns
+from sandbox.kernel.namespaces import Flags, setns, unshare
 from sandbox.network import interface
 from sandbox.records import NamedTuple
 
@@ -69,6 +70,25 @@ def make(flags: Flags, ids: IdMap) -> Mapping[Flags, int]:
         return {flag: os.open(f"/proc/{pid}/ns/{name}", os.O_RDONLY | os.O_CLOEXEC) for flag, name in kinds}
 
 
+def make_within(user: int, flags: Flags) -> Mapping[Flags, int]:
+    """Namespaces that belong to the user namespace behind a descriptor, as descriptors; nobody is in them."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    kinds = {flag: name for flag, name in _KINDS.items() if flag in flags}
+
+    def work() -> None:  # in a process with descriptors of its own
+        setns(user, Flags.NEWUSER)
+        unshare(flags)
+        found = [os.open(f"/proc/self/ns/{name}", os.O_RDONLY | os.O_CLOEXEC) for name in kinds.values()]
+        socket.send_fds(theirs, [b"namespaces"], found)
+
+    with ours, theirs:
+        try:
+            vfork.call(work)
+        finally:
+            process.set_dumpable(True)  # the child, in our memory, has taken that away with its change of user
+        return dict(zip(kinds, socket.recv_fds(ours, 16, len(kinds))[1], strict=True))
+
+
 class Spares:
     """At most one set for each state directory, and only for root, whose containers have ranges of their own."""
 
@@ -99,12 +119,13 @@ class Spares:
         return self._made.pop(home, None)
 
     def give_back(self, home: Path, lent: Range) -> None:
-        """Have a range for the next container."""
+        """Have a range for the next container, unless somebody still shares it with the one that has ended."""
         idle = self._idle.setdefault(home, [])
-        if len(idle) < _MOST_IDLE:
+        ranges = IdRanges(home / "ids")
+        if len(idle) < _MOST_IDLE and not ranges.is_shared(lent.ids):
             idle.append(lent)
         else:
-            IdRanges(home / "ids").release(lent.owner)
+            ranges.release(lent.owner)
 
     def close(self) -> None:
         """Give up all that is not in use."""

@@ -115,7 +115,8 @@ class Endpoint(NamedTuple):
 class Shared(NamedTuple):
     """Which of the host's namespaces the container has in place of its own, but for the network's.
 
-    With the host's `user` namespace root of the container is root of the host, or the user whose engine it is.
+    With the host's `user` namespace root of the container is root of the host, or the user whose engine it is. Of
+    another container it can have processes or shared memory, if that is `ipc_shareable`, and has its ids then.
     """
 
     pid: bool = False
@@ -123,6 +124,9 @@ class Shared(NamedTuple):
     uts: bool = False
     cgroup: bool = False
     user: bool = False
+    pid_container: str = ""
+    ipc_container: str = ""
+    ipc_shareable: bool = False
 
 
 class Device(NamedTuple):

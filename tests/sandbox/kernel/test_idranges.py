@@ -43,6 +43,24 @@ def test_one_owner_has_one_range(tmp_path: Path) -> None:
     assert [str(path.readlink()) for path in (tmp_path / "ids").iterdir()] == ["b"]
 
 
+def test_several_have_one_range(tmp_path: Path) -> None:
+    """It is free when the last has given it back or is dead; who was first may get another meanwhile."""
+    ranges = IdRanges(tmp_path / "ids")
+    first = ranges.allocate("a")
+    ranges.share(first, "b")
+    ranges.share(first, "b")
+    ranges.share(first, "c")
+    assert ranges.owners() == {"a", "b", "c"}
+    assert ranges.allocate("a") == first
+    ranges.release("a")
+    assert ranges.allocate("a") != first
+    assert ranges.reclaim(lambda owner: owner != "c") == ("c",)
+    assert ranges.owners() == {"a", "b"}
+    ranges.release("b")
+    with pytest.raises(SandboxError, match="given back"):
+        ranges.share(first, "d")
+
+
 def test_a_range_that_is_taken_is_passed_over(tmp_path: Path) -> None:
     """Where the number that an owner's name falls on belongs to somebody else, it gets the next, and gives that
     back.

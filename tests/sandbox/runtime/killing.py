@@ -28,7 +28,7 @@ from sandbox.errors import SandboxError
 from sandbox.kernel import polling, process
 from sandbox.kernel.idmap import in_initial_namespace
 from sandbox.network.networks import Networks
-from sandbox.runtime import host, init, supervision
+from sandbox.runtime import host, init, spares, supervision
 from sandbox.runtime.engine import Engine
 from sandbox.runtime.facts import hierarchy
 from sandbox.runtime.launcher import Launcher
@@ -90,13 +90,13 @@ class ForkedLauncher(Launcher):
 
 
 class Killer:
-    """Runs containers in `home` and kills; for the process that makes it only. With `shared` one process supervises
-    several containers.
+    """Runs containers in `home` and kills; for the process that makes it only. With `many` one process has several
+    containers.
     """
 
-    def __init__(self, home: Path, *, shared: bool = False) -> None:
+    def __init__(self, home: Path, *, many: bool = False) -> None:
         self.home = home
-        self._shared = shared
+        self._many = many
         self.ids: list[str] = []
         process.set_child_subreaper(True)
         self._board = memoryview(mmap.mmap(-1, mmap.PAGESIZE)).cast("q")
@@ -115,7 +115,7 @@ class Killer:
         """Create and start a container, and kill the `victim` before operation number `place` of a side."""
         board = self._board
         board[_COUNTS + HOST] = board[_COUNTS + INIT] = board[_REACHED] = board[_SUPERVISOR] = 0
-        board[_SIDE], board[_STOP], board[_ARMED] = side, place, not self._shared
+        board[_SIDE], board[_STOP], board[_ARMED] = side, place, not self._many
         reader, writer = os.pipe()
         engine = os.fork()
         if engine == 0:
@@ -131,7 +131,7 @@ class Killer:
     def _engine(self, report: int, spec: ContainerSpec) -> None:
         try:
             engine = Engine(self.home)
-            if self._shared:
+            if self._many:
                 self._precede(engine)
             identifier = engine.create(spec)
             os.write(report, identifier.encode())
@@ -242,18 +242,22 @@ def wait_for_orphans() -> list[str]:
         time.sleep(0.001)
 
 
-def remains(home: Path, ids: Collection[str] = ()) -> list[str]:
-    """What is left of containers that should be gone; waits for what the kernel takes away by and by."""
+def remains(home: Path, ids: Collection[str] = (), *, besides: Collection[str] = ()) -> list[str]:
+    """What is left of containers that should be gone, `besides` what was there before (`everything`); waits for what
+    the kernel takes away by and by.
+    """
     deadline = time.monotonic() + _PATIENCE
-    while (found := _remains(home, ids)) and time.monotonic() < deadline:
+    while (found := [one for one in everything(home, ids) if one not in besides]) and time.monotonic() < deadline:
         time.sleep(0.05)
     return found
 
 
-def _remains(home: Path, ids: Collection[str]) -> list[str]:
+def everything(home: Path, ids: Collection[str] = ()) -> list[str]:
+    """What containers have of the host at this moment."""
     found = [f"container file {path.name}" for path in (home / "containers").glob("*") if path.name != "names"]
     found += [f"name {path.name}" for path in (home / "containers/names").glob("*")]
-    found += [f"id range {path.name}" for path in (home / "ids").glob("*")]
+    owners = {path.name: str(path.readlink()) for path in (home / "ids").glob("*")}
+    found += [f"id range {number} of {owner}" for number, owner in owners.items() if not spares.lives(owner)]
     if os.geteuid() == 0 and (home / "networks").exists():
         table = Networks(home / "networks")._bridges.table
         for ports in ("ports", "ports_at"):

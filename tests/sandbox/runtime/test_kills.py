@@ -11,9 +11,10 @@ from sandbox.kernel.idmap import in_initial_namespace
 from sandbox.network.records import PortRequest
 from sandbox.runtime import operations as op
 from sandbox.runtime.engine import Engine
-from sandbox.runtime.spec import ContainerSpec, Device, Mount, MountKind
+from sandbox.runtime.spec import ContainerSpec, Device, Mount, MountKind, Shared
+from sandbox.runtime.state import Status
 from tests.sandbox.kernel.children import in_child
-from tests.sandbox.runtime.killing import HOST, INIT, Killer, Outcome, remains
+from tests.sandbox.runtime.killing import HOST, INIT, Killer, Outcome, everything, remains
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,7 +42,8 @@ _MUCH: dict[str, Any] = {
     "terminal": True,
 }
 # They last no longer than the process that carries them out, or are another's beginning, which has tests of its own.
-_ELSEWHERE = {op.JoinNetwork, op.MakeSystem, op.StartUplink}
+_ELSEWHERE = {op.MakeSystem, op.StartUplink}
+_WITH_OTHERS = {op.JoinNamespaces, op.ShareMemory}
 
 _IN_NETWORKS = {op.ConnectNetwork, op.OpenResolver}  # of "made"; a plan that is only printed has no places there yet
 
@@ -59,15 +61,16 @@ def test_every_operation_is_disturbed(engine: Engine) -> None:
     plans = [engine.plan(spec(**_fields("none", **extra))) for extra in ({}, _MUCH, {"init": True})]
     found = {type(operation) for plan in plans for operation in (*plan.host, *plan.init)}
     every = {*get_args(op.HostOperation), *get_args(op.InitOperation)}
-    assert every - found - _ELSEWHERE - _IN_NETWORKS == set()
+    assert every - found - _ELSEWHERE - _IN_NETWORKS - _WITH_OTHERS == set()
 
 
-def _kill(home: Path, victim: str, side: int, network: str, *, shared: bool = False, **further: Any) -> _Result:
+def _kill(home: Path, victim: str, side: int, network: str, *, many: bool = False, **further: Any) -> _Result:
     """Kill at each place in turn, reclaim once."""
-    killer = Killer(home, shared=shared)
+    killer = Killer(home, many=many)
     fields = _fields(network, **further)
     if network == "made":
         Engine(home).networks.create("made")
+    before = everything(home)
     command = ("sleep", "600") if victim == "supervisor" else ("true",)
     count = killer.count(side, **fields)
     outcomes = [
@@ -77,11 +80,13 @@ def _kill(home: Path, victim: str, side: int, network: str, *, shared: bool = Fa
     engine.reclaim()
     containers = []
     for config, _ in engine.containers(all=True):
+        if f"container file {config.id}" in before:
+            continue
         # Without id ranges and control groups nothing tells the first moments of a start from none at all.
         if in_initial_namespace() or not engine._containers.find(config.id).is_pristine():
             containers.append(config.name)
         engine.remove(config.id)
-    return _Result(outcomes, containers, remains(home, killer.ids))
+    return _Result(outcomes, containers, remains(home, killer.ids, besides=before))
 
 
 def _all_seen(result: _Result) -> set[str | None]:
@@ -124,6 +129,22 @@ def test_a_start_with_much_to_do(own_home: Path, side: int, much: dict[str, Any]
     assert all(words is not None and "supervisor" in words for words in seen), seen
 
 
+@pytest.mark.parametrize("side", [HOST, INIT], ids=["host", "init"])
+def test_beside_another_container(own_home: Path, side: int) -> None:
+    """Who was to share with another leaves that alone, with ids that are its own again."""
+    engine = Engine(own_home)
+    spec = ContainerSpec(image="busybox", command=("sleep", "600"), network="none", name="neighbour")
+    other = engine.create(spec._replace(shared=Shared(ipc_shareable=True)))
+    engine.start(other)
+    shared = Shared(pid_container=other, ipc_container=other)
+    try:
+        _all_seen(in_child(partial(_kill, own_home, "supervisor", side, "none", shared=shared)))
+        assert engine.state(other).status is Status.RUNNING
+    finally:
+        engine.remove(other, force=True)
+        engine.close()
+
+
 @pytest.mark.parametrize(
     ("victim", "side", "network"),
     [
@@ -139,7 +160,7 @@ def test_with_a_supervisor_of_many(own_home: Path, victim: str, side: int, netwo
     """The same where the process has had another container, and has namespaces ready for this one, whose ids are
     the process's.
     """
-    seen = _all_seen(in_child(partial(_kill, own_home, victim, side, network, shared=True)))
+    seen = _all_seen(in_child(partial(_kill, own_home, victim, side, network, many=True)))
     if victim == "engine":
         assert seen == {None}
     else:

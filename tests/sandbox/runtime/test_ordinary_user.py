@@ -30,10 +30,11 @@ become_root()
 import pytest
 sys.exit(pytest.main(sys.argv[1:]))
 """
+_FILES = ("test_engine", "test_inside", "test_host_users", "test_neighbour")
 _OTHER_IDS = ("test_users", "test_a_bind_mount_and_its_owner", "test_new_privileges")  # what those tests are about
 
 
-def _run(account: Account, *selection: str, files: tuple[str, ...] = ("test_engine", "test_inside")) -> str:
+def _run(account: Account, *selection: str, files: tuple[str, ...] = _FILES) -> str:
     """The last line of pytest, which fails where the tests do."""
     tests = [f"tests/sandbox/runtime/{name}.py" for name in files]
     with person(account) as somebody:

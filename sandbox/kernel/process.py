@@ -7,6 +7,7 @@ pid alone is no identity, `(boot_id, pid, start_time)` is. Source: prctl(2), clo
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import signal
 from typing import TYPE_CHECKING
@@ -25,6 +26,7 @@ _PR_SET_NAME = 15
 _PR_SET_CHILD_SUBREAPER = 36
 _PR_SET_NO_NEW_PRIVS = 38
 _CLOSE_RANGE_CLOEXEC = 4
+_KEYCTL_JOIN_SESSION_KEYRING = 1
 _NAME_SIZE = 15  # TASK_COMM_LEN less the closing NUL
 _START_TIME_FIELD = 22  # counted from 1, proc_pid_stat(5)
 _ARGUMENTS = (48, 49)  # where they begin and end
@@ -53,6 +55,19 @@ def set_dumpable(dumpable: bool) -> None:
     again.
     """
     prctl(_PR_SET_DUMPABLE, int(dumpable))
+
+
+def leave_session_keyring() -> None:
+    """Have a session keyring of one's own, an empty one, in place of the one that was inherited with its keys.
+
+    No namespace is in the way of those (keyrings(7)). Where the kernel has no keys, or who started us may not ask for
+    any, neither can what runs from here on. Raises OSError (EDQUOT where the user has too many).
+    """
+    try:
+        syscall("keyctl", _KEYCTL_JOIN_SESSION_KEYRING, None)
+    except OSError as error:
+        if error.errno not in (errno.ENOSYS, errno.EPERM):
+            raise
 
 
 def set_parent_death_signal(number: int) -> None:

@@ -199,6 +199,7 @@ def _prepare(init: Init, config: ContainerConfig, spec: ExecSpec, plan: op.Plan,
             os.setgroups([])
     os.setresgid(0, 0, 0)
     os.setresuid(0, 0, 0)
+    process.leave_session_keyring()
     os.chdir("/")
     init.root = paths.Root("/")
     if spec.terminal:

@@ -106,6 +106,7 @@ def _become_root(_: Init, operation: op.BecomeRoot) -> None:
         os.setgroups([])
     os.setresgid(0, 0, 0)
     os.setresuid(0, 0, 0)
+    process.leave_session_keyring()
 
 
 def _enter_cgroup(init: Init, _: op.EnterCgroup) -> None:

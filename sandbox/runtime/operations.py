@@ -168,8 +168,8 @@ class StartInit(NamedTuple):
 
 
 class BecomeRoot(NamedTuple):
-    """Be user and group 0 of the container's user namespace, without supplementary groups, not dumpable
-    (CVE-2019-5736).
+    """Be user and group 0 of the container's user namespace, without supplementary groups and the caller's keys, not
+    dumpable (CVE-2019-5736).
     """
 
     set_groups: bool

@@ -29,9 +29,6 @@ OPTIONS = (
     Option(("--userns",), "host: its ids, so that root in the container is root of the host", "NAMESPACE"),
     Option(("--domainname",), "domain name in the container", "NAME"),
 )
-_OWN = ("kernel.msgmax", "kernel.msgmnb", "kernel.msgmni", "kernel.sem", "kernel.shmall", "kernel.shmmax",
-        "kernel.shmmni", "kernel.shm_rmid_forced")  # fmt: skip
-_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.")
 
 
 def settings(arguments: Arguments, resolve: Callable[[str], str]) -> dict[str, Any]:
@@ -41,7 +38,7 @@ def settings(arguments: Arguments, resolve: Callable[[str], str]) -> dict[str, A
         raise UsageError(f"--oom-score-adj {adjustment} is too much", hint="from -1000 to 1000")
     return {
         "ulimits": ulimits(arguments.texts("ulimit")),
-        "sysctls": dict(sysctl(text, arguments.text("network")) for text in arguments.texts("sysctl")),
+        "sysctls": dict(map(sysctl, arguments.texts("sysctl"))),
         "devices": tuple(device(text, resolve) for text in arguments.texts("device")),
         "device_rules": tuple(map(_device_rule, arguments.texts("device-cgroup-rule"))),
         "groups": tuple(arguments.texts("group-add")),
@@ -60,12 +57,6 @@ def shared(arguments: Arguments) -> Shared:
         raise UsageError("--uts host has the host's own name", hint="leave out --hostname and --domainname")
     if (hosts["pid"] or others["pid"]) and arguments.flag("init"):
         raise UsageError("--init and --pid contradict each other: it is not the first process", hint="leave out --init")
-    for text in arguments.texts("sysctl"):
-        if (hosts["ipc"] or others["ipc"]) and not text.startswith("net"):
-            raise UsageError(
-                f"--sysctl {text} would be the {'host' if hosts['ipc'] else 'other container'}'s",
-                hint="leave out --ipc",
-            )
     further = Shared(
         pid_container=others["pid"],
         ipc_container=others["ipc"],
@@ -118,21 +109,12 @@ def ulimits(texts: tuple[str, ...]) -> tuple[str, ...]:
     return texts
 
 
-def sysctl(text: str, network: str) -> tuple[str, str]:
-    """(name, value) of a parameter that belongs to a namespace of the container."""
+def sysctl(text: str) -> tuple[str, str]:
+    """(name, value) of a kernel parameter."""
     name, equals, value = text.partition("=")
-    name = name.replace("/", ".")
-    if not name or not equals or not _CHARACTERS.issuperset(name) or ".." in name:
+    if not name or not equals:
         raise UsageError(f"--sysctl {text!r} is not NAME=VALUE", hint="such as net.core.somaxconn=1024")
-    if name.startswith("net."):
-        if network == "host":
-            raise UsageError(f"--sysctl {name} would be the host's", hint="leave out --network host")
-    elif name not in _OWN and not name.startswith("fs.mqueue."):
-        raise UsageError(
-            f"--sysctl {name} belongs to the whole host",
-            hint="a container has its own of net.*, fs.mqueue.*, kernel.msg*, kernel.sem and kernel.shm*",
-        )
-    return name, value
+    return name.replace("/", "."), value
 
 
 def device(text: str, resolve: Callable[[str], str]) -> Device:

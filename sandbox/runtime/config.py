@@ -95,6 +95,10 @@ def resolve(spec: ContainerSpec, image: Image, *, identifier: str, name: str, cr
     for mount in spec.mounts:
         if not mount.target.startswith("/"):
             raise InvalidError(f"mount target {mount.target!r} is not absolute", hint="begin it with /")
+    if spec.sysctls:
+        from sandbox.runtime import parameters  # noqa: PLC0415  (few containers have any)
+
+        parameters.check(spec)
     for text in (*argv, *spec.environment, *spec.environment.values(), working_dir, hostname):
         if "\0" in text:
             raise InvalidError(f"{text!r} contains a NUL byte", hint="remove it")

@@ -29,17 +29,18 @@ _SESSION, _JOIN, _SEARCH, _READ = -3, 1, 10, 11  # linux/keyctl.h
 _libc = ctypes.CDLL(None, use_errno=True)
 
 # The number of the key is the argument: knowing that is all that can be known from outside.
-ATTACK = """
+ATTACK = f"""
 import ctypes, json, sys
 libc = ctypes.CDLL(None, use_errno=True)
-add, request, keyctl = %d, %d, %d
 text = ctypes.create_string_buffer(100)
+searched = libc.syscall({NR["keyctl"]}, {_SEARCH}, {_SESSION}, b"user", b"canary", 0)
+asked = libc.syscall({NR["request_key"]}, b"user", b"canary", None, 0)
 found = []
-for key in (%%d, libc.syscall(keyctl, 10, -3, b"user", b"canary", 0), libc.syscall(request, b"user", b"canary", None, 0)):
-    if key > 0 and libc.syscall(keyctl, 11, key, text, 100) > 0:
+for key in (int(sys.argv[1]), searched, asked):
+    if key > 0 and libc.syscall({NR["keyctl"]}, {_READ}, key, text, 100) > 0:
         found.append(text.value.decode())
 print(json.dumps(found))
-""" % (NR.get("add_key", 0), NR.get("request_key", 0), NR["keyctl"])
+"""
 
 
 def _attack(home: Path, fields: dict[str, Any], security: Security) -> list[str] | None:
@@ -52,7 +53,7 @@ def _attack(home: Path, fields: dict[str, Any], security: Security) -> list[str]
     assert _libc.syscall(NR["keyctl"], _READ, key, text, 100) == 6, "the witness cannot be read at all"
     engine = Engine(home)
     *python, _ = fields.pop("command")
-    program = (*python, ATTACK % key)
+    program = (*python, ATTACK, str(key))
     sleeper = (*python, "import time; time.sleep(600)")
     spec = ContainerSpec(**fields, command=sleeper, network="none", auto_remove=True, security=security)
     reader, writer = os.pipe()

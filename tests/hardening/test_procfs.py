@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sandbox.errors import SandboxError
+from sandbox.errors import InvalidError, SandboxError
 from sandbox.image.config import ImageConfig
-from sandbox.runtime.spec import Mount, MountKind
+from sandbox.runtime.spec import ContainerSpec, Mount, MountKind, Shared
 from tests.hardening.swapping import swapping
 from tests.sandbox.image.archives import member
 from tests.sandbox.runtime.images import applets
 
 if TYPE_CHECKING:
+    from sandbox.runtime.engine import Engine
     from tests.hardening.conftest import Canary, MakeImage
     from tests.sandbox.runtime.conftest import Run
 
@@ -124,3 +125,17 @@ def test_what_tells_of_the_machine_can_be_replaced(run: Run, tmp_path: Path) -> 
         Mount(kind=MountKind.BIND, source="/proc/net", target="/proc/fs"),
     )
     assert run("cat /proc/meminfo", mounts=mounts).output == "MemTotal: 1 kB\n"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["kernel.core_pattern", "kernel.shm_rmid_forced=1+kernel.core_pattern", "net/../kernel/core_pattern", "net..x"],
+)
+@pytest.mark.parametrize("shared", [Shared(), Shared(user=True)], ids=["own", "host"])
+def test_a_setting_of_the_host(engine: Engine, name: str, shared: Shared) -> None:
+    """It is refused to whoever asks, also where root of the container were allowed to write it (CVE-2022-0811)."""
+    before = Path("/proc/sys/kernel/core_pattern").read_text()
+    spec = ContainerSpec(image="busybox", command=("true",), network="none", sysctls={name: "|/evil"}, shared=shared)
+    with pytest.raises(InvalidError):
+        engine.start(engine.create(spec))
+    assert Path("/proc/sys/kernel/core_pattern").read_text() == before

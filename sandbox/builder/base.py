@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 class Result:
     """A stage as far as it is built. `key` stands for its files; `created` is when its last step was done.
 
-    `args` are the stage's arguments, which a stage on top of it has too.
+    `args` are the stage's arguments, which a stage on top of it has too. `architecture` is the base image's; empty for
+    `scratch`, which is for every one.
     """
 
     layers: tuple[LayerRecord, ...]
@@ -32,6 +33,7 @@ class Result:
     created: str
     author: str
     args: Mapping[str, str]
+    architecture: str = ""
 
     def changed(self, config: ImageConfig, created_by: str, *, author: str = "") -> Result:
         """With other settings, and a line of history for that."""
@@ -68,4 +70,5 @@ def of_image(store: ImageStore, image: Image) -> Result:
         created=image.created,
         author=str(document.unknown.get("author", "")),
         args={},
+        architecture=image.architecture,
     )

@@ -51,15 +51,17 @@ def plan_build(
     platform: Platform,
     target: str = "",
     contexts: Container[str] = (),
+    build_platform: Platform | None = None,
 ) -> BuildPlan:
     """The stages that `target` (a name or number; empty: the last) needs, in an order in which they can be built.
 
-    `contexts` are names that mean something else than a stage or an image.
+    `contexts` are names that mean something else than a stage or an image. `build_platform` is this machine's, where
+    `platform` is another one.
 
     Raises InvalidError for an unknown target, and for words of ARG and FROM that cannot be read or name nothing.
     """
     expander = Expander(dockerfile.directives.escape)
-    values = platform_args(platform, platform)
+    values = platform_args(build_platform or platform, platform)
     for argument in dockerfile.global_args:
         try:
             values = global_scope(argument, build_args, values, expander)

@@ -56,6 +56,7 @@ class BuildOptions:
     `contexts` are the named ones, which go before stages and images of their name. `on_failure` is given a container
     with a shell and what a failing RUN has left, before that goes.
 
+    `platform` is what is built for, `build_platform` this machine's; with `names_platform` progress tells which.
     `moment` is the time of what is made, RFC 3339; `use_cache` false takes nothing from earlier builds.
     """
 
@@ -63,6 +64,7 @@ class BuildOptions:
     context: Context
     image: Callable[[str], Image]
     platform: Platform
+    build_platform: Platform
     moment: str
     contexts: Mapping[str, Context | ContextImage] = field(default_factory=dict)
     target: str = ""
@@ -72,6 +74,8 @@ class BuildOptions:
     secrets: Mapping[str, Secret] = field(default_factory=dict)
     agents: Mapping[str, str] = field(default_factory=dict)  # the socket of each ssh agent, by id
     use_cache: bool = True
+    names_platform: bool = False
+    annotations: Mapping[str, str] = field(default_factory=dict)
     network: str = "default"
     allowed: frozenset[Entitlement] = frozenset()
     limits: RunLimits = field(default_factory=RunLimits)

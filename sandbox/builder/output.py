@@ -1,11 +1,14 @@
-"""`--output`: where the files of a target go when no image is wanted of it.
+"""`--output`: what is made of a target, and where it goes.
 
-`-o DIRECTORY` and `type=local,dest=DIRECTORY` write them to a folder, as the caller's own; `-o -` and
-`type=tar,dest=FILE` make an archive with their owners. Source: docker's manual of `docker buildx build`, "--output".
+`-o DIRECTORY` and `type=local,dest=DIRECTORY` write its files to a folder, as the caller's own; `-o -` and
+`type=tar,dest=FILE` make an archive with their owners. Images go into the store (`image`, `docker`), into an archive
+for `docker load` (`docker,dest=FILE`) or an OCI layout (`oci,dest=FILE`, with `tar=false` a folder).
+Source: docker's manual of `docker buildx build`, "--output".
 """
 
 from __future__ import annotations
 
+import csv
 import os
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -30,15 +33,28 @@ if TYPE_CHECKING:
 class OutputKind(StrEnum):
     """What is made."""
 
-    LOCAL = "local"
-    TAR = "tar"
+    LOCAL = "local"  # files in a folder
+    TAR = "tar"  # files in an archive
+    OCI = "oci"  # an OCI layout, in an archive or a folder
+    DOCKER = "docker"  # an archive for docker load, or the store
+    IMAGE = "image"  # the store
 
 
 class Output(NamedTuple):
-    """A kind, and the path of a folder or file; `-` is standard output."""
+    """A kind, and the path of a folder or file; `-` is standard output, empty the store.
+
+    With `folder` a layout is not put into an archive. `names` are further names of the image.
+    """
 
     kind: OutputKind
     destination: str
+    folder: bool = False
+    names: tuple[str, ...] = ()
+
+    @property
+    def is_files(self) -> bool:
+        """Whether no image is wanted."""
+        return self.kind in (OutputKind.LOCAL, OutputKind.TAR)
 
 
 def parse_output(text: str) -> Output:
@@ -47,16 +63,25 @@ def parse_output(text: str) -> Output:
         return Output(OutputKind.TAR, "-")
     if "=" not in text:
         return Output(OutputKind.LOCAL, text)
-    fields = dict(field.partition("=")[::2] for field in text.split(","))
+    fields = dict(field.partition("=")[::2] for field in next(csv.reader([text])))
     kind, destination = fields.pop("type", ""), fields.pop("dest", "")
-    if kind not in tuple(OutputKind) or fields:
+    names = tuple(name for name in fields.pop("name", "").split(",") if name)
+    archive = fields.pop("tar", "true").lower()
+    if kind not in tuple(OutputKind) or fields or archive not in ("true", "false"):
         raise InvalidError(
             f"--output {text!r} is not understood",
-            hint="write type=local,dest=FOLDER or type=tar,dest=FILE; for the image there is sandbox save",
+            hint=f"write type=KIND,dest=PATH with one of the kinds {', '.join(OutputKind)}",
         )
-    if not destination and kind == OutputKind.LOCAL:
+    output = Output(OutputKind(kind), destination, folder=archive == "false", names=names)
+    if output.folder and output.kind is not OutputKind.OCI:
+        raise InvalidError(f"--output {text!r}: tar=false is for type=oci")
+    if not destination and (output.kind is OutputKind.LOCAL or output.folder):
         raise InvalidError(f"--output {text!r} names no folder", hint="add dest=FOLDER")
-    return Output(OutputKind(kind), destination or "-")
+    if destination and output.kind is OutputKind.IMAGE:
+        raise InvalidError(f"--output {text!r}: an image in the store has no dest", hint="type=docker has one")
+    if not destination and output.kind in (OutputKind.TAR, OutputKind.OCI):
+        output = output._replace(destination="-")
+    return output
 
 
 def write_folder(entries: Entries, folder: Path, *, keep_owners: bool = False) -> None:

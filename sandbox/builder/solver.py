@@ -1,8 +1,8 @@
 """Builds an image: stage after stage, instruction after instruction, each from the cache or done.
 
-`build` is called by `sandbox build`. What is finished stays in the cache whatever becomes of the rest; half-made things
-are in the store's scratch and under a lease, so that a build that is killed leaves nothing that the next one does not
-take away.
+`exporting` makes something of the result. What is finished stays in the cache whatever becomes of the rest; half-made
+things are in the store's scratch and under a lease, so that a build that is killed leaves nothing that the next one
+does not take away.
 """
 
 from __future__ import annotations
@@ -19,24 +19,18 @@ from sandbox.builder.keys import base_key, files_digest, files_key
 from sandbox.builder.mounting import Mounter
 from sandbox.builder.options import Context
 from sandbox.builder.parallel import Stages
-from sandbox.builder.scope import PROXY_ARGS
 from sandbox.builder.sources import RemoteSources
 from sandbox.builder.stage import StageBuilder
 from sandbox.builder.transfer import Owner, Placing, Transfer, select
 from sandbox.dockerfile.expansion import Expander
-from sandbox.dockerfile.instructions import Arg
 from sandbox.errors import InvalidError, NotFoundError
-from sandbox.image import reference as references
+from sandbox.image import platform as platforms
 from sandbox.image import whiteout
 from sandbox.image.buildcache import BuildCache
-from sandbox.image.committing import describe
-from sandbox.image.manifest import ImageDocument, dump_document
-from sandbox.image.scratch import Scratch
-from sandbox.image.tree import Tree
 from sandbox.image.unpack import in_user_namespace
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from contextlib import ExitStack
     from pathlib import Path
 
@@ -46,38 +40,7 @@ if TYPE_CHECKING:
     from sandbox.builder.progress import Progress
     from sandbox.image.image import Image
     from sandbox.image.locking import Lease
-    from sandbox.image.tree import Entries
     from sandbox.runtime.engine import Engine
-
-
-def build(engine: Engine, options: BuildOptions, progress: Progress) -> Image:
-    """Build the target and give it its names. SandboxError says which instruction failed, and how."""
-    names = tuple(references.parse(tag) for tag in options.tags)
-    with engine.images.lease() as lease, Scratch(engine.home) as folder:
-        result = Solver(engine, options, progress, lease, folder.path).solve()
-        step = progress.begin("exporting to image")
-        unused = _unused(options)
-        if unused:
-            step.note(f"warning: no ARG takes the build arguments {', '.join(unused)}")
-        document = _document(options, result)
-        manifest = describe(document, result.layers)
-        image = engine.images.add(manifest, document, result.layers, names)
-        step.note(f"writing image {image.id}")
-        for name in names:
-            step.note(f"naming to {name.canonical}")
-        step.done()
-        return image
-
-
-def build_files(engine: Engine, options: BuildOptions, progress: Progress, write: Callable[[Entries], None]) -> None:
-    """Build the target, and have its files written; no image is made."""
-    with engine.images.lease() as lease, Scratch(engine.home) as folder:
-        solver = Solver(engine, options, progress, lease, folder.path)
-        result = solver.solve()
-        step = progress.begin("exporting to client")
-        paths = [engine.images.snapshots.path(layer.chain_id) for layer in reversed(result.layers)]
-        write(Tree(paths, solver.opaque))
-        step.done()
 
 
 class Solver:
@@ -96,7 +59,12 @@ class Solver:
         self.cancellation = Cancellation()
         self._stages = Stages(self._build_stage, self.cancellation)
         self.plan = plan_build(
-            options.dockerfile, options.build_args, options.platform, options.target, options.contexts
+            options.dockerfile,
+            options.build_args,
+            options.platform,
+            options.target,
+            options.contexts,
+            options.build_platform,
         )
         self._plans = {plan.stage.number: plan for plan in self.plan.stages}
 
@@ -118,7 +86,7 @@ class Solver:
             return
         number = find_stage(self.options.dockerfile.stages, origin, before)
         if context is not None:
-            result = self._of_image(context.name)
+            result = self._of_image(context.name, self._foreign)
         elif number is not None:
             if number not in self._plans:
                 raise InvalidError(
@@ -129,7 +97,7 @@ class Solver:
         elif origin.lower() == SCRATCH:
             result = base.scratch(self.options.moment)
         else:
-            result = self._of_image(origin)
+            result = self._of_image(origin, self._foreign)
         with self.files(result) as view:
             yield view
 
@@ -156,16 +124,21 @@ class Solver:
         if isinstance(context, Context):
             return self._of_files(context)
         if context is not None:
-            return self._of_image(context.name, plan.platform)
+            return self._of_image(context.name, plan.platform or self._foreign)
         if plan.parent is not None:
             return self._stages.result(plan.parent)
         if plan.image.lower() == SCRATCH:
             return base.scratch(self.options.moment)
         try:
-            return self._of_image(plan.image, plan.platform)
+            return self._of_image(plan.image, plan.platform or self._foreign)
         except NotFoundError as error:
             line = plan.stage.base.span.line
             raise NotFoundError(f"line {line}: {error.message}", hint=error.hint, reference=error.reference) from None
+
+    @property
+    def _foreign(self) -> str:
+        """The platform that images have to be for; any will do where it is this machine's."""
+        return "" if self.options.platform == self.options.build_platform else str(self.options.platform)
 
     def _of_files(self, context: Context) -> Result:
         """A named context as a base: its files in one layer."""
@@ -185,34 +158,10 @@ class Solver:
         return base.of_image(store, image)
 
 
-def _unused(options: BuildOptions) -> list[str]:
-    """Build arguments that nothing declares, probably misspelt; those that mean something everywhere are none."""
-    file = options.dockerfile
-    found = (*file.global_args, *(one for stage in file.stages for one in stage.instructions if isinstance(one, Arg)))
-    known = {name for argument in found for name, _ in argument.definitions} | PROXY_ARGS
-    return sorted(
-        name for name in options.build_args if name not in known and not name.startswith(("BUILDKIT_", "SOURCE_DATE"))
-    )
-
-
 def _check_platform(name: str, image: Image, wanted: str) -> None:
     """An image is here for one platform; `wanted` is os/architecture[/variant], empty for any."""
-    system, _, rest = wanted.partition("/")
-    architecture = rest.partition("/")[0]
-    if wanted and (system, architecture) != (image.os, image.architecture):
-        raise InvalidError(f"image {name!r} is for {image.os}/{image.architecture}, not for {wanted}")
-
-
-def _document(options: BuildOptions, result: Result) -> bytes:
-    config = result.config._replace(labels={**result.config.labels, **options.labels})
-    return dump_document(
-        ImageDocument(
-            architecture=options.platform.architecture,
-            os=options.platform.os,
-            created=result.created,
-            config=config,
-            diff_ids=tuple(layer.diff_id for layer in result.layers),
-            history=result.history,
-            unknown={"author": result.author} if result.author else {},
+    if wanted and platforms.parse(wanted)[:2] != (image.os, image.architecture):
+        raise InvalidError(
+            f"image {name!r} is for {image.os}/{image.architecture}, not for {wanted}",
+            hint=f"sandbox pull --platform {wanted} {name}, or --build-context {name}=oci-layout://FOLDER",
         )
-    )

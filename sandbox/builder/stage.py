@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from sandbox.builder.cancelling import CancelledError
 from sandbox.builder.copying import Copying
+from sandbox.builder.foreign import is_runnable
 from sandbox.builder.keys import files_digest, files_key, run_key
 from sandbox.builder.rights import check_rights
 from sandbox.builder.running import RunStep, run
@@ -22,7 +23,7 @@ from sandbox.dockerfile.diagnostics import Mistake
 from sandbox.dockerfile.heredoc import read_heredoc
 from sandbox.dockerfile.mounts import MountError, parse_mount
 from sandbox.dockerfile.parsing import parse_trigger
-from sandbox.errors import SandboxError
+from sandbox.errors import SandboxError, UnsupportedError
 from sandbox.image import settings
 from sandbox.image.buildcache import CachedStep
 from sandbox.runtime.spec import Mount as RuntimeMount
@@ -53,7 +54,9 @@ class StageBuilder:
         self.plan = plan
         self.result = result
         self.scope = StageScope(solver.options.build_args, solver.plan.values, result.args)
-        self._title = plan.stage.base.alias or (f"stage-{plan.stage.number}" if named else "")
+        platform = str(solver.options.platform) if solver.options.names_platform else ""
+        title = plan.stage.base.alias or (f"stage-{plan.stage.number}" if named else "")
+        self._title = f"{platform} {title}".strip()
         self._step = 1
         self._steps = 1 + sum(isinstance(one, _LAYERED) for one in plan.stage.instructions)
         self._command_set = False
@@ -153,6 +156,13 @@ class StageBuilder:
         network = self.expand(instruction.network)
         security = self.expand(instruction.security)
         check_rights(instruction, network, security, self.solver.options.allowed)
+        architecture = self.result.architecture or self.solver.options.platform.architecture
+        if not is_runnable(architecture):
+            raise UnsupportedError(
+                f"RUN in line {instruction.span.line} is for {architecture}, and nothing here executes that",
+                hint="register an emulator (Debian: qemu-user-static), or run it in a stage FROM "
+                "--platform=$BUILDPLATFORM",
+            )
         network = self.solver.options.network if network == "default" else network
         key = run_key(
             self.result.key,

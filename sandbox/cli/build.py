@@ -6,11 +6,11 @@ import os
 import signal
 import time
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sandbox.cli import build_values, values
+from sandbox.cli import build_output, build_values, values
 from sandbox.cli.build_context import Sources
 from sandbox.cli.build_shell import open_shell
 from sandbox.cli.making import When, ensure
@@ -20,7 +20,7 @@ from sandbox.cli.session import open_engine, reclaim, state_directory
 from sandbox.errors import InvalidError, NotFoundError, SandboxError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from typing import NoReturn
 
     from sandbox.builder.contexts import Given
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from sandbox.dockerfile.diagnostics import Diagnostic
     from sandbox.dockerfile.parsing import Dockerfile
     from sandbox.image.image import Image
-    from sandbox.image.platform import Platform
-    from sandbox.image.tree import Entries
     from sandbox.runtime.engine import Engine
 
 _SHORT_ID = 12  # figures, as `sandbox images` shows them
@@ -40,6 +38,7 @@ FORMS = ("auto", "plain", "tty", "rawjson", "quiet")  # of --progress
 def _build(arguments: Arguments, home: str) -> int:
     from sandbox.builder.credentials import Credentials  # noqa: PLC0415  (other verbs do without all of it)
     from sandbox.builder.options import BuildOptions  # noqa: PLC0415
+    from sandbox.image.platform import host  # noqa: PLC0415
     from sandbox.image.scratch import Scratch  # noqa: PLC0415
 
     _check(arguments)
@@ -78,9 +77,11 @@ def _build(arguments: Arguments, home: str) -> int:
         options = BuildOptions(
             dockerfile=dockerfile,
             context=given.context,
-            contexts=sources.named(engine.images, lease),
             image=lambda name: _image(engine, name, _when(arguments)),
-            platform=_platform(),
+            platform=host(),
+            build_platform=host(),
+            names_platform=len(build_output.platforms(arguments)) > 1,
+            annotations=build_output.manifest_annotations(arguments),
             moment=_moment(arguments),
             target=arguments.text("target"),
             tags=arguments.texts("tag"),
@@ -94,12 +95,16 @@ def _build(arguments: Arguments, home: str) -> int:
             limits=limits,
             on_failure=partial(open_shell, engine) if arguments.flag("shell-on-failure") else None,
         )
-        code = _solve(engine, arguments, options)
+        builds = [
+            replace(options, platform=platform, contexts=sources.named(engine.images, lease, platform))
+            for platform in build_output.platforms(arguments)
+        ]
+        _solve(engine, arguments, builds)
         if (count := len(findings)) and not arguments.flag("quiet"):
             tell(
                 f"sandbox: the checks found {count} warning{'s' if count > 1 else ''} (show with sandbox build --check)"
             )
-        return code
+        return 0
 
 
 def _findings(engine: Engine, dockerfile: Dockerfile, given: Given) -> tuple[Diagnostic, ...]:
@@ -139,33 +144,35 @@ def _ensure_images(
 ) -> None:
     """Make what FROM names and is not here; an ordinary user's mmdebstrap has to begin before the engine is opened."""
     from sandbox.builder.graph import SCRATCH, plan_build  # noqa: PLC0415
+    from sandbox.image.platform import host  # noqa: PLC0415
+    from sandbox.image.platform import parse as parse_platform  # noqa: PLC0415
 
-    plan = plan_build(dockerfile, _build_args(arguments), _platform(), arguments.text("target"), sources.names)
-    images = [
-        stage.image for stage in plan.stages if stage.image and stage.image.lower() not in (SCRATCH, *sources.names)
-    ]
-    for image in (*images, *sources.images):
+    images = list(sources.images)
+    for platform in build_output.platforms(arguments):
+        plan = plan_build(dockerfile, _build_args(arguments), platform, arguments.text("target"), sources.names, host())
+        images += [
+            stage.image
+            for stage in plan.stages
+            if stage.image
+            and stage.image.lower() not in (SCRATCH, *sources.names)
+            and parse_platform(stage.platform or str(platform)) == host()  # another platform's is nowhere to be made
+        ]
+    for image in dict.fromkeys(images):
         ensure(image, state_directory(home), when=_when(arguments), bootstrap=make)
 
 
-def _solve(engine: Engine, arguments: Arguments, options: BuildOptions) -> int:
+def _solve(engine: Engine, arguments: Arguments, builds: Sequence[BuildOptions]) -> None:
     from sandbox.builder.progress import Progress  # noqa: PLC0415
-    from sandbox.builder.solver import build, build_files  # noqa: PLC0415
     from sandbox.cli.build_display import display  # noqa: PLC0415
 
     form = "quiet" if arguments.flag("quiet") else arguments.text("progress", "auto")
     engine.images.reclaim_if_any()
     _reclaim_builds(engine)
     with Progress(display(form)) as progress:
-        if arguments.given("output"):
-            build_files(engine, options, progress, lambda entries: _write_output(arguments, entries))
-            return 0
-        image = build(engine, options, progress)
-    if arguments.given("iidfile"):
-        Path(arguments.text("iidfile")).write_text(image.id)
-    if form == "quiet":
-        say(f"{image.id}\n")
-    return 0
+        made = build_output.export(engine, builds, progress, build_output.output(arguments))
+    build_output.record(arguments, made)
+    if form == "quiet" and made is not None:
+        say(f"{made.config or made.digest}\n")
 
 
 def _when(arguments: Arguments) -> When:
@@ -185,18 +192,6 @@ def _image(engine: Engine, name: str, when: When) -> Image:
     return image
 
 
-def _write_output(arguments: Arguments, entries: Entries) -> None:
-    from sandbox.builder.output import OutputKind, parse_output, write_archive, write_folder  # noqa: PLC0415
-    from sandbox.cli.archives import written  # noqa: PLC0415
-
-    output = parse_output(arguments.text("output"))
-    if output.kind is OutputKind.LOCAL:
-        write_folder(entries, Path(output.destination))
-        return
-    with written("" if output.destination == "-" else output.destination) as sink:
-        write_archive(entries, sink)
-
-
 def _reclaim_builds(engine: Engine) -> None:
     """Take away what a killed build has left running."""
     from sandbox.builder.running import abandoned  # noqa: PLC0415
@@ -214,26 +209,12 @@ def _check(arguments: Arguments) -> None:
         raise UsageError(f"--progress {form!r} is none of {', '.join(FORMS)}")
     if form == "tty" and not os.isatty(2):
         raise UsageError("--progress tty needs a terminal, and standard error is none", hint="auto takes one if it can")
-    if arguments.given("output"):
-        from sandbox.builder.output import parse_output  # noqa: PLC0415  (seldom)
-
-        parse_output(arguments.text("output"))
-        if arguments.given("tag") or arguments.given("iidfile"):
-            raise UsageError("--output makes no image, so it goes with neither --tag nor --iidfile")
+    build_output.output(arguments)
+    build_output.manifest_annotations(arguments)
     if arguments.flag("shell-on-failure") and not os.isatty(0):
         raise UsageError("--shell-on-failure needs a terminal, and standard input is none")
     for tag in arguments.texts("tag"):  # said before the work
         parse(tag)
-    if arguments.given("platform") and arguments.text("platform") != str(_platform()):
-        raise UsageError(
-            f"--platform {arguments.text('platform')!r} is not this machine's", hint=f"it is {_platform()}"
-        )
-
-
-def _platform() -> Platform:
-    from sandbox.image.platform import host  # noqa: PLC0415
-
-    return host()
 
 
 def _build_args(arguments: Arguments) -> dict[str, str]:
@@ -283,6 +264,7 @@ VERBS = {
             (
                 Option(("--add-host",), "a line for /etc/hosts of RUN", "NAME:ADDRESS", many=True),
                 Option(("--allow",), "what a RUN may want: security.insecure, network.host", "RIGHT", many=True),
+                Option(("--annotation",), "an annotation of the image's manifest", "NAME=VALUE", many=True),
                 Option(("--build-arg",), "a value for an ARG", "NAME=VALUE", many=True),
                 Option(("--build-context",), "further files, for --from and FROM", "NAME=CONTEXT", many=True),
                 Option(("--check",), "check the Dockerfile, and build nothing"),
@@ -293,10 +275,11 @@ VERBS = {
                 ),
                 Option(("--iidfile",), "write the image's id to a file", "PATH"),
                 Option(("--label",), "a label of the image", "NAME=VALUE", many=True),
+                Option(("--metadata-file",), "write what was made to a file, as JSON", "PATH"),
                 Option(("--network",), "the network of RUN: default, none, host", "NETWORK"),
                 Option(("--no-cache",), "take nothing from earlier builds"),
-                Option(("-o", "--output"), "write the files to a folder, or as an archive: type=tar,dest=FILE", "PATH"),
-                Option(("--platform",), "the platform to build for; this machine's", "PLATFORM"),
+                Option(("-o", "--output"), "files to a folder, or type=local|tar|oci|docker,dest=PATH", "OUTPUT"),
+                Option(("--platform",), "what to build for, such as linux/arm64", "PLATFORM", many=True),
                 Option(("--progress",), f"how to show progress: {', '.join(FORMS)}", "FORM"),
                 Option(("--pull",), "fetch the images of FROM again, even where they are here"),
                 Option(("-q", "--quiet"), "print the image's id alone"),

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from sandbox.builder.remote import Download
     from sandbox.cli.options import Arguments
     from sandbox.image.locking import Lease
+    from sandbox.image.platform import Platform
     from sandbox.image.store import ImageStore
 
 _IMAGE, _LAYOUT = "docker-image://", "oci-layout://"
@@ -72,8 +73,8 @@ class Sources:
         path = Path(self._file) if self._file and self._text is None else folder / contexts.DOCKERFILE
         return contexts.of_folder(folder, path, self._text)
 
-    def named(self, store: ImageStore, lease: Lease) -> dict[str, Context | ContextImage]:
-        """The named contexts by their lower-case names."""
+    def named(self, store: ImageStore, lease: Lease, platform: Platform) -> dict[str, Context | ContextImage]:
+        """The named contexts by their lower-case names; images of layouts are those for the platform."""
         from sandbox.builder import contexts, remote  # noqa: PLC0415
         from sandbox.builder.options import ContextImage  # noqa: PLC0415
 
@@ -82,7 +83,7 @@ class Sources:
             if place.startswith(_LAYOUT):
                 from sandbox.image.layout import load_layout  # noqa: PLC0415  (seldom)
 
-                found[name] = ContextImage(load_layout(store, place.removeprefix(_LAYOUT)).id)
+                found[name] = ContextImage(load_layout(store, place.removeprefix(_LAYOUT), platform).id)
             elif _is_image(place):
                 found[name] = ContextImage(place.removeprefix(_IMAGE))
             elif (located := self._elsewhere[name]) is not None:

@@ -13,17 +13,22 @@ from sandbox.errors import NotFoundError
 from sandbox.image import digest as digests
 from sandbox.image.bundle import DirectoryBundle
 from sandbox.image.loading import load_chosen
+from sandbox.image.platform import host
 
 if TYPE_CHECKING:
     from sandbox.image.image import Image
     from sandbox.image.manifest import Descriptor
+    from sandbox.image.platform import Platform
     from sandbox.image.store import ImageStore
 
 _NAME = "org.opencontainers.image.ref.name"
 
 
-def load_layout(store: ImageStore, place: str) -> Image:
-    """The image. Without a tag it is `latest` or else the only one; NotFoundError says what there is."""
+def load_layout(store: ImageStore, place: str, platform: Platform | None = None) -> Image:
+    """The image for a platform, this machine's by default. Without a tag it is `latest` or else the only one.
+
+    NotFoundError says what there is.
+    """
     text, _, digest = place.partition("@")
     path, tag = text, ""
     if not Path(path).is_dir() and ":" in text:
@@ -44,10 +49,10 @@ def load_layout(store: ImageStore, place: str) -> Image:
         return listed[0] if found is None and not tag and len(listed) == 1 else found
 
     with DirectoryBundle(Path(path)) as bundle:
-        image = load_chosen(store, bundle, choose)
+        image = load_chosen(store, bundle, choose, platform or host())
     if image is None:
         hint = f"there are {', '.join(sorted(seen)[:10])}" if seen else "name one by its digest: PATH@sha256:…"
-        raise NotFoundError(f"there is no image {place!r} for this machine", hint=hint)
+        raise NotFoundError(f"there is no image {place!r} for {platform or 'this machine'}", hint=hint)
     return image
 
 

@@ -23,13 +23,13 @@ from sandbox.image.content import MAX_DOCUMENT
 from sandbox.image.decompress import open_stream
 from sandbox.image.limits import Limits
 from sandbox.image.manifest import (
-    ARCHITECTURES,
     INDEXES,
     LAYERS,
     Descriptor,
     parse_document,
     parse_manifest,
 )
+from sandbox.image.platform import host
 from sandbox.image.scratch import Scratch
 from sandbox.image.unpack import within_disk
 from sandbox.records import NamedTuple
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from sandbox.image.digest import ChainID, DiffID, Digest
     from sandbox.image.image import Image, LayerRecord
     from sandbox.image.locking import Lease
+    from sandbox.image.platform import Platform
     from sandbox.image.reference import Reference
     from sandbox.image.store import ImageStore
     from sandbox.image.tarsource import Readable
@@ -120,14 +121,14 @@ def _load(store: ImageStore, bundle: Bundle, limits: Limits, progress: Callable[
 
 
 def load_chosen(
-    store: ImageStore, bundle: Bundle, choose: Callable[[tuple[Descriptor, ...]], Descriptor | None]
+    store: ImageStore, bundle: Bundle, choose: Callable[[tuple[Descriptor, ...]], Descriptor | None], platform: Platform
 ) -> Image | None:
     """Load one image of an OCI layout, without a name: the one of which `choose` picks the descriptor. None where it
-    picks none, or none is for this machine. Raises as `load` does.
+    picks none, or none is for the platform. Raises as `load` does.
     """
     index = _json(bundle.open("index.json").whole(MAX_DOCUMENT), "index.json")
     descriptor = choose(_descriptors(index, "index.json"))
-    found = None if descriptor is None else _oci_image(bundle, descriptor, _NESTED)
+    found = None if descriptor is None else _oci_image(bundle, descriptor, _NESTED, platform)
     return None if found is None else _load_image(store, bundle, found, Limits(), lambda _: None).image
 
 
@@ -215,24 +216,24 @@ def _oci_images(bundle: Bundle) -> Iterator[_Found]:
     for descriptor in _descriptors(index, "index.json"):
         annotations = descriptor.unknown.get("annotations")
         named = _annotated(annotations if isinstance(annotations, dict) else {})
-        found = _oci_image(bundle, descriptor, _NESTED)
+        found = _oci_image(bundle, descriptor, _NESTED, host())
         if found is None:
             continue
         more = names.get(digests.of(found.configuration), ())
         yield found._replace(names=tuple(dict.fromkeys((*named, *more))))
 
 
-def _oci_image(bundle: Bundle, descriptor: Descriptor, nested: int) -> _Found | None:
-    """The image of a manifest, or the one of an index that is for this machine; `None` where there is none."""
+def _oci_image(bundle: Bundle, descriptor: Descriptor, nested: int, platform: Platform) -> _Found | None:
+    """The image of a manifest, or the one of an index that is for the platform; `None` where there is none."""
     path = f"blobs/sha256/{descriptor.digest.hex}"
     if descriptor.media_type in INDEXES:
         if nested == 0:
             raise LimitError("the layout has indexes in indexes in indexes")
         inner = _json(_blob(bundle, descriptor), path)
-        mine = [item for item in _descriptors(inner, path) if _is_for_this_machine(item)]
+        mine = [item for item in _descriptors(inner, path) if _is_for(item, platform)]
         for item in mine:
             if bundle.has(f"blobs/sha256/{item.digest.hex}"):
-                return _oci_image(bundle, item, nested - 1)
+                return _oci_image(bundle, item, nested - 1, platform)
         return None
     data = _blob(bundle, descriptor)
     manifest = parse_manifest(data, media_type=descriptor.media_type)
@@ -262,12 +263,11 @@ def _descriptors(index: dict[str, Any], name: str) -> tuple[Descriptor, ...]:
     return tuple(Descriptor.parse(item) for item in listed)
 
 
-def _is_for_this_machine(descriptor: Descriptor) -> bool:
+def _is_for(descriptor: Descriptor, wanted: Platform) -> bool:
     platform = descriptor.unknown.get("platform")
     if not isinstance(platform, dict):
         return True
-    machine = os.uname().machine
-    return platform.get("os") == "linux" and platform.get("architecture") == ARCHITECTURES.get(machine, machine)
+    return platform.get("os") == wanted.os and platform.get("architecture") == wanted.architecture
 
 
 def _annotated(annotations: dict[str, Any]) -> tuple[Reference, ...]:

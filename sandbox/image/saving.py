@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
-    from sandbox.image.image import Image
+    from sandbox.image.digest import Digest
+    from sandbox.image.image import LayerRecord
     from sandbox.image.reference import Reference
     from sandbox.image.store import ImageStore
 
@@ -40,7 +41,8 @@ class Member(NamedTuple):
 
 
 class _Wanted(NamedTuple):
-    image: Image
+    id: Digest
+    layers: tuple[LayerRecord, ...]
     configuration: bytes
     names: list[Reference]
 
@@ -52,7 +54,7 @@ def members(store: ImageStore, names: Sequence[str], *, docker: bool = True) -> 
     wanted: dict[str, _Wanted] = {}
     for name in names:
         image = store.get(name)
-        entry = wanted.setdefault(image.id, _Wanted(image, store.content.read(image.id), []))
+        entry = wanted.setdefault(image.id, _Wanted(image.id, image.layers, store.content.read(image.id), []))
         if not image.id.hex.startswith(name.removeprefix(digests.PREFIX)):
             reference = references.parse(name)
             reference = reference._replace(digest="", tag=reference.tag or references.DEFAULT_TAG)
@@ -61,10 +63,17 @@ def members(store: ImageStore, names: Sequence[str], *, docker: bool = True) -> 
     return _kept(store, list(wanted.values()), docker=docker)
 
 
+def unnamed_members(
+    store: ImageStore, configuration: bytes, layers: tuple[LayerRecord, ...], names: list[Reference]
+) -> Iterator[Member]:
+    """The files of docker's archive with an image that the store does not know; the caller has leased its layers."""
+    return _members(store, [_Wanted(digests.of(configuration), layers, configuration, names)], docker=True)
+
+
 def _kept(store: ImageStore, wanted: list[_Wanted], *, docker: bool) -> Iterator[Member]:
     """The members; nobody removes a layer before it is written."""
     with store.lease() as lease:
-        for image, _, _ in wanted:
+        for image in wanted:
             for layer in image.layers:
                 if not store.snapshots.claim(layer.chain_id, lease):
                     raise NotFoundError(f"image {image.id.short} was removed meanwhile")
@@ -75,7 +84,8 @@ def _members(store: ImageStore, wanted: list[_Wanted], *, docker: bool) -> Itera
     written: set[str] = set()
     index: list[dict[str, object]] = []
     listed: list[dict[str, object]] = []
-    for image, configuration, names in wanted:
+    for image in wanted:
+        configuration, names = image.configuration, image.names
         manifest = describe(configuration, image.layers)
         for layer in image.layers:
             if layer.diff_id not in written:

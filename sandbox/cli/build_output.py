@@ -1,0 +1,142 @@
+"""What `sandbox build` makes, for which platforms, and where it says so: `--output`, `--platform`, `--iidfile` …"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sandbox.cli.options import UsageError
+from sandbox.errors import InvalidError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from sandbox.builder.exporting import Exported
+    from sandbox.builder.options import BuildOptions
+    from sandbox.builder.output import Output
+    from sandbox.builder.progress import Progress
+    from sandbox.cli.options import Arguments
+    from sandbox.image.platform import Platform
+    from sandbox.image.saving import Member
+    from sandbox.image.tree import Entries
+    from sandbox.runtime.engine import Engine
+
+
+def platforms(arguments: Arguments) -> tuple[Platform, ...]:
+    """What is built for, each once; this machine's by default."""
+    from sandbox.image.platform import host, parse  # noqa: PLC0415  (each is for a build alone)
+
+    texts = [text for listed in arguments.texts("platform") for text in listed.split(",") if text]
+    found = tuple(dict.fromkeys(host() if text == "local" else parse(text) for text in texts)) or (host(),)
+    for platform in found:
+        if platform.os != "linux":
+            raise UsageError(f"--platform {platform} cannot be built for: containers here are Linux's")
+    return found
+
+
+def output(arguments: Arguments) -> Output:
+    """Where it goes; into the store by default. Raises UsageError for what does not go together."""
+    from sandbox.builder.output import Output, OutputKind, parse_output  # noqa: PLC0415
+
+    found = parse_output(arguments.text("output")) if arguments.given("output") else Output(OutputKind.IMAGE, "")
+    if found.is_files and (arguments.given("tag") or arguments.given("iidfile")):
+        raise UsageError("--output makes no image, so it goes with neither --tag nor --iidfile")
+    several = len(platforms(arguments)) > 1
+    if several and found.kind not in (OutputKind.OCI, OutputKind.LOCAL):
+        raise UsageError(
+            "several platforms make an index, which the store cannot keep",
+            hint="write it: --output type=oci,dest=FILE",
+        )
+    return found
+
+
+def manifest_annotations(arguments: Arguments) -> dict[str, str]:
+    """Those of each manifest."""
+    found = {}
+    for text in arguments.texts("annotation"):
+        name, separator, value = text.partition("=")
+        kind, colon, rest = name.partition(":")
+        name = rest if colon else name
+        if not separator or not name:
+            raise UsageError(f"--annotation {text!r} is not NAME=VALUE")
+        if colon and kind != "manifest":
+            raise UsageError(f"--annotation {text!r} is for {kind!r}", hint="manifests alone have any here")
+        found[name] = value
+    return found
+
+
+def export(engine: Engine, builds: Sequence[BuildOptions], progress: Progress, wanted: Output) -> Exported | None:
+    """Build, and have it where it is wanted; None for files."""
+    from sandbox.builder.exporting import build, build_archive, build_files, build_layout  # noqa: PLC0415
+    from sandbox.builder.output import OutputKind  # noqa: PLC0415
+
+    builds = [replace(options, tags=(*options.tags, *wanted.names)) for options in builds]
+    if wanted.is_files:
+        build_files(engine, builds, progress, partial(_write_files, wanted, several=len(builds) > 1))
+        return None
+    if wanted.kind is OutputKind.OCI:
+        return build_layout(engine, builds, progress, lambda members: _write_members(wanted, members))
+    if wanted.destination:
+        return build_archive(engine, builds[0], progress, lambda members: _write_members(wanted, members))
+    return build(engine, builds[0], progress)
+
+
+def record(arguments: Arguments, made: Exported | None) -> None:
+    """Write what was made to the files that the line names."""
+    if made is not None and arguments.given("iidfile"):
+        _write(arguments.text("iidfile"), made.config or made.digest)
+    if arguments.given("metadata-file"):
+        _write(arguments.text("metadata-file"), json.dumps(_metadata(arguments, made), indent=2) + "\n")
+
+
+def _metadata(arguments: Arguments, made: Exported | None) -> dict[str, object]:
+    """The names are buildx's."""
+    if made is None:
+        return {}
+    found: dict[str, object] = {
+        "containerimage.descriptor": {"mediaType": made.media_type, "digest": made.digest, "size": made.size},
+        "containerimage.digest": made.digest,
+    }
+    if made.config:
+        found["containerimage.config.digest"] = made.config
+    if names := arguments.texts("tag"):
+        from sandbox.image.reference import parse  # noqa: PLC0415
+
+        found["image.name"] = ",".join(parse(name).canonical for name in names)
+    return found
+
+
+def _write(path: str, text: str) -> None:
+    try:
+        Path(path).write_text(text)
+    except OSError as error:
+        raise InvalidError(f"cannot write {path!r}: {(error.strerror or '').lower()}") from None
+
+
+def _write_files(wanted: Output, options: BuildOptions, entries: Entries, *, several: bool) -> None:
+    from sandbox.builder.output import OutputKind, write_archive, write_folder  # noqa: PLC0415
+    from sandbox.cli.archives import written  # noqa: PLC0415
+
+    if wanted.kind is OutputKind.LOCAL:
+        folder = Path(wanted.destination)
+        write_folder(entries, folder / str(options.platform).replace("/", "_") if several else folder)
+        return
+    with written("" if wanted.destination == "-" else wanted.destination) as sink:
+        write_archive(entries, sink)
+
+
+def _write_members(wanted: Output, members: Iterable[Member]) -> None:
+    from sandbox.cli.archives import written  # noqa: PLC0415
+    from sandbox.image.saving import write_archive, write_directory  # noqa: PLC0415
+
+    if wanted.folder:
+        folder = Path(wanted.destination)
+        if folder.is_dir() and any(folder.iterdir()):
+            raise InvalidError(f"{wanted.destination!r} is not empty", hint="a layout gets a folder of its own")
+        write_directory(members, folder)
+        return
+    with written("" if wanted.destination == "-" else wanted.destination) as sink:
+        write_archive(members, sink)

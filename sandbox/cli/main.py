@@ -29,6 +29,8 @@ MODULES = {
     "bootstrap": "bootstrap",
     "build": "build",
     "pull": "pull",
+    "login": "login",
+    "logout": "login",
     "images": "images",
     "rmi": "images",
     "tag": "images",

@@ -10,12 +10,14 @@ from sandbox.cli import values
 from sandbox.cli.options import Option, Syntax, UsageError, Verb
 from sandbox.cli.output import tell
 from sandbox.cli.registry_store import STORAGE, collect, credentials, listing, storage
+from sandbox.errors import InvalidError
 
 if TYPE_CHECKING:
     from sandbox.cli.options import Arguments
     from sandbox.registry.server.access import Gate
     from sandbox.registry.server.layout import Layout
     from sandbox.registry.server.limits import Limits
+    from sandbox.registry.server.mirror import Upstream
 
 _ADDRESS = "127.0.0.1:5000"
 
@@ -34,6 +36,7 @@ def _serve(arguments: Arguments, home: str) -> int:
         gate=gate,
         limits=_limits(arguments),
         quotas=_quotas(arguments),
+        upstream=_upstream(arguments, home),
         read_only=arguments.flag("read-only"),
         mounts_anything=gate is None,
         complete=not arguments.flag("allow-missing"),
@@ -97,6 +100,23 @@ def _gate(arguments: Arguments, layout: Layout) -> Gate | None:
     return BasicGate(accounts) if arguments.text("auth") == "basic" else TokenGate(accounts, secret(layout))
 
 
+def _upstream(arguments: Arguments, home: str) -> Upstream | None:
+    domain = arguments.text("mirror-of")
+    if not domain:
+        return None
+    from sandbox.cli.registry_mirror import Other  # noqa: PLC0415  (brings urllib3)
+    from sandbox.cli.session import state_directory  # noqa: PLC0415
+    from sandbox.image.reference import parse  # noqa: PLC0415
+
+    try:
+        named = parse(f"{domain}/name").domain
+    except InvalidError:
+        named = ""
+    if named != domain:
+        raise UsageError(f"--mirror-of {domain!r} is not the host of a registry", hint="such as docker.io, host:5000")
+    return Other(domain, state_directory(home))
+
+
 def _limits(arguments: Arguments) -> Limits:
     from sandbox.registry.server.limits import Limits  # noqa: PLC0415
 
@@ -154,6 +174,7 @@ VERBS = {
                 Option(("--auth",), "how passwords are shown: token (standard) or basic", "KIND"),
                 Option(("--anonymous-pull",), "anybody may pull"),
                 Option(("--public-url",), "address by which clients know it, behind a proxy", "URL"),
+                Option(("--mirror-of",), "fetch what is missing from this registry, and keep it", "HOST"),
                 Option(("--read-only",), "refuse pushes and deletions"),
                 Option(("--allow-missing",), "take manifests before what they refer to"),
                 Option(

@@ -81,6 +81,12 @@ class Repository:
             )
         return Document(data, kind, digest)
 
+    def named(self, tag: str) -> str:
+        """The digest of what a tag names, without fetching it; empty where the registry does not say."""
+        headers = {"Accept": ", ".join(media.DOCUMENTS)}
+        with self._ask("HEAD", self._url(f"manifests/{tag}"), f"{self.name}:{tag}", headers) as answer:
+            return answer.header("Docker-Content-Digest")
+
     def put_manifest(self, target: str, data: bytes, media_type: str) -> None:
         """Give a manifest, whose blobs are there, the name `target`."""
         what = f"{self.name}:{target}"
@@ -152,6 +158,13 @@ class Repository:
         url = self._url(f"blobs/{digest}")
         with self._ask("HEAD", url, f"blob {digest.short} of {self.name}", expected=(200, 404)) as answer:
             return answer.status == 200
+
+    def blob_size(self, digest: Digest) -> int | None:
+        """How many bytes a blob has; None where it is not there, or the registry does not say."""
+        url = self._url(f"blobs/{digest}")
+        with self._ask("HEAD", url, f"blob {digest.short} of {self.name}", expected=(200, 404)) as answer:
+            length = answer.header("Content-Length")
+            return int(length) if answer.status == 200 and length.isascii() and length.isdigit() else None
 
     # -- uploads
 

@@ -78,8 +78,10 @@ class Gate(Protocol):
         Raises Refusal for one that is wrong.
         """
 
-    def refuse(self, base: str, scope: str = "") -> Refusal:
-        """The error that asks for credentials; `scope` is what a token has to allow, scopes with spaces between."""
+    def refuse(self, base: str, scope: str = "", *, shown: bool = False) -> Refusal:
+        """The error that asks for credentials; `scope` is what a token has to allow. `shown`: there were some, which do
+        not allow it.
+        """
 
 
 class OpenGate:
@@ -89,7 +91,7 @@ class OpenGate:
         """Whoever it is: clients send the passwords that they keep for an address unasked."""
         return Caller(rights=lambda _: ALL, sees=lambda _: True)
 
-    def refuse(self, base: str, scope: str = "") -> Refusal:  # noqa: ARG002
+    def refuse(self, base: str, scope: str = "", *, shown: bool = False) -> Refusal:  # noqa: ARG002
         """Never called: there is nothing that somebody may not."""
         return Refusal(ErrorCode.DENIED, "nobody may do that")
 
@@ -109,7 +111,7 @@ class BasicGate:
             raise self.refuse(base)
         return account_caller(self.accounts, account)
 
-    def refuse(self, base: str, scope: str = "") -> Refusal:  # noqa: ARG002
+    def refuse(self, base: str, scope: str = "", *, shown: bool = False) -> Refusal:  # noqa: ARG002
         """The challenge for a password."""
         return unauthorized(f'Basic realm="{REALM}", charset="UTF-8"')
 
@@ -141,6 +143,8 @@ def basic(authorization: str, accounts: Accounts) -> str | None:
     return account
 
 
-def unauthorized(challenge: str, message: str = "authentication required") -> Refusal:
-    """The error that asks for credentials."""
+def unauthorized(challenge: str, message: str = "this takes a login") -> Refusal:
+    """The error that asks for credentials. With the message that docker's own registry has and no detail, docker's
+    client would take the error for one that goes away, and try for a minute.
+    """
     return Refusal(ErrorCode.UNAUTHORIZED, message, headers={"WWW-Authenticate": challenge})

@@ -22,7 +22,7 @@ from sandbox.registry.server.exchange import Exchange, Parts, discard
 from sandbox.registry.server.layout import Layout
 from sandbox.registry.server.limits import Limits
 from sandbox.registry.server.manifests import Manifests
-from sandbox.registry.server.mirror import Mirror
+from sandbox.registry.server.mirror import FRESH, Mirror
 from sandbox.registry.server.quotas import Quotas
 from sandbox.registry.server.refusal import Refusal
 from sandbox.registry.server.routes import Endpoint
@@ -80,6 +80,7 @@ class Registry:
         limits: Limits | None = None,
         quotas: Mapping[str, int] | None = None,
         upstream: Upstream | None = None,
+        fresh: float = FRESH,
         read_only: bool = False,
         mounts_anything: bool = False,
         complete: bool = True,
@@ -100,7 +101,7 @@ class Registry:
             uploads=uploads,
             quotas=Quotas(layout, quotas or {}),
             tokens=self._gate if isinstance(self._gate, TokenGate) else None,
-            mirror=Mirror(layout, manifests, uploads, upstream) if upstream is not None else None,
+            mirror=Mirror(layout, manifests, uploads, upstream, fresh) if upstream is not None else None,
             mounts_anything=mounts_anything,
         )
 
@@ -181,7 +182,7 @@ class Registry:
             raise Refusal(ErrorCode.DENIED, f"{caller.name} may not {action} here", detail={"name": route.repository})
         # Clients that push want to know what is there, too.
         wanted = frozenset((_PULL, _PUSH)) if action is _PUSH else frozenset((action,))
-        raise self._gate.refuse(base, str(Scope(route.repository, wanted)))
+        raise self._gate.refuse(base, str(Scope(route.repository, wanted)), shown=caller.proven)
 
 
 def _allowed(route: Route) -> str:

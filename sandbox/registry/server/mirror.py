@@ -59,8 +59,8 @@ class FetchedBlob(Protocol):
 class Upstream(Protocol):
     """The other registry. Called by many threads; every method raises UpstreamError."""
 
-    def digest(self, repository: str, tag: str) -> Digest | None:
-        """What a tag names now, `None` if there is no such tag."""
+    def names(self, repository: str, tag: str, digest: Digest) -> bool:
+        """Whether a tag names the digest now, asked without fetching anything; a guess of no costs a fetch."""
 
     def manifest(self, repository: str, target: Digest | str) -> FetchedManifest | None:
         """A manifest, unverified."""
@@ -76,7 +76,7 @@ class Mirror:
     """Fetches for the endpoints. `fresh` is in seconds."""
 
     def __init__(
-        self, layout: Layout, manifests: Manifests, uploads: Uploads, upstream: Upstream, *, fresh: float = FRESH
+        self, layout: Layout, manifests: Manifests, uploads: Uploads, upstream: Upstream, fresh: float
     ) -> None:
         self._layout = layout
         self._manifests = manifests
@@ -91,7 +91,7 @@ class Mirror:
         if has and (known == target or self._is_fresh(name, target)):
             return
         try:
-            if has and self._upstream.digest(name, target) == known:
+            if known is not None and has and self._upstream.names(name, target, known):
                 os.utime(self._layout.tags(name) / target)
                 return
             found = self._upstream.manifest(name, target)

@@ -103,8 +103,7 @@ class _Server(BaseApplication):  # type: ignore[misc,unused-ignore]
             "keepalive": _KEPT,
             "graceful_timeout": 30,
             "control_socket_disable": True,
-            "loglevel": "warning",
-            "proc_name": "sandbox registry",
+            "loglevel": "error",  # clients that try https first would be told of, each time
             "accesslog": "-" if serving.log else None,
             "post_worker_init": lambda _: self._collect_regularly(),
             "access_log_format": '%(h)s %(u)s %(t)s "%(r)s" %(s)s %({content-length}o)s %(M)sms "%(a)s"',

@@ -84,8 +84,10 @@ class TokenGate:
             final=False,
         )
 
-    def refuse(self, base: str, scope: str = "") -> Refusal:
-        """The challenge that says where tokens are to be had."""
+    def refuse(self, base: str, scope: str = "", *, shown: bool = False) -> Refusal:
+        """The challenge that says where tokens are to be had (RFC 6750 §3.1)."""
+        if shown:
+            return unauthorized(self._challenge(base, scope, "insufficient_scope"), "the token does not allow this")
         return unauthorized(self._challenge(base, scope))
 
     def issue(self, account: str, scopes: Iterable[str]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from sandbox.image import digest as digests
 from sandbox.registry import media
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from werkzeug.test import TestResponse
 
@@ -61,8 +61,8 @@ class Peer:
         path: str,
         data: bytes = b"",
         *,
-        headers: dict[str, str] | None = None,
-        query: dict[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        query: Mapping[str, str] | None = None,
     ) -> TestResponse:
         """A request and its answer."""
         merged = {**self._headers, **(headers or {})}

@@ -118,7 +118,7 @@ def test_a_token_allows_what_it_lists(guarded: Registry) -> None:
     ):
         response = peer(method, path)
         assert response.status_code == 401
-        assert f'scope="{scope}"' in response.headers["WWW-Authenticate"]
+        assert f'scope="{scope}",error="insufficient_scope"' in response.headers["WWW-Authenticate"]
 
 
 def test_a_token_lists_no_more_than_the_account_may(guarded: Registry) -> None:

@@ -24,7 +24,7 @@ def pulled(peer: Peer, name: str = NAME) -> bytes:
     """The blob, as a pull gets it."""
     response = peer("GET", f"/v2/{name}/blobs/{DIGEST}")
     assert response.status_code == 200
-    return response.data
+    return bytes(response.data)
 
 
 # --- Pushing a blob monolithically ---

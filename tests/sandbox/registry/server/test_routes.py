@@ -60,8 +60,10 @@ def test_a_path_is_an_endpoint_or_refused(path: str) -> None:
 def test_every_endpoint_is_reached() -> None:
     """One path of each kind."""
     digest, upload = digest_of(b""), "71af03da-02fb-4968-9384-966505ebb3ea"
-    paths = ("", "_catalog", "_token", "a/tags/list", "a/manifests/v1", f"a/blobs/{digest}", "a/blobs/uploads/")
-    paths += (f"a/blobs/uploads/{upload}", f"a/referrers/{digest}")
+    paths = [
+        *("", "_catalog", "_token", "a/tags/list", "a/manifests/v1", f"a/blobs/{digest}", "a/blobs/uploads/"),
+        *(f"a/blobs/uploads/{upload}", f"a/referrers/{digest}"),
+    ]
     assert {routes.parse(f"/v2/{path}").endpoint for path in paths} == set(Endpoint)
 
 

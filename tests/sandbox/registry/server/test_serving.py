@@ -17,14 +17,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.sandbox.registry.server.pushes import digest_of
-from tests.sandbox.registry.server.running import Served, served
+from tests.sandbox.registry.server.running import PATIENCE, Served, request, served
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
 NAME = "team/app"
-TIMEOUT = 60
 
 
 @pytest.fixture(scope="module")
@@ -32,19 +31,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """One server for this module."""
     with served(tmp_path_factory.mktemp("served") / "registry") as running:
         yield running
-
-
-def request(
-    server: Served, method: str, path: str, body: object = None, **headers: str
-) -> tuple[int, dict[str, str], bytes]:
-    """An answer: status, headers, content."""
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=TIMEOUT)
-    try:
-        connection.request(method, path, body, {name.replace("_", "-"): value for name, value in headers.items()})  # type: ignore[arg-type]
-        response = connection.getresponse()
-        return response.status, dict(response.getheaders()), response.read()
-    finally:
-        connection.close()
 
 
 def begin(server: Served, name: str = NAME) -> str:
@@ -56,7 +42,7 @@ def begin(server: Served, name: str = NAME) -> str:
 
 def raw(server: Served) -> socket.socket:
     """A connection."""
-    return socket.create_connection(("127.0.0.1", server.port), timeout=TIMEOUT)
+    return socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE)
 
 
 def answer(connection: socket.socket) -> bytes:
@@ -100,7 +86,7 @@ def test_a_client_that_waits_to_be_asked(server: Served) -> None:
 
 def test_one_connection_for_everything(server: Served) -> None:
     """Connections are kept open, also after an error and after a refusal whose content nobody read."""
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=TIMEOUT)
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=PATIENCE)
     sock = None
     for method, path, body, status in (
         ("GET", "/v2/", None, 200),
@@ -127,7 +113,7 @@ def test_a_client_that_leaves_comes_back(server: Served, kind: str) -> None:
         connection.sendall(f"PATCH {location} HTTP/1.1\r\nHost: x\r\n{framing}\r\n\r\n".encode())
         part = data[:2_000_000]
         connection.sendall(part if kind == "length" else b"%x\r\n%s\r\n" % (len(part), part))
-    end, status = time.monotonic() + TIMEOUT, 0
+    end, status = time.monotonic() + PATIENCE, 0
     while status != 202:  # the server takes note at its own pace
         assert time.monotonic() < end
         size = int(request(server, "GET", location)[1]["Range"].partition("-")[2]) + 1
@@ -235,7 +221,7 @@ def test_tls(tmp_path: Path) -> None:
         tmp_path / "registry", "--tls-cert", str(certificate), "--tls-key", str(tmp_path / "key.pem")
     ) as server:
         context = ssl.create_default_context(cafile=str(certificate))
-        connection = http.client.HTTPSConnection("localhost", server.port, context=context, timeout=TIMEOUT)
+        connection = http.client.HTTPSConnection("localhost", server.port, context=context, timeout=PATIENCE)
         connection.request("POST", f"/v2/a/blobs/uploads/?digest={digest_of(data)}", data)
         response = connection.getresponse()
         assert (response.status, response.read()) == (201, b"")
@@ -258,7 +244,7 @@ def test_the_server_ends_when_it_is_told(tmp_path: Path) -> None:
             late.start()
             assert answer(connection).startswith(b"HTTP/1.1 202 ")
             late.join()
-        assert server.process.wait(TIMEOUT) == 0
+        assert server.process.wait(PATIENCE) == 0
 
 
 def test_errors_are_json_on_the_wire(server: Served) -> None:

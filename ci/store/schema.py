@@ -1,0 +1,164 @@
+"""The tables. `migrations` makes them; a test holds the two against each other.
+
+Times are seconds since 1970 as floating-point numbers, 0 for "not yet". Documents that are only ever read whole (an
+event, a compiled Stage, diagnostics) are JSON; what is searched by has a column. Foreign keys are in force on SQLite,
+too (`database`).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    false,
+    true,
+)
+
+# Named, so that a later migration can drop them on every database.
+METADATA = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+def _text(name: str) -> Column[str]:
+    return Column(name, Text, nullable=False, server_default="")
+
+
+def _number(name: str) -> Column[int]:
+    return Column(name, Integer, nullable=False, server_default="0")
+
+
+def _time(name: str) -> Column[float]:
+    return Column(name, Float, nullable=False, server_default="0")
+
+
+def _document(name: str) -> Column[Any]:
+    return Column(name, JSON, nullable=False)
+
+
+def _state() -> Column[str]:
+    return Column("state", String(16), nullable=False)
+
+
+def _owner(table: str, name: str) -> Column[int]:
+    return Column(name, Integer, ForeignKey(f"{table}.id", ondelete="CASCADE"), nullable=False)
+
+
+repositories = Table(
+    "repositories",
+    METADATA,
+    Column("id", Integer, primary_key=True),
+    Column("forge", String(16), nullable=False),  # the kind: github, gitea, gitlab, git
+    Column("forge_url", Text, nullable=False),
+    Column("forge_id", String(64), nullable=False),  # what the forge calls it by, whatever its name
+    Column("name", Text, nullable=False),  # owner/name
+    _text("clone_url"),
+    _text("ssh_url"),
+    _text("default_branch"),
+    Column("private", Boolean, nullable=False, server_default=false()),
+    Column("trusted", Boolean, nullable=False, server_default=false()),
+    Column("active", Boolean, nullable=False, server_default=true()),
+    _number("last_number"),  # of its builds
+    _document("settings"),
+    _time("created"),
+    UniqueConstraint("forge_url", "forge_id"),
+    UniqueConstraint("forge_url", "name"),
+)
+
+deliveries = Table(
+    "deliveries",
+    METADATA,
+    Column("id", Integer, primary_key=True),
+    _owner("repositories", "repository_id"),
+    Column("delivery", String(128), nullable=False),  # the forge's own id of it
+    _time("received"),
+    _text("outcome"),
+    UniqueConstraint("repository_id", "delivery"),
+    Index(None, "received"),
+)
+
+builds = Table(
+    "builds",
+    METADATA,
+    Column("id", Integer, primary_key=True),
+    _owner("repositories", "repository_id"),
+    Column("number", Integer, nullable=False),
+    _state(),
+    _document("event"),
+    Column("kind", String(32), nullable=False),
+    _text("branch"),
+    _text("ref"),
+    Column("commit", String(64), nullable=False),
+    _text("title"),
+    _text("author"),
+    _number("pull_request"),
+    _number("parent"),  # the number of the build that this one repeats or deploys
+    _number("priority"),
+    _text("error"),
+    _document("diagnostics"),
+    _text("decided_by"),  # who approved or declined it
+    _time("created"),
+    _time("started"),
+    _time("finished"),
+    UniqueConstraint("repository_id", "number"),
+    Index(None, "repository_id", "branch", "number"),
+    Index(None, "repository_id", "kind", "number"),
+    Index(None, "repository_id", "state", "number"),
+    Index(None, "repository_id", "author", "number"),
+    Index(None, "state"),
+)
+
+stages = Table(
+    "stages",
+    METADATA,
+    Column("id", Integer, primary_key=True),
+    _owner("builds", "build_id"),
+    Column("number", Integer, nullable=False),
+    Column("name", Text, nullable=False),
+    _document("matrix"),
+    _document("labels"),
+    _document("depends_on"),  # numbers of Stages of the same build
+    _document("spec"),
+    _state(),
+    _text("runner"),
+    _number("attempt"),
+    _text("error"),
+    _time("queued"),
+    _time("started"),
+    _time("finished"),
+    UniqueConstraint("build_id", "number"),
+    Index(None, "state"),
+)
+
+steps = Table(
+    "steps",
+    METADATA,
+    Column("id", Integer, primary_key=True),
+    _owner("stages", "stage_id"),
+    Column("number", Integer, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("kind", String(16), nullable=False),  # clone, service, step
+    _state(),
+    Column("exit_code", Integer),
+    _text("error"),
+    _time("started"),
+    _time("finished"),
+    UniqueConstraint("stage_id", "number"),
+)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from sandbox.errors import SandboxError
+from sandbox.image.config import Healthcheck
 from sandbox.runtime.spec import ContainerSpec, Mount, MountKind, Resources
+from sandbox.runtime.state import Status
 
 if TYPE_CHECKING:
     from sandbox.runtime.engine import Engine
@@ -115,6 +119,45 @@ def test_the_smallest_memory(run: Run) -> None:
             assert type(error).__module__ == "sandbox.errors"
         else:
             assert result.status.code in (0, 137)
+
+
+def test_the_smallest_memory_beside_others(engine: Engine, start: Start) -> None:
+    """Containers share a supervisor's process, whose memory a first process has until its command runs: the kernel that
+    ends one for want of memory does not end the others.
+    """
+    witness = start()
+    for kilobytes in (16, 32, 64, 80, 96, 128, 256):
+        spec = ContainerSpec(
+            image="busybox",
+            command=("true",),
+            network="none",
+            auto_remove=True,
+            resources=Resources(memory=kilobytes << 10),
+        )
+        with contextlib.suppress(SandboxError):
+            engine.start(engine.create(spec)).wait(60)
+        assert engine.state(witness.id).status is Status.RUNNING, kilobytes
+    assert witness.execute("echo", "lives") == (0, "lives\n")
+
+
+def test_a_check_of_health_that_prints_without_end(engine: Engine, start: Start) -> None:
+    """Its beginning is kept, and the supervisor does not grow by what is printed (CVE-2022-31030)."""
+    check = Healthcheck(test=("CMD-SHELL", "yes; true"), interval=int(2e8), timeout=int(1e9), retries=1)
+    container = start(healthcheck=check)
+    supervisor = int(Path(f"/proc/{container.pid}/stat").read_text().rpartition(")")[2].split()[1])
+    before = _memory(supervisor)
+    deadline = time.monotonic() + 30
+    while not (log := (engine.state(container.id).health or {}).get("Log")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert log
+    assert len(log[0]["Output"].partition(": ")[2]) <= 4096
+    assert _memory(supervisor) - before < 8 << 20
+    assert container.execute("true")[0] == 0
+
+
+def _memory(pid: int) -> int:
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.partition("VmRSS:")[2].split()[0]) << 10
 
 
 def test_what_a_container_started_ends_with_it(engine: Engine, start: Start) -> None:

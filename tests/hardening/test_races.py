@@ -60,6 +60,57 @@ def test_a_mount_target_that_is_swapped(run: Run, canary: Canary, tmp_path: Path
     assert list(other.iterdir()) == []
 
 
+@pytest.mark.parametrize("way", ["root", "absolute", "upward", "magic"])
+def test_a_first_working_directory_that_is_swapped(run: Run, canary: Canary, tmp_path: Path, way: str) -> None:
+    """WORKDIR lies in a directory that an attacker shares, and is made where it is missing: inside, or nothing starts
+    (CVE-2024-21626, CVE-2024-45310).
+    """
+    shared = tmp_path / "shared"
+    (shared / "place").mkdir(parents=True)
+    targets = {"root": "/", "absolute": str(canary.path), "upward": canary.beneath, "magic": "/proc/self/fd/5"}
+    (shared / "link").symlink_to(targets[way])
+    mounts = (Mount(kind=MountKind.BIND, source=str(shared), target="/shared"),)
+    seen: set[str] = set()
+    with swapping(shared / "place", shared / "link"):
+        deadline = time.monotonic() + 1.7
+        while time.monotonic() < deadline or not seen:
+            with contextlib.suppress(SandboxError):
+                seen.add(
+                    run("pwd; cat secret ../secret 2>/dev/null", mounts=mounts, working_dir="/shared/place/made").output
+                )
+    assert not [text for text in seen if "canary\n" in text]
+    assert all(text.startswith("/") for text in seen)
+
+
+@pytest.mark.parametrize("kind", ["directory", "file"])
+def test_what_is_read_out_is_swapped_meanwhile(engine: Engine, canary: Canary, kind: str) -> None:
+    """`export`, `diff` and `commit` of a container that puts links to the host in place of its files: all that comes
+    out is the container's (CVE-2018-15664, CVE-2023-0778).
+    """
+    aim = canary.path if kind == "directory" else canary.path / "secret"
+    make = "mkdir -p /a/x; touch /a/x/secret /a/secret" if kind == "directory" else "echo mine > /a"
+    turns = f"ln -s {aim} /l; mv /a /b; mv /l /a; rm /a; mv /b /a"
+    spec = ContainerSpec(image="busybox", command=("sh", "-c", f"{make}; while :; do {turns}; done"), network="none")
+    identifier = engine.create(spec)
+    engine.start(identifier)
+    deadline = time.monotonic() + 2.5
+    number = 0
+    while time.monotonic() < deadline or number < 3:
+        number += 1
+        with contextlib.suppress(SandboxError, OSError):
+            for _, data in engine.export(identifier):
+                assert b"canary" not in b"".join(data())
+        with contextlib.suppress(SandboxError, OSError):
+            assert not [change for change in engine.changes(identifier) if change.path.endswith("etc/passwd")]
+        name = f"swapped-{identifier[:12]}"
+        with contextlib.suppress(SandboxError, OSError):
+            engine.commit(identifier, name=name, pause=bool(number % 2))
+            (lower, *_) = engine.images.snapshots.lowers(engine.images.get(name))
+            found = [path for path in lower.rglob("*") if path.is_file() and not path.is_symlink()]
+            assert not [path for path in found if b"canary" in path.read_bytes()]
+            engine.images.remove(name)
+
+
 def test_a_working_directory_that_is_swapped(start: Start, canary: Canary) -> None:
     """A process inside changes the directory of an exec into a link, while that starts."""
     links = ("/proc/1/cwd", "/proc/self/fd/3", "/proc/self/fd/5", canary.beneath)

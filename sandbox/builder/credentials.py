@@ -6,15 +6,15 @@ and `HTTP_AUTH_HEADER_host` for ADD and contexts of http. Source: docker's manua
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING
 
-from sandbox.builder.gitsource import Access
+from sandbox.records import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from sandbox.builder.mounting import Secret
+    from sandbox.builder.gitsource import Access
+    from sandbox.builder.options import Secret
 
 
 class Credentials(NamedTuple):
@@ -25,6 +25,8 @@ class Credentials(NamedTuple):
 
     def for_git(self, host: str) -> Access:
         """For a repository on `https://host`; `host` is empty for others."""
+        from sandbox.builder.gitsource import Access  # noqa: PLC0415  (loaded by who asks)
+
         name = host.partition("://")[2]
         return Access(
             token=self._text(f"GIT_AUTH_TOKEN.{name}") or self._text("GIT_AUTH_TOKEN"),
@@ -34,6 +36,8 @@ class Credentials(NamedTuple):
 
     def for_http(self, url: str) -> str:
         """The header `Authorization` for a URL, empty for none."""
+        from urllib.parse import urlsplit  # noqa: PLC0415  (loaded by who asks)
+
         host = urlsplit(url).netloc.rpartition("@")[2]
         token = self._text(f"HTTP_AUTH_TOKEN_{host}")
         return self._text(f"HTTP_AUTH_HEADER_{host}") or (f"Bearer {token}" if token else "")

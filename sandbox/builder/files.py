@@ -110,7 +110,7 @@ class FileView:
     def names(self, path: bytes) -> list[bytes]:
         """What is in a folder, in order; empty where there is none."""
         with _Folders(self, path) as found:
-            names = [name for name, _ in found.entries()]
+            names = [name for name, _, _ in found.entries()]
         return [name for name in names if not self._ignores(path + b"/" + name if path else name)]
 
     def read(self, path: bytes) -> bytes:
@@ -138,7 +138,7 @@ class FileView:
     def _below(self, folder: _Folders, path: bytes, relative: bytes, above: Matched | None) -> Iterator[Item]:
         if relative.count(b"/") >= _DEPTH_LIMIT:
             raise LimitError(f"folders are nested more than {_DEPTH_LIMIT} deep: {os.fsdecode(relative)[:80]}…")
-        for name, status in folder.entries():
+        for name, status, directory in folder.entries():
             whole = path + b"/" + name if path else name
             inner = relative + b"/" + name if relative else name
             matched, ignored = above, False
@@ -147,11 +147,14 @@ class FileView:
             is_directory = stat.S_ISDIR(status.st_mode)
             if ignored and not (is_directory and self._ignore and self._ignore.takes_back):
                 continue
+            if not is_directory:
+                yield Item(inner, status, directory, name)
+                continue
             with folder.inside(name) as found:
                 item = found.item(inner)
                 if item is None:
                     continue
-                below = self._below(found, whole, inner, matched) if is_directory else iter(())
+                below = self._below(found, whole, inner, matched)
                 if ignored:  # the folder is there for the sake of what is taken back in it
                     first = next(below, None)
                     if first is None:
@@ -218,17 +221,17 @@ class _Folders:
         directory = self._folders[0] if self._name == b"." else self._parents[0]
         return Item(relative, self.status, directory, self._name)
 
-    def entries(self) -> list[tuple[bytes, os.stat_result]]:
-        """What is in the folder."""
-        found: dict[bytes, os.stat_result | None] = {}
+    def entries(self) -> list[tuple[bytes, os.stat_result, int]]:
+        """What is in the folder, by name, and the descriptor of the layer's folder that has it."""
+        found: dict[bytes, tuple[os.stat_result, int] | None] = {}
         for fd in self._folders:
             for name in os.listdir(fd):  # noqa: PTH208  (a descriptor)
                 encoded = os.fsencode(name)
                 if encoded not in found:
                     with suppress(FileNotFoundError):
                         status = os.stat(name, dir_fd=fd, follow_symlinks=False)
-                        found[encoded] = None if whiteout.is_whiteout(status) else status
-        return sorted((name, status) for name, status in found.items() if status is not None)
+                        found[encoded] = None if whiteout.is_whiteout(status) else (status, fd)
+        return [(name, *found_at) for name, found_at in sorted(found.items()) if found_at is not None]
 
     def inside(self, name: bytes) -> _Folders:
         """What is at a name in the folder."""

@@ -12,14 +12,11 @@ import hashlib
 import os
 import posixpath
 import stat
-import subprocess
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from sandbox.builder.agent import forwarded
 from sandbox.builder.files import FileView
 from sandbox.builder.keys import files_digest
-from sandbox.builder.output import write_folder
 from sandbox.builder.transfer import Owner, Placing, Transfer, select
 from sandbox.dockerfile.mounts import Mount, MountType, Sharing
 from sandbox.errors import InvalidError, NotFoundError
@@ -32,18 +29,12 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager, ExitStack
     from pathlib import Path
 
+    from sandbox.builder.options import Secret
     from sandbox.image.locking import Lease
     from sandbox.image.store import ImageStore
 
 _SECRETS = "/run/secrets"
 _AGENTS = "/run/buildkit/ssh_agent."  # where BuildKit shows them
-
-
-class Secret(NamedTuple):
-    """A secret's content, known under an id."""
-
-    id: str
-    content: bytes
 
 
 class Prepared(NamedTuple):
@@ -104,6 +95,8 @@ class Mounter:
             source = self._store.snapshots.path(record.layer.chain_id) / "source"
             if not mount.read_only:  # what is written is thrown away after the step
                 copy = self._folder / os.urandom(8).hex()
+                import subprocess  # noqa: PLC0415  (seldom)
+
                 subprocess.run(["cp", "-a", "--", source, copy], check=True)
                 source = copy
             return RuntimeMount(kind=MountKind.BIND, target=target, source=str(source), read_only=mount.read_only)
@@ -146,6 +139,8 @@ class Mounter:
         made.mkdir()
         if mount.origin:
             with self._view(mount.origin) as view, FileView((), "") as nothing:
+                from sandbox.builder.output import write_folder  # noqa: PLC0415  (seldom)
+
                 write_folder(_beginning(mount, nothing, view), made, keep_owners=True)
         made.chmod(0o755 if mount.mode is None else mount.mode)
         os.chown(made, mount.uid or 0, mount.gid or 0)
@@ -192,6 +187,8 @@ class Mounter:
             folder = self._folder / os.urandom(8).hex()
             folder.mkdir()
             mode = 0o600 if mount.mode is None else mount.mode
+            from sandbox.builder.agent import forwarded  # noqa: PLC0415  (seldom)
+
             path = stack.enter_context(forwarded(agent, folder, uid=mount.uid or 0, gid=mount.gid or 0, mode=mode))
             return RuntimeMount(kind=MountKind.BIND, target=target, source=str(path), read_only=True)
 

@@ -10,12 +10,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from sandbox.builder.mounting import Secret
     from sandbox.dockerfile.ignorefile import IgnorePatterns
     from sandbox.dockerfile.parsing import Dockerfile
     from sandbox.image.image import Image
     from sandbox.image.platform import Platform
     from sandbox.runtime.spec import ContainerSpec
+
+
+class Secret(NamedTuple):
+    """A secret's content, known under an id."""
+
+    id: str
+    content: bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

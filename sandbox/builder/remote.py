@@ -7,13 +7,14 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from sandbox.builder import contexts, fetching, gitsource
+from sandbox.builder import contexts
 from sandbox.builder.giturl import parse_git_url
 from sandbox.builder.options import Context
 from sandbox.dockerfile.ignorefile import IgnorePatterns
 from sandbox.errors import InvalidError
+from sandbox.records import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,8 +43,12 @@ def locate(place: str, folder: Callable[[], Path], credentials: Credentials) -> 
     """
     url = parse_git_url(place, short=not os.path.exists(place))  # noqa: PTH110  (a folder of that name goes first)
     if url is not None:
+        from sandbox.builder import gitsource  # noqa: PLC0415  (most contexts are folders)
+
         return gitsource.fetch(url, folder(), credentials.for_git(url.host))
     if place.startswith(_HTTP):
+        from sandbox.builder import fetching  # noqa: PLC0415
+
         return Download(fetching.fetch(place, folder(), authorization=credentials.for_http(place)), place)
     if "://" in place:
         raise InvalidError(

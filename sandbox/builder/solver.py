@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 from sandbox.builder import base
 from sandbox.builder.cancelling import Cancellation
 from sandbox.builder.credentials import Credentials
+from sandbox.builder.digests import FileDigests
 from sandbox.builder.files import FileView
 from sandbox.builder.graph import SCRATCH, find_stage, plan_build
 from sandbox.builder.keys import base_key, files_digest, files_key
-from sandbox.builder.mounting import Mounter
 from sandbox.builder.options import Context
 from sandbox.builder.parallel import Stages
 from sandbox.builder.sources import RemoteSources
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from sandbox.builder.base import Result
     from sandbox.builder.graph import StagePlan
+    from sandbox.builder.mounting import Mounter
     from sandbox.builder.options import BuildOptions
     from sandbox.builder.progress import Progress
     from sandbox.image.image import Image
@@ -55,6 +56,7 @@ class Solver:
         self.expander = Expander(options.dockerfile.directives.escape)
         self.cache = BuildCache(engine.home)
         self.opaque = whiteout.opaque_attribute(user_namespace=in_user_namespace())
+        self.digests = FileDigests(engine.home, options.context.paths)
         self.made: set[str] = set()
         self.cancellation = Cancellation()
         self._stages = Stages(self._build_stage, self.cancellation)
@@ -70,7 +72,13 @@ class Solver:
 
     def solve(self) -> Result:
         """All that the target needs, and the target."""
-        return self._stages.solve(sorted(self._plans))
+        complete = False
+        try:
+            result = self._stages.solve(sorted(self._plans))
+            complete = True
+            return result
+        finally:
+            self.digests.save(all_were_asked_for=complete)
 
     def _build_stage(self, number: int) -> Result:
         plan = self._plans[number]
@@ -108,6 +116,8 @@ class Solver:
 
     def mounter(self, before: int) -> Mounter:
         """What makes the mounts of one RUN of a stage."""
+        from sandbox.builder.mounting import Mounter  # noqa: PLC0415  (few have mounts)
+
         store = self.engine.images
         options = self.options
         view = lambda origin: self.view(origin, before)  # noqa: E731

@@ -6,12 +6,12 @@ It is fetched before the step has a key: what is there counts, never what the UR
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from sandbox.builder import fetching, gitsource, remote
 from sandbox.builder.files import FileView
 from sandbox.builder.transfer import Selected
 from sandbox.dockerfile.diagnostics import Mistake
+from sandbox.records import NamedTuple
 
 if TYPE_CHECKING:
     from contextlib import ExitStack
@@ -34,6 +34,8 @@ class RemoteSources(NamedTuple):
 
     def file(self, url: str, checksum: str, *, needs_name: bool, unpack: bool) -> Selected:
         """The file of a URL. Mistake where it has no name and needs one."""
+        from sandbox.builder import fetching  # noqa: PLC0415  (most builds fetch nothing)
+
         if needs_name and not fetching.file_name(url):
             raise Mistake("source", f"{url} has no name for the file", hint="let the destination not end with a slash")
         path = fetching.fetch(url, self._fresh(), checksum, self.credentials.for_http(url))
@@ -43,6 +45,8 @@ class RemoteSources(NamedTuple):
 
     def repository(self, url: GitUrl) -> Selected:
         """All files of a commit."""
+        from sandbox.builder import gitsource, remote  # noqa: PLC0415
+
         fetched = gitsource.fetch(url, self._fresh(), self.credentials.for_git(url.host))
         paths = remote.unpack_repository(fetched, self.store, self.lease)
         return Selected(self.stack.enter_context(FileView(paths, "")), b"", b"")

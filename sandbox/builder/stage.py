@@ -30,11 +30,11 @@ from sandbox.runtime.spec import Mount as RuntimeMount
 from sandbox.runtime.spec import MountKind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from sandbox.builder.base import Result
     from sandbox.builder.graph import StagePlan
-    from sandbox.builder.mounting import Mounter, Prepared
+    from sandbox.builder.mounting import Prepared
     from sandbox.builder.progress import Step
     from sandbox.builder.solver import Solver
     from sandbox.dockerfile.instructions import Instruction
@@ -132,7 +132,7 @@ class StageBuilder:
             text = _on_one_line(instruction.text)
             try:
                 transfer = copying.transfer(source, origin, _nanoseconds(self.solver.options.moment))
-                digest = files_digest(transfer)
+                digest = files_digest(transfer, self.solver.digests.digest)
             except SandboxError as error:
                 self.solver.progress.begin(self._name(text)).failed(error.message)
                 raise
@@ -148,9 +148,7 @@ class StageBuilder:
 
     def _run(self, instruction: records.Run) -> None:
         config = self.result.config
-        mounter = self.solver.mounter(self.plan.stage.number)
-        mounts = [self._prepare(mounter, text) for text in instruction.mounts]
-        prepared = [mount for mount in mounts if mount is not None]
+        prepared = self._prepare(instruction.mounts) if instruction.mounts else []
         argv, script = self._argv(instruction)
         environment = {**self.scope.args, **config.environment}
         network = self.expand(instruction.network)
@@ -205,12 +203,15 @@ class StageBuilder:
 
         self._cached(_on_one_line(instruction.text), key, do, history=self._run_history(argv))
 
-    def _prepare(self, mounter: Mounter, text: str) -> Prepared | None:
+    def _prepare(self, texts: Iterable[str]) -> list[Prepared]:
+        """The mounts of a RUN, without those that are optional and not to be had."""
+        mounter = self.solver.mounter(self.plan.stage.number)
         try:
-            mount = parse_mount(text, self.expand)
+            mounts = [parse_mount(text, self.expand) for text in texts]
         except MountError as error:
             raise Mistake("mount", str(error), hint=error.hint) from None
-        return mounter.prepare(mount, self.result.config.working_dir)
+        made = [mounter.prepare(mount, self.result.config.working_dir) for mount in mounts]
+        return [mount for mount in made if mount is not None]
 
     def _argv(self, instruction: records.Run) -> tuple[tuple[str, ...], tuple[str, str] | None]:
         """The words to execute; a script (name, text) that has to be shown to them where there is one."""

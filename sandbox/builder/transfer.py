@@ -60,6 +60,20 @@ class InlineFile(NamedTuple):
     content: bytes
 
 
+class FileContents:
+    """The contents of an open file, which can be told by its `status`."""
+
+    __slots__ = ("_fd", "status")
+
+    def __init__(self, fd: int, status: os.stat_result) -> None:
+        self._fd = fd
+        self.status = status
+
+    def __call__(self) -> Iterator[bytes | memoryview]:
+        """Read exactly as many bytes as the status says."""
+        return _read(self._fd, self.status.st_size)
+
+
 class Placing(NamedTuple):
     """Where files go and what they become. `destination` is absolute; with a slash at its end it is a folder.
 
@@ -230,7 +244,7 @@ class Transfer:
                 status = os.fstat(fd)
                 xattrs = attributes.read_open(fd)
                 entry = self._shaped(path, Kind.FILE, status, size=status.st_size, xattrs=xattrs)
-                yield entry, lambda: _read(fd, status.st_size)
+                yield entry, FileContents(fd, status)
             finally:
                 os.close(fd)
 
@@ -282,7 +296,7 @@ def _nothing() -> Iterator[bytes]:
     return iter(())
 
 
-def _read(fd: int, size: int) -> Iterator[bytes]:
+def _read(fd: int, size: int) -> Iterator[bytes | memoryview]:
     """Exactly `size` bytes: a file that shrinks meanwhile is filled with zeros, as tar does."""
     position = 0
     while position < size:

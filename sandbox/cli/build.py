@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING
 
 from sandbox.cli import build_output, build_values, values
 from sandbox.cli.build_context import Sources
-from sandbox.cli.build_shell import open_shell
 from sandbox.cli.making import When, ensure
 from sandbox.cli.options import Option, Syntax, UsageError, Verb
 from sandbox.cli.output import say, tell
-from sandbox.cli.session import open_engine, reclaim, state_directory
+from sandbox.cli.session import open_engine, reclaim_others, state_directory
 from sandbox.errors import InvalidError, NotFoundError, SandboxError
 
 if TYPE_CHECKING:
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from sandbox.dockerfile.parsing import Dockerfile
     from sandbox.image.image import Image
     from sandbox.runtime.engine import Engine
+    from sandbox.runtime.spec import ContainerSpec
 
 _SHORT_ID = 12  # figures, as `sandbox images` shows them
 FORMS = ("auto", "plain", "tty", "rawjson", "quiet")  # of --progress
@@ -93,7 +93,7 @@ def _build(arguments: Arguments, home: str) -> int:
             network=arguments.text("network", "default"),
             allowed=entitlements,
             limits=limits,
-            on_failure=partial(open_shell, engine) if arguments.flag("shell-on-failure") else None,
+            on_failure=partial(_open_shell, engine) if arguments.flag("shell-on-failure") else None,
         )
         builds = [
             replace(options, platform=platform, contexts=sources.named(engine.images, lease, platform))
@@ -127,6 +127,12 @@ def _show(dockerfile: Dockerfile, findings: tuple[Diagnostic, ...], *, failed: b
     say(render(dockerfile.source, findings))
     say(f"{summary(findings)}\n")
     return int(failed)
+
+
+def _open_shell(engine: Engine, spec: ContainerSpec, image: Image) -> None:
+    from sandbox.cli.build_shell import open_shell  # noqa: PLC0415  (seldom)
+
+    open_shell(engine, spec, image)
 
 
 def _leave(number: int, _frame: object) -> NoReturn:
@@ -198,7 +204,7 @@ def _reclaim_builds(engine: Engine) -> None:
 
     for identifier in abandoned(engine):
         engine.remove(identifier, force=True)
-    reclaim(engine)
+    reclaim_others(engine, "")
 
 
 def _check(arguments: Arguments) -> None:
@@ -234,12 +240,14 @@ def _moment(arguments: Arguments) -> str:
 
 
 def _prune(arguments: Arguments, home: str) -> int:
+    from sandbox.builder import digests  # noqa: PLC0415
     from sandbox.cli.table import size  # noqa: PLC0415
     from sandbox.image.buildcache import BuildCache  # noqa: PLC0415
     from sandbox.kernel.paths import Root  # noqa: PLC0415
 
     engine = open_engine(home)
     steps = BuildCache(engine.home).prune()
+    digests.forget(engine.home)
     freed = engine.images.reclaim()
     if arguments.flag("all"):
         with suppress(FileNotFoundError), Root(engine.home) as root:

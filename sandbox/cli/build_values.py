@@ -15,8 +15,7 @@ from sandbox.errors import InvalidError
 if TYPE_CHECKING:
     from contextlib import ExitStack
 
-    from sandbox.builder.mounting import Secret
-    from sandbox.builder.options import Entitlement, RunLimits
+    from sandbox.builder.options import Entitlement, RunLimits, Secret
     from sandbox.cli.options import Arguments
 
 _DEFAULT = "default"
@@ -24,7 +23,7 @@ _DEFAULT = "default"
 
 def secrets(arguments: Arguments) -> dict[str, Secret]:
     """`--secret id=NAME,src=FILE` and `id=NAME,env=VARIABLE`, by their ids."""
-    from sandbox.builder.mounting import Secret  # noqa: PLC0415  (other verbs do without)
+    from sandbox.builder.options import Secret  # noqa: PLC0415  (other verbs do without)
 
     found = {}
     for text in arguments.texts("secret"):

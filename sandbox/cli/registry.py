@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from sandbox.registry.server.mirror import Upstream
 
 _ADDRESS = "127.0.0.1:5000"
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 def _serve(arguments: Arguments, home: str) -> int:
@@ -49,12 +50,17 @@ def _serve(arguments: Arguments, home: str) -> int:
         processes=arguments.number("processes", least=1) or plain.processes,
         threads=arguments.number("threads", least=1) or plain.threads,
         log=not arguments.flag("no-log"),
+        stalled=int(_seconds(arguments, "stalled-timeout", plain.stalled)) or 1,
         collect_every=_seconds(arguments, "collect-every", plain.collect_every),
     )
     check_certificate(serving)
-    listener = listen(host, port)
+    listener = listen(host, port, serving.stalled)
     scheme = "https" if serving.certificate else "http"
     tell(f"serving {root} at {scheme}://{_shown(host)}:{listener.getsockname()[1]}")
+    if gate is None and host not in _LOOPBACK:
+        tell(
+            "warning: there are no accounts: whoever reaches this address may push and delete (--htpasswd, --read-only)"
+        )
     gc.enable()  # a server lives longer than a command
     serve(registry, serving, listener)
     return 0
@@ -189,6 +195,7 @@ VERBS = {
                 Option(("--collect-every",), "time between garbage collections (24h); 0: none", "TIME"),
                 Option(("--processes",), "processes (1)", "NUMBER"),
                 Option(("--threads",), "requests at the same time in each process (128)", "NUMBER"),
+                Option(("--stalled-timeout",), "close connections on which nothing moves for so long (60s)", "TIME"),
                 Option(("--no-log",), "no line for each request"),
             ),
         ),

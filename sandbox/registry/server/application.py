@@ -11,6 +11,7 @@ import traceback
 from typing import TYPE_CHECKING
 
 from werkzeug import Request, Response
+from werkzeug.exceptions import HTTPException
 
 from sandbox.registry import errors
 from sandbox.registry.errors import ErrorCode, Problem
@@ -18,7 +19,7 @@ from sandbox.registry.server import deleting, granting, listing, pulling, pushin
 from sandbox.registry.server.access import CATALOG_SCOPE, Action, OpenGate, Scope
 from sandbox.registry.server.blobs import Blobs
 from sandbox.registry.server.collecting import Collector
-from sandbox.registry.server.exchange import Exchange, Parts, discard
+from sandbox.registry.server.exchange import BrokenOff, Exchange, Parts, discard
 from sandbox.registry.server.layout import Layout
 from sandbox.registry.server.limits import Limits
 from sandbox.registry.server.manifests import Manifests
@@ -60,6 +61,7 @@ _HANDLERS: Mapping[tuple[Endpoint, str], tuple[Handler, Action | None]] = {
     (Endpoint.UPLOAD, "PUT"): (pushing.complete, _PUSH),
     (Endpoint.UPLOAD, "DELETE"): (pushing.cancel, _PUSH),
 }
+CALLER = "registry.caller"  # in the environment of a request, for the server's log: the account
 _CHANGES = frozenset((_PUSH, _DELETE))
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -91,7 +93,6 @@ class Registry:
         manifests = Manifests(layout, limits, complete=complete and upstream is None)
         uploads = Uploads(layout, blobs, limits)
         self._gate = gate or OpenGate()
-        self._read_only = read_only or upstream is not None
         self._public = public.rstrip("/")
         self.parts = Parts(
             layout=layout,
@@ -103,6 +104,7 @@ class Registry:
             tokens=self._gate if isinstance(self._gate, TokenGate) else None,
             mirror=Mirror(layout, manifests, uploads, upstream, fresh) if upstream is not None else None,
             mounts_anything=mounts_anything,
+            takes_changes=not read_only and upstream is None,
         )
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -111,16 +113,18 @@ class Registry:
         try:
             response = self._answer(request)
         except Refusal as refusal:
-            discard(request)
+            if not isinstance(refusal, BrokenOff):
+                discard(request)
             response = _refused(refusal.status, *refusal.problems)
             response.headers.update(refusal.headers)
-        except OSError as error:
-            if error.errno not in _FULL:
-                raise
-            response = _refused(507, Problem("INSUFFICIENT_STORAGE", "the registry's disk is full"))
-        except Exception:
-            environ["wsgi.errors"].write(traceback.format_exc())
-            response = _refused(500, Problem("UNKNOWN", "the registry made a mistake, which is in its log"))
+        except HTTPException as error:  # werkzeug's, for what it cannot read of a request
+            response = _refused(error.code or 400, Problem(ErrorCode.UNSUPPORTED, "the request is garbled"))
+        except Exception as error:
+            if isinstance(error, OSError) and error.errno in _FULL:
+                response = _refused(507, Problem("INSUFFICIENT_STORAGE", "the registry's disk is full"))
+            else:
+                environ["wsgi.errors"].write(traceback.format_exc())
+                response = _refused(500, Problem("UNKNOWN", "the registry made a mistake, which is in its log"))
         response.headers["Docker-Distribution-API-Version"] = "registry/2.0"
         response.headers["X-Content-Type-Options"] = "nosniff"
         return response(environ, start_response)
@@ -155,6 +159,7 @@ class Registry:
                 raise Refusal(ErrorCode.UNSUPPORTED, "this registry gives out no tokens", status=404)
             return granting.token(request, self.parts.tokens)
         caller = self._gate.admit(request.headers.get("Authorization", ""), base)
+        request.environ[CALLER] = caller.name or "-"
         method = "GET" if request.method == "HEAD" else request.method
         handler, action = _HANDLERS.get((route.endpoint, method), (None, None))
         if handler is None:
@@ -162,7 +167,7 @@ class Registry:
                 ErrorCode.UNSUPPORTED, f"{method} is no method of this path", headers={"Allow": _allowed(route)}
             )
         self._permit(caller, route, action, base)
-        if action in _CHANGES and self._read_only:
+        if action in _CHANGES and not self.parts.takes_changes:
             raise Refusal(ErrorCode.UNSUPPORTED, "this registry takes no changes")
         return handler(
             Exchange(

@@ -97,7 +97,7 @@ class Collector:
                 if digest not in kept:
                     self._done.manifests += 1
                     if not self._trial:
-                        remove(self._layout, self._limits, self._manifests, name, digest)
+                        remove(self._layout, self._manifests, name, digest)
 
     def _kept(self, name: str, oldest: float) -> set[Digest]:
         """What a tag or its youth keeps, what these refer to, and what refers to any of them as its subject."""
@@ -124,7 +124,7 @@ class Collector:
         stored = self._manifests.get(name, digest)
         if stored is None:  # deleted just now
             return None
-        return documents.parse(stored.data, stored.media_type, references=self._limits.references)
+        return documents.parse(stored.data, stored.media_type)
 
     def _collect_links(self, name: str, oldest: float, unlinked: dict[Digest, int]) -> None:
         """Blobs of a repository that none of its manifests refers to."""

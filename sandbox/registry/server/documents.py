@@ -35,9 +35,9 @@ class Document:
     annotations: Mapping[str, str] = field(default_factory=dict)
 
 
-def parse(data: bytes, media_type: str, *, references: int) -> Document:
-    """Read a document that came as `media_type` (empty where nobody said) and may refer to `references` others. Raises
-    Refusal.
+def parse(data: bytes, media_type: str, *, references: int | None = None) -> Document:
+    """Read a document that came as `media_type` (empty where nobody said) and may refer to so many others. Raises
+    Refusal; never for one that was taken before.
     """
     document = _object(data)
     said = document.get("mediaType", "")
@@ -57,7 +57,7 @@ def parse(data: bytes, media_type: str, *, references: int) -> Document:
     layers = () if is_index else _descriptors(document.get("layers"), "layers")
     manifests = _descriptors(document.get("manifests"), "manifests") if is_index else ()
     subject = document.get("subject")
-    if len(layers) + len(manifests) > references:
+    if references is not None and len(layers) + len(manifests) > references:
         raise _invalid(f"it refers to more than {references} others")
     blobs = (layer.digest for layer in layers if layer.media_type not in media.FOREIGN)
     return Document(

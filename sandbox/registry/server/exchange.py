@@ -44,6 +44,7 @@ class Parts:
     quotas: Quotas
     tokens: TokenGate | None  # where this registry issues them
     mirror: Mirror | None
+    takes_changes: bool  # pushes and deletions
     mounts_anything: bool  # a blob may be mounted without saying of which repository
 
 
@@ -86,13 +87,13 @@ def body(request: Request) -> Iterator[bytes]:
         try:
             block = stream.read(_BLOCK if length is None else min(_BLOCK, length - came))
         except Exception as error:  # the server's own, for a client that is gone or garbles its chunks
-            raise _broken() from error
+            raise BrokenOff from error
         if not block:
             break
         came += len(block)
         yield block
     if length is not None and came < length:
-        raise _broken()
+        raise BrokenOff
 
 
 def discard(request: Request) -> None:
@@ -106,5 +107,8 @@ def discard(request: Request) -> None:
             pass
 
 
-def _broken() -> Refusal:
-    return Refusal(ErrorCode.BLOB_UPLOAD_INVALID, "the content of the request broke off")
+class BrokenOff(Refusal):
+    """There was less content than the request said, or the client is gone."""
+
+    def __init__(self) -> None:
+        super().__init__(ErrorCode.BLOB_UPLOAD_INVALID, "the content of the request broke off")

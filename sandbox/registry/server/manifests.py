@@ -79,7 +79,7 @@ class Manifests:
     def delete(self, repository: str, digest: Digest) -> bool:
         """Delete a manifest with the tags that name it; whether it was there."""
         with StoreLock(self._layout.root, exclusive=True):  # no push may tag it meanwhile
-            return remove(self._layout, self._limits, self, repository, digest)
+            return remove(self._layout, self, repository, digest)
 
     def untag(self, repository: str, tag: str) -> bool:
         """Take a tag away and leave the manifest; whether it was there."""
@@ -124,7 +124,7 @@ class Manifests:
             raise Refusal(ErrorCode.MANIFEST_BLOB_UNKNOWN, first.message, detail=first.detail, more=problems[1:])
 
 
-def remove(layout: Layout, limits: Limits, manifests: Manifests, repository: str, digest: Digest) -> bool:
+def remove(layout: Layout, manifests: Manifests, repository: str, digest: Digest) -> bool:
     """Delete a manifest with its tags and its entry as a referrer. The caller holds the lock."""
     stored = manifests.get(repository, digest)
     if stored is None:
@@ -133,7 +133,7 @@ def remove(layout: Layout, limits: Limits, manifests: Manifests, repository: str
         if manifests.resolve(repository, tag) == digest:
             manifests.untag(repository, tag)
     (layout.manifests(repository) / digest.hex).unlink(missing_ok=True)
-    document = documents.parse(stored.data, stored.media_type, references=limits.references)
+    document = documents.parse(stored.data, stored.media_type)
     if document.subject is not None:
         (layout.referrers(repository, document.subject) / digest.hex).unlink(missing_ok=True)
     return True

@@ -20,7 +20,7 @@ def blob(exchange: Exchange) -> Response:
     """GET and HEAD of a blob. HEAD is what a push asks before it leaves a blob out: it claims the blob."""
     parts, name, digest = exchange.parts, exchange.route.repository, exchange.route.digest
     known = content.fresh(exchange, digest, by_name=False)
-    if exchange.is_head:
+    if exchange.is_head and parts.takes_changes:
         parts.blobs.claim(name, digest)
     found = parts.blobs.open(name, digest)
     if found is None:

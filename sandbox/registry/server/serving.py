@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from gunicorn.app.base import BaseApplication
 
 from sandbox.errors import InvalidError
+from sandbox.registry.server.application import CALLER
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,36 +28,37 @@ if TYPE_CHECKING:
     from sandbox.registry.server.application import Registry
 
 log = logging.getLogger("gunicorn.error")
-STALLED = 60  # seconds without a byte from or to a client
+_LOG_LINE = "%(h)s %({" + CALLER + '}e)s %(t)s "%(r)s" %(s)s %({content-length}o)s %(M)sms "%(a)s"'
 _BACKLOG = 512
 _KEPT = 75  # seconds for which an idle connection is kept open
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Serving:
-    """Where and how to serve."""
+    """How to serve."""
 
-    host: str = "127.0.0.1"
-    port: int = 5000  # 0: any that is free
     certificate: Path | None = None
     key: Path | None = None  # of the certificate; it may be in the same file
     processes: int = 1
     threads: int = 128  # in each process: how many requests are answered at once
     log: bool = True  # a line on standard output for each request
+    stalled: int = 60  # seconds without a byte from or to a client, until the connection is closed
     collect_every: float = 24 * 3600.0  # seconds between garbage collections, 0 for none
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """The socket to serve on. What is set here holds for every connection that comes of it. Raises InvalidError."""
+def listen(host: str, port: int, stalled: int) -> socket.socket:
+    """The socket to serve on. What is set here holds for every connection that comes of it; `stalled` as in Serving.
+    Raises InvalidError.
+    """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     except OSError as error:
         raise InvalidError(f"{host!r} is no address of this host: {error.strerror}") from None
     listener = socket.socket(family, kind, protocol)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _timeval(STALLED))
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _timeval(stalled))
     # Also for a reader that leaves its window shut (tcp(7), and net/ipv4/tcp_timer.c: tcp_probe_timer).
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, STALLED * 1000)
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, stalled * 1000)
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     try:
         listener.bind(address)
@@ -106,7 +108,7 @@ class _Server(BaseApplication):  # type: ignore[misc,unused-ignore]
             "loglevel": "error",  # clients that try https first would be told of, each time
             "accesslog": "-" if serving.log else None,
             "post_worker_init": lambda _: self._collect_regularly(),
-            "access_log_format": '%(h)s %(u)s %(t)s "%(r)s" %(s)s %({content-length}o)s %(M)sms "%(a)s"',
+            "access_log_format": _LOG_LINE,
         }
         if serving.certificate is not None:
             settings["certfile"] = str(serving.certificate)

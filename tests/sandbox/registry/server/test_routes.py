@@ -39,7 +39,7 @@ _PATHS = st.lists(_WORDS | st.text(max_size=8), max_size=8).map(lambda parts: "/
 _METHODS = st.sampled_from(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
 _NAMES = ("digest", "mount", "from", "n", "last", "artifactType", "scope", "x")
 _QUERIES = st.dictionaries(st.sampled_from(_NAMES), _WORDS | st.text(max_size=8), max_size=3)
-_FIELDS = ("Content-Range", "Range", "If-None-Match", "If-Range", "Content-Type", "Authorization", "Accept")
+_FIELDS = ("Content-Range", "Range", "If-None-Match", "If-Range", "Content-Type", "Authorization", "Accept", "Host")
 _LATIN = st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=20)
 _HEADERS = st.dictionaries(st.sampled_from(_FIELDS), _LATIN | st.sampled_from(("bytes=0-", "0-9", "*")), max_size=3)
 

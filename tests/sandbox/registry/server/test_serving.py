@@ -15,7 +15,13 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
+from werkzeug.exceptions import NotFound
+from werkzeug.middleware.dispatcher import DispatcherMiddleware
+from werkzeug.test import Client
 
+from sandbox.registry.server.application import Registry
+from sandbox.registry.server.htpasswd import FileAccounts, entry
+from sandbox.registry.server.tokens import TokenGate
 from tests.sandbox.registry.server.pushes import digest_of
 from tests.sandbox.registry.server.running import PATIENCE, Served, request, served
 
@@ -252,3 +258,41 @@ def test_errors_are_json_on_the_wire(server: Served) -> None:
     status, headers, body = request(server, "GET", "/v2/Upper/tags/list", Accept="text/html")
     assert (status, headers["Content-Type"]) == (400, "application/json")
     assert json.loads(body)["errors"][0]["code"] == "NAME_INVALID"
+
+
+@pytest.mark.slow
+def test_connections_that_stand_still_are_closed(tmp_path: Path) -> None:
+    """Half a header, half a body, and content that is not read: each is closed, and what came of an upload stays."""
+    with served(tmp_path / "registry", "--stalled-timeout", "1s", "--threads", "3") as server:
+        data = os.urandom(30_000_000)
+        digest = digest_of(data)
+        assert request(server, "POST", f"/v2/big/blobs/uploads/?digest={digest}", data)[0] == 201
+        location = begin(server)
+        head = f"PATCH {location} HTTP/1.1\r\nHost: x\r\nContent-Length: 2000000\r\n\r\n".encode()
+        beginnings = (b"GET /v2/ HTTP/1.1\r\nHost: x\r\n", head + bytes(1_000_000))
+        for beginning in (*beginnings, f"GET /v2/big/blobs/{digest} HTTP/1.1\r\nHost: x\r\n\r\n".encode()):
+            with raw(server) as connection:  # all three threads are held, one after the other, if none is let go
+                connection.sendall(beginning)
+                if not beginning.startswith(b"GET /v2/big"):
+                    while connection.recv(1 << 16):
+                        pass
+        stalled = [raw(server) for _ in range(3)]
+        for connection in stalled:
+            connection.sendall(f"GET /v2/big/blobs/{digest} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        assert request(server, "GET", location)[1]["Range"] != "0-0"
+        for connection in stalled:
+            connection.close()
+
+
+def test_a_registry_below_a_prefix(tmp_path: Path) -> None:
+    """Mounted in another application, its locations and the address of its tokens have the prefix."""
+    (tmp_path / "accounts").write_text(entry("alice", "secret") + "\n")
+    accounts = FileAccounts(tmp_path / "accounts")
+    mounted = DispatcherMiddleware(NotFound(), {"/images": Registry(tmp_path / "registry")})
+    guarded = DispatcherMiddleware(
+        NotFound(), {"/images": Registry(tmp_path / "registry", gate=TokenGate(accounts, b"k" * 32))}
+    )
+    response = Client(mounted).post(f"/images/v2/{NAME}/blobs/uploads/")
+    assert response.headers["Location"].startswith(f"/images/v2/{NAME}/blobs/uploads/")
+    assert Client(mounted).put(response.headers["Location"], query_string={"digest": digest_of(b"")}).status_code == 201
+    assert 'realm="http://localhost/images/v2/_token"' in Client(guarded).get("/images/v2/").headers["WWW-Authenticate"]

@@ -85,7 +85,8 @@ def _from_git(kind: EventKind, tag: str, project: Path, around: Surroundings) ->
 
 
 def _from_payload(filename: str, project: Path, around: Surroundings) -> Event:
-    from ci.payload import LIMIT, read  # noqa: PLC0415
+    from ci.forge.body import LIMIT  # noqa: PLC0415
+    from ci.forge.payload import read  # noqa: PLC0415
 
     with Path(filename).open("rb") as file:
         event = read(file.read(LIMIT + 1), filename)

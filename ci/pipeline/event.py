@@ -81,10 +81,12 @@ class Event:
     pull_request: int = 0
     pull_request_title: str = ""
     draft: bool = False  # the pull request is not to be merged yet
+    fork: bool = False  # the pull request comes from another repository
     labels: tuple[str, ...] = ()  # of the pull request
     milestone: str = ""
     action: str = ""  # what happened to the pull request, where the forge says it: opened, synchronized, closed
     sender: str = ""  # whose doing it is: a login
+    sender_id: str = ""  # the forge's own: a login can be another's by now
     sender_avatar: str = ""
     author_login: str = ""
     author_avatar: str = ""

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ci.errors import CiError
-from ci.payload import read
+from ci.forge.payload import read
 from ci.pipeline.event import NULL_COMMIT, Event, EventKind
 
 SHA = "6113728f27ae82c7b1a177c8d03f9e96e0adf246"

@@ -33,7 +33,7 @@ _LONGEST_NAME = 128
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
-    """`id` is the forge's, and the same when it is delivered again. Without an event `reason` says why there is none."""
+    """`id` is the forge's, and the same when it is delivered again. `reason`: why there is no event."""
 
     forge: str  # its kind
     name: str  # of the event, in the forge's words

@@ -17,7 +17,6 @@ from ci.cli import images, keeping
 from ci.cli.console import Console
 from ci.cli.display import Several
 from ci.cli.events import EventLines
-from ci.cli.junit import JUnit
 from ci.cli.shelling import open_shell
 from ci.cli.titles import titles
 from ci.cli.workspaces import Workspaces
@@ -39,6 +38,7 @@ if TYPE_CHECKING:
 
     from ci.cli.display import Display
     from ci.cli.interrupts import Interrupts
+    from ci.cli.junit import JUnit
     from ci.cli.order import Order
     from ci.pipeline.spec import StageSpec, StepSpec
     from runners.caching import StageCaches
@@ -118,7 +118,7 @@ class _Run:
         self._display: Display = (
             EventLines(writer, stages, time.time) if order.json else Console(writer, stages, order.style, loop)
         )
-        self._junit = JUnit(order.junit) if order.junit is not None else None
+        self._junit = _junit(order.junit) if order.junit is not None else None
         reporter = self._display if self._junit is None else Several((self._display, self._junit))
         self._build = Build(stages, self._input, loop=loop, backend=backend, reporter=reporter, jobs=order.jobs)
 
@@ -252,6 +252,12 @@ class _Run:
             self._junit.write(results)
         if not self._unread:
             self._display.summarize(results, interrupted=interrupted, seconds=seconds)
+
+
+def _junit(path: Path) -> JUnit:
+    from ci.cli.junit import JUnit  # noqa: PLC0415  (what writes XML takes longer to load than to write)
+
+    return JUnit(path)
 
 
 def _snapshot(project: Path, folder: RunFolder, slot: Slot, home: Path) -> Snapshot:

@@ -24,12 +24,21 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from sandbox.builder.base import Result
-    from sandbox.builder.options import BuildOptions
+    from sandbox.builder.files import FileView
+    from sandbox.builder.options import BuildOptions, Material
     from sandbox.builder.progress import Progress, Step
     from sandbox.image.layoutwriting import LayoutImage
     from sandbox.image.saving import Member
     from sandbox.image.tree import Entries
     from sandbox.runtime.engine import Engine
+
+
+class Solved(NamedTuple):
+    """A target that was built: `materials` went into it, `files` shows what is in it."""
+
+    result: Result
+    materials: tuple[Material, ...]
+    files: FileView
 
 
 class Exported(NamedTuple):
@@ -44,7 +53,8 @@ class Exported(NamedTuple):
 def build(engine: Engine, options: BuildOptions, progress: Progress) -> Exported:
     """Build the target and give it its names. SandboxError says which instruction failed, and how."""
     names = tuple(references.parse(tag) for tag in options.tags)
-    with _solved(engine, options, progress) as result:
+    with _solved(engine, options, progress) as solved:
+        result = solved.result
         step = progress.begin("exporting to image")
         _warn(options, step)
         document = _document(options, result)
@@ -63,10 +73,10 @@ def build_files(
     """Build the target for each platform, and have its files written; no image is made."""
     opaque = whiteout.opaque_attribute(user_namespace=in_user_namespace())
     for options in builds:
-        with _solved(engine, options, progress) as result:
+        with _solved(engine, options, progress) as solved:
             step = progress.begin("exporting to client")
             _warn(options, step)
-            paths = [engine.images.snapshots.path(layer.chain_id) for layer in reversed(result.layers)]
+            paths = [engine.images.snapshots.path(layer.chain_id) for layer in reversed(solved.result.layers)]
             write(options, Tree(paths, opaque))
             step.done()
 
@@ -75,30 +85,26 @@ def build_layout(
     engine: Engine, builds: Sequence[BuildOptions], progress: Progress, write: Callable[[Iterable[Member]], None]
 ) -> Exported:
     """Build the target for each platform, and have an OCI layout of the images written."""
-    from sandbox.image.layoutwriting import LayoutImage, layout  # noqa: PLC0415  (seldom)
+    from sandbox.builder.attesting import attestations  # noqa: PLC0415  (seldom)
+    from sandbox.image.layoutwriting import LayoutImage, layout  # noqa: PLC0415
 
     names = tuple(references.parse(tag) for tag in builds[0].tags)
     with ExitStack() as stack:
         images: list[LayoutImage] = []
         for options in builds:
-            result = stack.enter_context(_solved(engine, options, progress))
-            document = _document(options, result)
-            images.append(
-                LayoutImage(
-                    configuration=document,
-                    manifest=describe(document, result.layers, options.annotations),
-                    layers=result.layers,
-                    platform=tuple(options.platform),
-                )
-            )
+            solved = stack.enter_context(_solved(engine, options, progress))
+            document = _document(options, solved.result)
+            manifest = describe(document, solved.result.layers, options.annotations)
+            found = attestations(options, solved, manifest, names, progress)
+            images.append(LayoutImage(document, manifest, solved.result.layers, tuple(options.platform), found))
         step = progress.begin("exporting to oci image format")
         for options in builds:
             _warn(options, step)
-        found = layout(engine.images, images, names)
-        write(found.members)
-        step.note(f"exporting {found.root.media_type.rpartition('.')[2]} {found.root.digest}")
+        made = layout(engine.images, images, names)
+        write(made.members)
+        step.note(f"exporting {made.root.digest}")
         step.done()
-        return Exported(found.root.media_type, found.root.digest, found.root.size, found.configuration)
+        return Exported(made.root.media_type, made.root.digest, made.root.size, made.configuration)
 
 
 def build_archive(
@@ -108,7 +114,8 @@ def build_archive(
     from sandbox.image.saving import unnamed_members  # noqa: PLC0415  (seldom)
 
     names = [references.parse(tag) for tag in options.tags]
-    with _solved(engine, options, progress) as result:
+    with _solved(engine, options, progress) as solved:
+        result = solved.result
         step = progress.begin("exporting to docker image format")
         _warn(options, step)
         document = _document(options, result)
@@ -119,10 +126,12 @@ def build_archive(
 
 
 @contextmanager
-def _solved(engine: Engine, options: BuildOptions, progress: Progress) -> Iterator[Result]:
+def _solved(engine: Engine, options: BuildOptions, progress: Progress) -> Iterator[Solved]:
     """The target, whose layers stay as long as the block."""
     with engine.images.lease() as lease, Scratch(engine.home) as folder:
-        yield Solver(engine, options, progress, lease, folder.path).solve()
+        solver = Solver(engine, options, progress, lease, folder.path)
+        result = solver.solve()
+        yield Solved(result, tuple(solver.materials), solver.files(result))
 
 
 def _warn(options: BuildOptions, step: Step) -> None:

@@ -113,15 +113,18 @@ class FileView:
             names = [name for name, _, _ in found.entries()]
         return [name for name in names if not self._ignores(path + b"/" + name if path else name)]
 
-    def read(self, path: bytes) -> bytes:
-        """A small regular file, links followed; empty where there is none."""
+    def read(self, path: bytes, *, limit: int = _READ_LIMIT) -> bytes:
+        """A regular file as far as `limit`, links followed; empty where there is none."""
         with _Folders(self, self.resolve(path)) as found:
             item = found.item(b"")
             if item is None or not stat.S_ISREG(item.status.st_mode):
                 return b""
             fd = item.open()
             try:
-                return os.read(fd, _READ_LIMIT)
+                data = b""
+                while len(data) < limit and (more := os.read(fd, limit - len(data))):
+                    data += more
+                return data
             finally:
                 os.close(fd)
 

@@ -16,7 +16,7 @@ from base64 import b64encode
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple, cast
 
-from sandbox.builder.giturl import SCHEMES, GitUrl, submodule_remote
+from sandbox.builder.giturl import SCHEMES, GitUrl, submodule_remote, without_password
 from sandbox.errors import InvalidError, LimitError, NotFoundError
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ class Repository:
         outer.mkdir()
         git_dir, part = outer / ".git", self.parts[0]
         self._git.run(self.folder, ["init", "--quiet", "--template=", str(outer)])
-        origin = f"url = {_without_password(self.url.remote)}\n\tfetch = +refs/heads/*:refs/remotes/origin/*"
+        origin = f"url = {without_password(self.url.remote)}\n\tfetch = +refs/heads/*:refs/remotes/origin/*"
         core = "[core]\n\trepositoryformatversion = 0\n\tbare = false\n"
         (git_dir / "config").write_text(f'{core}[remote "origin"]\n\t{origin}\n')
         self._git.run(
@@ -170,14 +170,6 @@ def _fetch_one(git: _Git, remote: str, ref: str, bare: Path) -> str:
     if not found:
         raise InvalidError(f"{remote} has no commit {ref or 'HEAD'}")
     return found
-
-
-def _without_password(remote: str) -> str:
-    scheme, separator, rest = remote.partition("://")
-    host, slash, path = rest.partition("/")
-    return (
-        f"{scheme}://{host.rpartition('@')[2]}{slash}{path}" if separator and ":" in host.rpartition("@")[0] else remote
-    )
 
 
 def _submodules(git: _Git, remote: str, bare: Path, commit: str) -> list[tuple[str, str, str]]:
@@ -275,7 +267,7 @@ class _Git:
             ref = f" ({self._url.ref})" if self._url.ref else ""
             private = any(sign in said for sign in _PRIVATE)
             raise InvalidError(
-                f"cannot fetch {_without_password(self._url.remote)}{ref}: {reason}",
+                f"cannot fetch {without_password(self._url.remote)}{ref}: {reason}",
                 hint="a private repository needs --secret id=GIT_AUTH_TOKEN, or --ssh default" if private else "",
             )
         return printed

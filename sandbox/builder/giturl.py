@@ -84,6 +84,14 @@ def check_remote(remote: str) -> None:
     )
 
 
+def without_password(remote: str) -> str:
+    """The repository as it may be shown and kept."""
+    scheme, separator, rest = remote.partition("://")
+    host, slash, path = rest.partition("/")
+    user, _, name = host.rpartition("@")
+    return f"{scheme}://{name}{slash}{path}" if separator and ":" in user else remote
+
+
 def submodule_remote(parent: str, url: str) -> str:
     """The repository of a submodule; `./` and `../` are relative to its parent's, as git has it.
 

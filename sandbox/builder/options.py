@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    from sandbox.builder.attest.provenance import Mode
     from sandbox.dockerfile.ignorefile import IgnorePatterns
     from sandbox.dockerfile.parsing import Dockerfile
     from sandbox.image.image import Image
@@ -22,6 +23,14 @@ class Secret(NamedTuple):
 
     id: str
     content: bytes
+
+
+class Material(NamedTuple):
+    """Something from elsewhere that goes into a build: `uri`, and a digest by its algorithm."""
+
+    uri: str
+    algorithm: str
+    digest: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +72,7 @@ class BuildOptions:
     with a shell and what a failing RUN has left, before that goes.
 
     `platform` is what is built for, `build_platform` this machine's; with `names_platform` progress tells which.
+    `materials` are sources from elsewhere that the caller has fetched, the context first.
     `moment` is the time of what is made, RFC 3339; `use_cache` false takes nothing from earlier builds.
     """
 
@@ -82,6 +92,9 @@ class BuildOptions:
     use_cache: bool = True
     names_platform: bool = False
     annotations: Mapping[str, str] = field(default_factory=dict)
+    materials: tuple[Material, ...] = ()
+    provenance: Mode | None = None
+    sbom: bool = False
     network: str = "default"
     allowed: frozenset[Entitlement] = frozenset()
     limits: RunLimits = field(default_factory=RunLimits)

@@ -17,7 +17,7 @@ from sandbox.builder.digests import FileDigests
 from sandbox.builder.files import FileView
 from sandbox.builder.graph import SCRATCH, find_stage, plan_build
 from sandbox.builder.keys import base_key, files_digest, files_key
-from sandbox.builder.options import Context
+from sandbox.builder.options import Context, Material
 from sandbox.builder.parallel import Stages
 from sandbox.builder.sources import RemoteSources
 from sandbox.builder.stage import StageBuilder
@@ -45,7 +45,10 @@ if TYPE_CHECKING:
 
 
 class Solver:
-    """One build. `made` are the keys of what it has done itself, so that nothing is done twice without a cache."""
+    """One build. `made` are the keys of what it has done itself, so that nothing is done twice without a cache.
+
+    `materials` are the images and sources that went into it.
+    """
 
     def __init__(self, engine: Engine, options: BuildOptions, progress: Progress, lease: Lease, folder: Path) -> None:
         self.engine = engine
@@ -58,6 +61,7 @@ class Solver:
         self.opaque = whiteout.opaque_attribute(user_namespace=in_user_namespace())
         self.digests = FileDigests(engine.home, options.context.paths)
         self.made: set[str] = set()
+        self.materials: list[Material] = []
         self.cancellation = Cancellation()
         self._stages = Stages(self._build_stage, self.cancellation)
         self.plan = plan_build(
@@ -127,7 +131,10 @@ class Solver:
         """What fetches for an ADD, as long as the stack."""
         options = self.options
         credentials = Credentials(options.secrets, options.agents.get("default", ""))
-        return RemoteSources(self.engine.images, self.lease, self.folder, stack, credentials)
+        return RemoteSources(self.engine.images, self.lease, self.folder, stack, credentials, self._note)
+
+    def _note(self, uri: str, algorithm: str, digest: str) -> None:
+        self.materials.append(Material(uri, algorithm, digest))
 
     def _base(self, plan: StagePlan) -> Result:
         context = self.options.contexts.get(plan.image.lower())
@@ -163,6 +170,9 @@ class Solver:
         with store.hold():
             image = self.options.image(name)
             _check_platform(name, image, platform)
+            self._note(
+                f"pkg:docker/{name}?platform={image.os}%2F{image.architecture}", "sha256", image.manifest_digest.hex
+            )
             for layer in image.layers:
                 self.lease.add_snapshot(layer.chain_id)
         return base.of_image(store, image)

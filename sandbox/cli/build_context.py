@@ -5,6 +5,7 @@ What is elsewhere is fetched before the engine is open, and unpacked into its st
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from sandbox.builder.contexts import Given, Input
     from sandbox.builder.credentials import Credentials
     from sandbox.builder.gitsource import Repository
-    from sandbox.builder.options import Context, ContextImage
+    from sandbox.builder.options import Context, ContextImage, Material
     from sandbox.builder.remote import Download
     from sandbox.cli.options import Arguments
     from sandbox.image.locking import Lease
@@ -51,6 +52,21 @@ class Sources:
     def images(self) -> tuple[str, ...]:
         """The images that named contexts are."""
         return tuple(place.removeprefix(_IMAGE) for place in self._named.values() if place.startswith(_IMAGE))
+
+    @property
+    def materials(self) -> tuple[Material, ...]:
+        """The context, where it came from elsewhere."""
+        from sandbox.builder.giturl import without_password  # noqa: PLC0415
+        from sandbox.builder.options import Material  # noqa: PLC0415
+        from sandbox.builder.remote import Download  # noqa: PLC0415
+
+        if self._context is None:
+            return ()
+        if isinstance(self._context, Download):
+            with self._context.path.open("rb") as file:
+                return (Material(self._context.url, "sha256", hashlib.file_digest(file, "sha256").hexdigest()),)
+        url = self._context.url
+        return (Material(f"{without_password(url.remote)}#{url.ref}", "sha1", self._context.commit),)
 
     @property
     def is_here(self) -> bool:

@@ -14,6 +14,7 @@ from sandbox.errors import InvalidError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from sandbox.builder.attest.provenance import Mode
     from sandbox.builder.exporting import Exported
     from sandbox.builder.options import BuildOptions
     from sandbox.builder.output import Output
@@ -44,6 +45,10 @@ def output(arguments: Arguments) -> Output:
     found = parse_output(arguments.text("output")) if arguments.given("output") else Output(OutputKind.IMAGE, "")
     if found.is_files and (arguments.given("tag") or arguments.given("iidfile")):
         raise UsageError("--output makes no image, so it goes with neither --tag nor --iidfile")
+    if found.kind is not OutputKind.OCI and (sbom(arguments) or provenance(arguments)):
+        raise UsageError(
+            "attestations are in an index, which the store cannot keep", hint="write it: --output type=oci,dest=FILE"
+        )
     several = len(platforms(arguments)) > 1
     if several and found.kind not in (OutputKind.OCI, OutputKind.LOCAL):
         raise UsageError(
@@ -65,6 +70,42 @@ def manifest_annotations(arguments: Arguments) -> dict[str, str]:
         if colon and kind != "manifest":
             raise UsageError(f"--annotation {text!r} is for {kind!r}", hint="manifests alone have any here")
         found[name] = value
+    return found
+
+
+def provenance(arguments: Arguments) -> Mode | None:
+    """How much `--provenance` and `--attest type=provenance` say; None: nothing is to be said."""
+    from sandbox.builder.attest.provenance import Mode  # noqa: PLC0415
+
+    texts = [*arguments.texts("provenance"), *_attested(arguments, "provenance")]
+    if not texts or texts[-1] in ("false", "disabled=true"):
+        return None
+    mode = texts[-1].removeprefix("mode=")
+    if mode in ("", "true"):
+        return Mode.MIN
+    if mode not in tuple(Mode):
+        raise UsageError(f"--provenance {mode!r} is not understood", hint="write true, false, mode=min or mode=max")
+    return Mode(mode)
+
+
+def sbom(arguments: Arguments) -> bool:
+    """Whether `--sbom` or `--attest type=sbom` asks for a list of packages."""
+    texts = [*arguments.texts("sbom"), *(text or "true" for text in _attested(arguments, "sbom"))]
+    for text in texts:
+        if text not in ("true", "false"):
+            raise UsageError(f"--sbom {text!r} is not understood", hint="write true or false: there is one scanner")
+    return bool(texts) and texts[-1] == "true"
+
+
+def _attested(arguments: Arguments, kind: str) -> list[str]:
+    """What `--attest type=KIND,…` says beside the type."""
+    found = []
+    for text in arguments.texts("attest"):
+        fields = text.split(",")
+        if fields[0] not in ("type=provenance", "type=sbom"):
+            raise UsageError(f"--attest {text!r} is not understood", hint="write type=provenance or type=sbom")
+        if fields[0] == f"type={kind}":
+            found.append(",".join(fields[1:]))
     return found
 
 

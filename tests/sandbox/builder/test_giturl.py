@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sandbox.builder.giturl import GitUrl, check_remote, parse_git_url, submodule_remote
+from sandbox.builder.giturl import GitUrl, check_remote, parse_git_url, submodule_remote, without_password
 from sandbox.errors import InvalidError
 
 H = "https://h/r.git"
@@ -98,3 +98,10 @@ def test_hosts() -> None:
     """Numbers, ports and users are hosts, a path is none."""
     for remote in ("http://[::1]:80/r", "ssh://me@h/r", "http://127.0.0.1:9/r"):
         check_remote(remote)
+
+
+def test_passwords_are_not_shown() -> None:
+    """They go with the user; a user alone, as of ssh, stays."""
+    for remote in ("ssh://git@h/r", "git@h:a:b", "https://h/r"):
+        assert without_password(remote) == remote
+    assert without_password("https://u:p@h:1/r@x") == "https://h:1/r@x"

@@ -56,11 +56,11 @@ def _build(arguments: Arguments, home: str) -> int:
             dockerfile = _parsed(given)
             if not arguments.flag("check"):
                 _ensure_images(dockerfile, arguments, home, sources)
-            engine = open_engine(home)
+            engine = open_engine(home, starts=True)
             lease = stack.enter_context(engine.images.lease())
         else:
             make = os.geteuid() == 0
-            engine = open_engine(home)
+            engine = open_engine(home, starts=True)
             lease = stack.enter_context(engine.images.lease())
             given = sources.given(engine.images, lease)
             dockerfile = _parsed(given)

@@ -52,7 +52,7 @@ def ensure(name: str, home: Path, *, when: When, bootstrap: bool = True) -> None
         _pull(name, origin, home, bootstrap=bootstrap)
     elif bootstrap:
         tell(f"sandbox: image {name!r} is not here; making it (sandbox bootstrap {name})")
-        make_image(origin, home)
+        make_image(origin, home, starts=True)
     elif not here:
         raise NotFoundError(
             f"no image {name!r}", hint=f"`sandbox bootstrap {name}` makes it", reference="no-such-image"
@@ -63,15 +63,15 @@ def _pull(name: str, origin: Remote, home: Path, *, bootstrap: bool) -> None:
     """Pull it; where no registry answers, make it."""
     from sandbox.cli.transfers import Display  # noqa: PLC0415
     from sandbox.image.store import ImageStore  # noqa: PLC0415
-    from sandbox.kernel.idmap import become_root  # noqa: PLC0415
+    from sandbox.kernel import holding  # noqa: PLC0415
     from sandbox.registry.client.fetching import fetch  # noqa: PLC0415
     from sandbox.registry.client.pulling import answers  # noqa: PLC0415
 
     if origin.instead is not None and bootstrap and not answers(home, origin.reference):
         tell(f"sandbox: no registry answers for {name!r}; making it (sandbox bootstrap {name})")
-        make_image(origin.instead, home)
+        make_image(origin.instead, home, starts=True)
         return
-    become_root()
+    holding.enter(home, hold=True)
     with Display(2) as display:
         fetch(ImageStore(home), name, origin._replace(instead=None), display)
 
@@ -83,17 +83,19 @@ def source_of(name: str, home: Path) -> Source | None:
     return Sources.load(search_paths(os.environ, home)).find(name)
 
 
-def make_image(source: Source, home: Path, *, force: bool = False) -> Image:
-    """Make it, with lines about it on standard error; this process is root in its namespace afterwards."""
+def make_image(source: Source, home: Path, *, force: bool = False, starts: bool = False) -> Image:
+    """Make it, with lines about it on standard error; this process is root in its namespace afterwards, as after
+    `session.open_engine`.
+    """
     from sandbox.image.bootstrap import Bootstrap  # noqa: PLC0415
     from sandbox.image.reference import parse  # noqa: PLC0415
     from sandbox.image.store import ImageStore  # noqa: PLC0415
-    from sandbox.kernel.idmap import become_root  # noqa: PLC0415
+    from sandbox.kernel import holding  # noqa: PLC0415
 
     with Bootstrap(home, source, force=force, progress=_progress) as work:
         if not work.is_needed:
             _progress(f"{parse(source.reference).familiar} is here already; --force makes it anew")
-        become_root()
+        holding.enter(home, hold=starts)
         store = ImageStore(home)
         store.reclaim_if_any()
         return work.finish(store)

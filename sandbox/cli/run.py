@@ -122,7 +122,7 @@ def _notice_labels(arguments: Arguments) -> None:
 def _engine(arguments: Arguments, spec: ContainerSpec, home: str) -> Engine:
     _notice_labels(arguments)
     ensure(spec.image, state_directory(home), when=When(pull(arguments)))
-    return open_engine(home)
+    return open_engine(home, starts=True)
 
 
 VERBS = {

@@ -19,21 +19,21 @@ if TYPE_CHECKING:
     from sandbox.runtime.engine import Engine
 
 
-def open_engine(home: str) -> Engine:
-    """The engine on `home`, or on the default one where that is empty.
+def open_engine(home: str, *, starts: bool = False) -> Engine:
+    """The engine on `home`, or on the default one where that is empty; for a verb that `starts` containers, or not.
 
-    An ordinary user becomes root of an own user namespace here, so no thread may exist yet.
+    An ordinary user becomes root of a user namespace of his own here, so no thread may exist yet.
     """
-    from sandbox.kernel.idmap import become_root  # noqa: PLC0415  (`--help` and the like need no engine)
+    from sandbox.kernel import holding  # noqa: PLC0415  (`--help` and the like need no engine)
     from sandbox.runtime.engine import Engine  # noqa: PLC0415
 
     path = state_directory(home)
-    become_root()
+    holding.enter(path, hold=starts)
     return Engine(path)
 
 
 def state_directory(home: str) -> Path:
-    """The state directory, made where missing; raises InvalidError where it cannot be one. Before `become_root`."""
+    """The state directory, made where missing; raises InvalidError where it cannot be one. Before `holding.enter`."""
     from sandbox.runtime.engine import default_home  # noqa: PLC0415
 
     path = Path(home).absolute() if home else default_home()

@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 def _start(arguments: Arguments, home: str) -> int:
     names, interactive = arguments.operands, arguments.flag("interactive")
     if not (interactive or arguments.flag("attach")):
-        engine = open_engine(home)
+        engine = open_engine(home, starts=True)
         return for_each(names, lambda name: warn(engine.start(name).warnings))
     if len(names) > 1:
         raise UsageError(f"only one container can be attached to, not {len(names)}")
     from sandbox.cli.attached import check_terminal, hold_signals, run_container  # noqa: PLC0415
 
-    engine = open_engine(home)
+    engine = open_engine(home, starts=True)
     spec = engine.config(names[0]).spec
     check_terminal(terminal=spec.terminal, interactive=interactive)
     hold_signals()
@@ -37,7 +37,7 @@ def _start(arguments: Arguments, home: str) -> int:
 
 def _restart(arguments: Arguments, home: str) -> int:
     timeout = arguments.number("timeout")
-    engine = open_engine(home)
+    engine = open_engine(home, starts=True)
 
     def restart(name: str) -> None:
         engine.stop(name, timeout)

@@ -133,9 +133,9 @@ def become_root() -> IdMap | None:
     may be what gives access to the user's own files; a container drops them. All mounts are private afterwards. The
     process must be single-threaded and dumpable. Raises `UnsupportedError` where the host forbids user namespaces.
     """
-    uid, gid = os.geteuid(), os.getegid()
-    if uid == 0 and _is_capable():
+    if is_root():
         return None
+    uid, gid = os.geteuid(), os.getegid()
     extents = _subordinate_extents(uid, gid) if uid else None
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _ALL_SIGNALS)
     try:
@@ -159,6 +159,11 @@ def become_root() -> IdMap | None:
     except OSError as error:
         raise _forbidden(error) from error
     return current()
+
+
+def is_root() -> bool:
+    """Whether this process has the rights that root's engine needs: the host's root, or in a namespace of its own."""
+    return os.geteuid() == 0 and _is_capable()
 
 
 def _is_capable() -> bool:

@@ -9,17 +9,20 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import fcntl
 import gc
 import os
 from enum import IntFlag
 from signal import SIGCHLD
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from sandbox.kernel.syscalls import NR, syscall
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from typing import ClassVar
+
+T = TypeVar("T")
 
 
 class Flags(IntFlag):
@@ -35,6 +38,7 @@ class Flags(IntFlag):
     NEWNET = 0x4000_0000
 
 
+_NS_GET_USERNS = 0xB701  # linux/nsfs.h
 _CLONE_PIDFD = 0x0000_1000
 _CLONE_PARENT = 0x0000_8000
 _CLONE_INTO_CGROUP = 0x2_0000_0000
@@ -71,6 +75,9 @@ _before_fork.restype = _after_fork_parent.restype = _after_fork_child.restype = 
 _fork_syscall = _python.syscall
 _fork_syscall.restype = ctypes.c_long
 
+_library = ctypes.CDLL(None)  # gives the interpreter's lock away during a call, to the thread that is waited for
+_ThreadEntry = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
+
 
 def unshare(flags: int) -> None:
     """Move this process into new namespaces; NEWPID is for its children. NEWUSER needs a single thread (else
@@ -82,6 +89,21 @@ def unshare(flags: int) -> None:
 def setns(fd: int, flags: int = 0) -> None:
     """Enter the namespace behind `fd` (of /proc/PID/ns/…); `flags` names the kind it must have, 0 any."""
     syscall("setns", fd, flags, path=f"fd {fd}")
+
+
+def owns_network() -> bool:
+    """Whether this thread's network namespace belongs to its user namespace, whose root may then change it."""
+    network = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        owner = fcntl.ioctl(network, _NS_GET_USERNS)
+    except PermissionError:  # it belongs to one further out
+        return False
+    finally:
+        os.close(network)
+    try:
+        return os.path.samestat(os.fstat(owner), os.stat("/proc/thread-self/ns/user"))
+    finally:
+        os.close(owner)
 
 
 @contextlib.contextmanager
@@ -99,6 +121,36 @@ def entered(fd: int, flag: int) -> Iterator[None]:
             setns(before, flag)
     finally:
         os.close(before)
+
+
+def in_network(fd: int, function: Callable[[], T]) -> T:
+    """What `function` gives, or raises, in the network namespace behind `fd`; this process stays where it is.
+
+    Who has no right to the present one, as an ordinary user in the host's, could not come back to it. So he sends a
+    thread there, which ends with the function; when this returns, nothing of it runs any more, and the process may fork
+    as before. It is the thread of a C library, since Python's own are not waited for to their very end.
+    """
+    if owns_network():
+        with entered(fd, Flags.NEWNET):
+            return function()
+    results: list[T] = []
+    errors: list[BaseException] = []
+
+    def run(_: object) -> None:
+        try:
+            setns(fd, Flags.NEWNET)
+            results.append(function())
+        except BaseException as error:
+            errors.append(error)
+
+    entry, thread = _ThreadEntry(run), ctypes.c_ulong()
+    code = _library.pthread_create(ctypes.byref(thread), None, entry, None)
+    if code:
+        raise OSError(code, f"pthread_create: {os.strerror(code)}")
+    _library.pthread_join(thread, None)
+    if errors:
+        raise errors[0]
+    return results[0]
 
 
 def clone(

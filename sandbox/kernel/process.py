@@ -154,14 +154,26 @@ def start_time(pid: int) -> int:
     """When `pid` started, in clock ticks since boot. Raises `ProcessLookupError` or `FileNotFoundError` when there
     is no such process.
     """
+    return int(_fields(pid)[_START_TIME_FIELD - _FIELDS_BEFORE_STATE - 1])
+
+
+def has_ended(pid: int) -> bool:
+    """Whether `pid` is no process, or one that has only still to be waited for."""
+    try:
+        return _fields(pid)[0] in (b"Z", b"X")
+    except (ProcessLookupError, FileNotFoundError):
+        return True
+
+
+def _fields(pid: int) -> list[bytes]:
+    """Those of /proc/PID/stat from the state on."""
     descriptor = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
     try:
         text = os.read(descriptor, 4096)
     finally:
         os.close(descriptor)
     # the command's name stands in parentheses and may hold spaces and parentheses itself: count from the last one
-    fields = text[text.rindex(b")") + 1 :].split()
-    return int(fields[_START_TIME_FIELD - _FIELDS_BEFORE_STATE - 1])
+    return text[text.rindex(b")") + 1 :].split()
 
 
 def boot_id() -> str:

@@ -60,6 +60,21 @@ class Bridges:
         self._alias = f"hako {prefix} {self._owner}"
         self.notices: tuple[str, ...] = ()
 
+    @property
+    def held(self) -> bool:
+        """Whether they are in a namespace beside the host's."""
+        return False
+
+    def lacking(self) -> str:
+        """What of the host's programs or devices is missing, for networks with a way out; "" when all is there, or when
+        it is said in the attempt.
+        """
+        return ""
+
+    def place(self) -> int:
+        """A descriptor of the namespace in which containers are reached; -1 for our own."""
+        return -1
+
     def default_name(self) -> str:
         """The bridge of the default network."""
         return f"{self._prefix}0"

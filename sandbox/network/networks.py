@@ -4,8 +4,8 @@ Called by the runtime, the CLI, the runners and the Remote API; any number of pr
 Making a network and reserving an address are work on files; the kernel is touched when a container is connected. The
 default network is called `bridge` and exists from its first use on.
 
-An ordinary user has no right to bridges: `create` and `reserve_host` work all the same, and give the containers of a
-network, which then share the host's, their names.
+An ordinary user's bridges are in a namespace of his own (`held`). Where there is no way out of such (`usable`),
+`reserve_host` gives the containers of a network, which then share the host's, their names.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import zlib
 from typing import TYPE_CHECKING, Any
 
 from sandbox.errors import ConflictError, InvalidError, NotFoundError, SandboxError
+from sandbox.kernel.namespaces import owns_network
 from sandbox.network import address, names
 from sandbox.network.bridges import Bridges, Known
 from sandbox.network.making import Wishes, make, predefined, settle_default
@@ -57,12 +58,25 @@ class Networks:
         if len(prefix) > _LONGEST_PREFIX or not (prefix.isascii() and prefix.isalnum()):
             raise InvalidError(f"invalid prefix of interfaces: {prefix!r}", hint="use up to 8 letters and digits")
         self._store = Store(root)
-        self._bridges = Bridges(real, prefix, self._known)
+        self._bridges = _bridges(real, prefix, self._known)
 
     @property
     def notices(self) -> tuple[str, ...]:
         """See the class."""
         return self._bridges.notices
+
+    @property
+    def held(self) -> bool:
+        """Whether containers are in a namespace beside the host's, where none of their ports is published by rules."""
+        return self._bridges.held
+
+    def lacking(self) -> str:
+        """What the host lacks for networks with a way out, "" for nothing. See `held`."""
+        return self._bridges.lacking()
+
+    def place(self) -> int:
+        """A descriptor of the network namespace in which containers are reached; -1 for our own."""
+        return self._bridges.place()
 
     def create(
         self,
@@ -367,6 +381,14 @@ class Networks:
         except BaseException:
             reservations.free(attachment.container)
             raise
+
+
+def _bridges(root: str, prefix: str, known: Callable[[], Known]) -> Bridges:
+    if owns_network():
+        return Bridges(root, prefix, known)
+    from sandbox.network.held import HeldBridges  # noqa: PLC0415  (ordinary users alone)
+
+    return HeldBridges(root, prefix, known)
 
 
 def _refused(attachment: Attachment, error: OSError) -> SandboxError:

@@ -2,7 +2,8 @@
 
 Called by the runtime in the container's supervisor. A claim is a socket on the port that the supervisor keeps: the
 kernel gives each port once, to engines and all other programs alike, finds free ones, and takes them back when the
-process dies, however it dies. The packets do not come by these sockets, `rules` translates them before.
+process dies, however it dies. Packets that `rules` translates do not come by these sockets; what does, is forwarded
+(`forwarding`).
 """
 
 from __future__ import annotations
@@ -35,6 +36,11 @@ class Claim(NamedTuple):
     port: Published
     socket: _socket.socket
 
+    @property
+    def has_ipv6(self) -> bool:
+        """Whether it is at an IPv6 address, which rules do not translate, or not all of: nothing is let out of ::1."""
+        return ":" in self.port.address
+
 
 def claim(
     requests: Iterable[PortRequest], holder: Callable[[str, str, int], str], *, ipv6: bool = False
@@ -42,18 +48,11 @@ def claim(
     """Claim every port of `requests`, or none; with `ipv6` those without an address at the IPv6 ones, too. `holder`
     names the container that has (protocol, address, port), "" for none.
 
-    Raises `ConflictError` for one that is taken, `InvalidError` for an address that is not the host's, or is IPv6's
-    without `ipv6`.
+    Raises `ConflictError` for one that is taken, `InvalidError` for an address that is not the host's.
     """
     claims: list[Claim] = []
     try:
         for request in requests:
-            if ":" in request.address and not ipv6:
-                where = _with_port(request.address, str(request.first))
-                raise InvalidError(
-                    f"bind for {where} failed: the container's network has no IPv6",
-                    hint="make one with `sandbox network create --ipv6`",
-                )
             claims += _claim_both(request, holder) if ipv6 and not request.address else [_claim(request, holder)]
     except BaseException:
         for one in claims:

@@ -17,7 +17,7 @@ import time
 from typing import TYPE_CHECKING, Protocol
 
 from sandbox.errors import SandboxError
-from sandbox.kernel.namespaces import Flags, entered
+from sandbox.kernel.namespaces import in_network
 from sandbox.kernel.netlink import Netlink
 from sandbox.network import dns
 from sandbox.network.redirect import redirect
@@ -70,16 +70,19 @@ def listen(namespace: int) -> Sockets:
     They are at a port that is free, to which a rule redirects port 53; where the kernel has no such rules, at that port
     itself.
     """
-    with entered(namespace, Flags.NEWNET):
-        with Netlink() as netlink:
-            netlink.set_link("lo", up=True)
-        sockets = _bind(0)
-        try:
-            redirect(ADDRESS, _PORT, sockets.datagrams.getsockname()[1])
-        except OSError:
-            for one in sockets:
-                one.close()
-            sockets = _bind(_PORT)
+    return in_network(namespace, _listen)
+
+
+def _listen() -> Sockets:
+    with Netlink() as netlink:
+        netlink.set_link("lo", up=True)
+    sockets = _bind(0)
+    try:
+        redirect(ADDRESS, _PORT, sockets.datagrams.getsockname()[1])
+    except OSError:
+        for one in sockets:
+            one.close()
+        sockets = _bind(_PORT)
     return sockets
 
 

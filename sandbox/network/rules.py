@@ -165,9 +165,13 @@ def elements(verb: str, table: str, network: Network) -> str:
 
 
 def port_elements(attachment: Attachment) -> dict[str, str]:
-    """What is in the table for the published ports of a container: "map { key" -> target."""
+    """What is in the table for the published ports of a container: "map { key" -> target. Those at IPv6 addresses of a
+    container without one are forwarded, not translated.
+    """
     found = {}
     for port in attachment.ports:
+        if ":" in port.address and not attachment.address6:
+            continue
         key = f"{port.protocol} . {port.port}"
         family, target = ("6", attachment.address6) if ":" in port.address else ("", attachment.address)
         at = f"ports{family} {{ {key}"
@@ -234,13 +238,21 @@ def _chain(name: str) -> bytes | None:
     return _ask(Request(_GET_CHAIN, 0, _generic(_FAMILY_IPV4) + names, name))
 
 
+def is_installed() -> bool:
+    """Whether there is an `nft` to set rules with."""
+    try:
+        return bool(_find_nft(_directories()))
+    except SandboxError:
+        return False
+
+
 def load(script: str, search: Sequence[str] | None = None) -> None:
     """Have `nft`, found in the directories `search` ($PATH and the usual ones), carry out `script`, all or nothing.
 
     Raises `SandboxError`: nft is missing, or what it says. Spawned directly, for `subprocess` takes longer to import
     than nft to run.
     """
-    program = _find_nft((*os.get_exec_path(), "/usr/sbin", "/sbin", "/usr/local/sbin") if search is None else search)
+    program = _find_nft(_directories() if search is None else search)
     source, words = os.memfd_create("rules"), os.memfd_create("words")
     try:
         os.write(source, script.encode())
@@ -260,6 +272,10 @@ def load(script: str, search: Sequence[str] | None = None) -> None:
         hint="the kernel needs nf_tables, and the caller CAP_NET_ADMIN; --network none and host do without",
         reference="nft-failed",
     )
+
+
+def _directories() -> Sequence[str]:
+    return (*os.get_exec_path(), "/usr/sbin", "/sbin", "/usr/local/sbin")
 
 
 def _find_nft(directories: Sequence[str]) -> str:

@@ -50,9 +50,9 @@ def host_locked() -> Iterator[None]:
     """Hold the lock that all engines of this network namespace share: bridges and subnets are the host's, not a
     folder's.
 
-    The flock is on the namespace itself (/proc/self/ns/net), which leaves no file behind.
+    The flock is on the namespace itself, which leaves no file behind.
     """
-    descriptor = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    descriptor = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield

@@ -1,52 +1,29 @@
-"""A way out for the container of an ordinary user: slirp4netns, which is a network in a process.
+"""The way out of an ordinary user's network namespace: slirp4netns, which is a network in a process.
 
-Called by the container's supervisor. An ordinary user may make no bridge; slirp4netns opens a tap interface inside the
-container's network namespace and makes the connections that come out of it itself, as the user's. It holds published
-ports, too. It ends when the pipe that its supervisor holds is closed, however that comes about. The host's loopback
-address is not reached through it. Source: slirp4netns(1).
+Called for the first container that needs one. An ordinary user may not connect his namespace to the host's; slirp4netns
+opens a tap interface in it, and makes the connections that come out of there itself, as the user's, from the host's
+namespace. It ends when the pipe that it is given does, however that comes about. The host's loopback addresses are not
+reached through it. Source: slirp4netns(1).
 """
 
 from __future__ import annotations
 
-import _socket
-import json
 import os
-import signal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from sandbox.errors import ConflictError, SandboxError
+from sandbox.errors import SandboxError, UnsupportedError
 from sandbox.kernel import polling
-from sandbox.network.records import Attachment
-from sandbox.records import NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from sandbox.network.records import Published
+    from typing import Any
 
 INTERFACE = "tap0"
-ADDRESS, LENGTH, GATEWAY, RESOLVER = "10.0.2.100", 24, "10.0.2.2", "10.0.2.3"
+SUBNET, RESOLVER = "10.0.2.0/24", "10.0.2.3"
 _PROGRAM = "slirp4netns"
 _DEVICE = "/dev/net/tun"
 _MTU = 65520
 _PATIENCE = 10.0  # seconds until it must have set up the interface
-_READY, _EXIT, _NETWORK, _USER = 3, 4, 5, 6  # its descriptors
-
-
-class Uplink(NamedTuple):
-    """A running slirp4netns; `close` ends it."""
-
-    pid: int
-    pipe: int
-
-    def close(self) -> None:
-        """End it, and wait for that."""
-        os.close(self.pipe)
-        try:
-            os.kill(self.pid, signal.SIGKILL)
-            os.waitpid(self.pid, 0)
-        except (ProcessLookupError, ChildProcessError):
-            return
+_READY, _EXIT, _NETWORK = 3, 4, 5  # its descriptors
 
 
 def find() -> str:
@@ -60,57 +37,37 @@ def find() -> str:
     return ""
 
 
-def attachment(network: str, container: str, names: tuple[str, ...], ports: tuple[Published, ...]) -> Attachment:
-    """What a container has by it, as other places in networks are told."""
-    return Attachment(
-        network=network,
-        container=container,
-        address=ADDRESS,
-        length=LENGTH,
-        interface=INTERFACE,
-        gateway=GATEWAY,
-        mtu=_MTU,
-        names=names,
-        ports=ports,
-    )
-
-
-def start(program: str, network: int, user: int, folder: str, ports: Sequence[Published]) -> Uplink:
-    """Connect the network namespace behind a descriptor, which belongs to the user namespace behind another; `folder`
-    is a place for its socket. Ports are held when this returns. Raises SandboxError with what it said.
+def start(program: str, network: int, lifeline: int) -> int:
+    """Connect the network namespace behind a descriptor, which belongs to our user namespace, until the pipe `lifeline`
+    ends; the pid. The interface is up when this returns. Raises SandboxError with what the program said,
+    UnsupportedError without one.
     """
+    if not program:
+        raise UnsupportedError(
+            "an ordinary user's networks have no way out here",
+            hint="it takes slirp4netns, and /dev/net/tun open to all; internal networks do without",
+            reference="no-uplink",
+        )
     ready, ready_theirs = os.pipe2(os.O_CLOEXEC)
-    exit_theirs, pipe = os.pipe2(os.O_CLOEXEC)
     words = os.memfd_create("words")
-    directory = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    control = f"/proc/{os.getpid()}/fd/{directory}/uplink"
     options = ("--configure", f"--mtu={_MTU}", "--disable-host-loopback", "--enable-sandbox", "--enable-seccomp")
-    places = (f"--ready-fd={_READY}", f"--exit-fd={_EXIT}", f"--api-socket={control}", "--netns-type=path")
-    spaces = (f"--userns-path=/proc/self/fd/{_USER}", f"/proc/self/fd/{_NETWORK}", INTERFACE)
-    given = {_READY: ready_theirs, _EXIT: exit_theirs, _NETWORK: network, _USER: user, 1: words, 2: words}
+    places = (f"--ready-fd={_READY}", f"--exit-fd={_EXIT}", "--netns-type=path")
+    given = {_READY: ready_theirs, _EXIT: lifeline, _NETWORK: network, 1: words, 2: words}
     try:
-        _remove(f"{folder}/uplink")
-        uplink = Uplink(_spawn(program, [_PROGRAM, *options, *places, *spaces], given), pipe)
-        try:
-            os.close(ready_theirs)
-            ready_theirs = -1
-            if not polling.readable(ready, _PATIENCE) or os.read(ready, 1) != b"1":
-                said = os.pread(words, 4096, 0).decode("utf-8", "replace").strip().splitlines()
-                raise SandboxError(
-                    f"slirp4netns cannot connect the container: {said[-1] if said else 'it does not answer'}",
-                    hint="--network host or none does without",
-                    reference="uplink-failed",
-                )
-            for port in ports:
-                _publish(control, port)
-        except BaseException:
-            uplink.close()
-            raise
+        pid = _spawn(program, [_PROGRAM, *options, *places, f"/proc/self/fd/{_NETWORK}", INTERFACE], given)
+        os.close(ready_theirs)
+        ready_theirs = -1
+        if not polling.readable(ready, _PATIENCE) or os.read(ready, 1) != b"1":
+            said = os.pread(words, 4096, 0).decode("utf-8", "replace").strip().splitlines()
+            raise SandboxError(
+                f"slirp4netns cannot connect the containers: {said[-1] if said else 'it does not answer'}",
+                hint="--network host or none does without",
+                reference="uplink-failed",
+            )
     finally:
-        _remove(f"{folder}/uplink")
-        for descriptor in (ready, exit_theirs, words, directory, *(() if ready_theirs < 0 else (ready_theirs,))):
+        for descriptor in (ready, words, *(() if ready_theirs < 0 else (ready_theirs,))):
             os.close(descriptor)
-    return uplink
+    return pid
 
 
 def _spawn(program: str, words: list[str], given: dict[int, int]) -> int:
@@ -121,32 +78,3 @@ def _spawn(program: str, words: list[str], given: dict[int, int]) -> int:
     actions += [(os.POSIX_SPAWN_CLOSE, high[target]) for target in given]
     actions.append((os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0))
     return os.posix_spawn(program, words, {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}, file_actions=actions)
-
-
-def _publish(control: str, port: Published) -> None:
-    arguments = {"proto": port.protocol, "host_addr": port.address or "0.0.0.0", "host_port": port.port}  # noqa: S104
-    arguments |= {"guest_addr": ADDRESS, "guest_port": port.container}
-    connection = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
-    try:
-        connection.connect(control)
-        connection.sendall(json.dumps({"execute": "add_hostfwd", "arguments": arguments}).encode())
-        connection.shutdown(_socket.SHUT_WR)
-        answer = b""
-        while part := connection.recv(4096):
-            answer += part
-    finally:
-        connection.close()
-    problem = json.loads(answer or b"{}").get("error")
-    if problem:
-        raise ConflictError(
-            f"bind for {port.address or '0.0.0.0'}:{port.port} failed: {problem.get('desc', problem)}",  # noqa: S104
-            hint="publish it at another port of the host",
-            reference="port-allocated",
-        )
-
-
-def _remove(path: str) -> None:
-    try:
-        os.unlink(path)  # noqa: PTH108
-    except FileNotFoundError:
-        return

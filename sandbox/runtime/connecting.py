@@ -8,12 +8,12 @@ up inside the container's network namespace.
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 from typing import TYPE_CHECKING
 
-from sandbox.errors import ConflictError, InvalidError, NotFoundError, UnsupportedError
-from sandbox.kernel import idmap
-from sandbox.kernel.namespaces import Flags, entered
+from sandbox.errors import ConflictError, InvalidError, NotFoundError
+from sandbox.kernel.namespaces import in_network
 from sandbox.network import interface, resolver
 from sandbox.network import names as hosts_files
 from sandbox.network.predefined import DEFAULT
@@ -89,12 +89,7 @@ def enter(supervisor: Supervised, message: Message) -> Message:
     allocations = _allocations(supervisor)
     present, networks, config = allocations.joined.attachments, allocations.networks, supervisor.config
     hosts = str(supervisor.home / "containers" / config.id / "hosts")
-    if any(one.network == "bridge" and one.interface == "tap0" for one in present):
-        raise UnsupportedError(
-            f"container {config.name} has a network of its own, and an ordinary user cannot make a bridge",
-            hint="make it with --network and the name of a network",
-        )
-    if not idmap.in_initial_namespace():  # an ordinary user's share the host's network
+    if any(one.shared for one in present):
         attachment = networks.reserve_host(network, config.id, own_names(config, endpoint), hosts_path=hosts)
         _keep(supervisor, (*present, attachment))
         return {"event": "done"}
@@ -115,8 +110,7 @@ def enter(supervisor: Supervised, message: Message) -> Message:
     try:
         with _namespace(supervisor) as inside:
             networks.connect(attachment, inside)
-            with entered(inside, Flags.NEWNET):
-                interface.add(attachment, way_out=way_out)
+            in_network(inside, functools.partial(interface.add, attachment, way_out=way_out))
     except BaseException:
         networks.leave(network, config.id)
         raise
@@ -148,8 +142,8 @@ def leave(supervisor: Supervised, message: Message) -> Message:
     kept = tuple(one for one in present if one is not gone)
     successor = next((one for one in kept if one.gateway), None)
     if gone.interface:
-        with _namespace(supervisor) as inside, entered(inside, Flags.NEWNET), contextlib.suppress(FileNotFoundError):
-            interface.remove(gone.interface, successor)
+        with _namespace(supervisor) as inside, contextlib.suppress(FileNotFoundError):
+            in_network(inside, functools.partial(interface.remove, gone.interface, successor))
     allocations.networks.leave(network, supervisor.config.id)
     _keep(supervisor, kept)
     _tell(supervisor, "disconnect", network)

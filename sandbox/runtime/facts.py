@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from sandbox.network.forwarding import Forwarding
     from sandbox.network.networks import Networks
-    from sandbox.network.records import Attachment
+    from sandbox.network.records import Attachment, Published
     from sandbox.network.resolver import Resolver, Sockets
-    from sandbox.network.uplink import Uplink
     from sandbox.runtime.config import ContainerConfig
     from sandbox.runtime.neighbour import Neighbour
     from sandbox.runtime.sharing import Owner
@@ -61,7 +61,7 @@ class Allocations:
         self.spare: Spare | None = None  # whoever uses it makes it its own
         self.joined = joining.Joined()
         self.resolver: Resolver | None = None
-        self.uplink: Uplink | None = None
+        self.forwarding: Forwarding | None = None
         self._id = identifier
         self._home = home
         self._folder = home / "containers" / identifier
@@ -111,14 +111,29 @@ class Allocations:
 
         self.resolver = Resolver(loop, sockets, Zone(self.networks, lambda: self.joined.attachments, servers))
 
+    def forward(self, loop: Part) -> None:
+        """Have connections to published ports that no rule translates go to the container, from now on."""
+        from sandbox.network.forwarding import PROTOCOLS, Forwarding  # noqa: PLC0415  (few containers publish ports)
+
+        held = self.networks.held
+        claims = [one for one in self.joined.claims if held or (one.has_ipv6 and one.port.protocol in PROTOCOLS)]
+        if claims:
+            self.forwarding = Forwarding(loop, claims, self._published_at, self.networks.place())
+
+    def _published_at(self, port: Published) -> str:
+        for one in self.joined.attachments:
+            if port in one.ports:
+                return one.address6 if ":" in port.address and one.address6 else one.address
+        return ""
+
     def release(self) -> None:
         """Give everything back; safe to repeat."""
         if self.resolver is not None:
             self.resolver.close()
             self.resolver = None
-        if self.uplink is not None:
-            self.uplink.close()
-            self.uplink = None
+        if self.forwarding is not None:
+            self.forwarding.close()
+            self.forwarding = None
         if self.spare is not None:
             self.spare.close()
             self.spare = None
@@ -146,9 +161,10 @@ def predict(home: Path, config: ContainerConfig) -> Facts:
     privileged = idmap.in_initial_namespace()
     own = privileged and not config.spec.shared.user
     ids = range_map(0) if own else IdMap.identity(RANGE_SIZE)
-    network, warnings = _network_mode(config, privileged)
-    folder = home / "containers" / config.id
-    facts = _facts(home, folder, config, ids, hierarchy(), (), network, privileged, warnings)
+    allocations = Allocations(home, config.id, hierarchy())
+    network, warnings = _network_mode(allocations, config)
+    folder, held = home / "containers" / config.id, _is_held(allocations, network)
+    facts = _facts(home, folder, config, ids, allocations.hierarchy, (), network, held, privileged, warnings)
     return facts._replace(neighbour=_neighbour(home, config))
 
 
@@ -161,7 +177,7 @@ def _collect(home: Path, folder: Path, config: ContainerConfig, allocations: All
         ids = allocations.share_ids(neighbour.ids)
     else:
         ids = allocations.take_ids(spares)
-    network, warnings = _network_mode(config, privileged)
+    network, warnings = _network_mode(allocations, config)
     (home / "mnt").mkdir(mode=0o700, exist_ok=True)
     if network == "container":
         from sandbox.runtime import sharing  # noqa: PLC0415  (seldom)
@@ -174,9 +190,9 @@ def _collect(home: Path, folder: Path, config: ContainerConfig, allocations: All
     joined = allocations.joined
     attachments = joined.attachments if network == "bridge" else ()
     warnings += joined.warnings
-    facts = _facts(home, folder, config, ids, allocations.hierarchy, attachments, network, privileged, warnings)
-    facts = facts._replace(neighbour=neighbour)
-    return facts._replace(ports=joined.attachments[0].ports) if network == "uplink" else facts
+    found, held = allocations.hierarchy, _is_held(allocations, network)
+    facts = _facts(home, folder, config, ids, found, attachments, network, held, privileged, warnings)
+    return facts._replace(neighbour=neighbour)
 
 
 def _facts(
@@ -187,6 +203,7 @@ def _facts(
     cgroups: Hierarchy,
     attachments: tuple[Attachment, ...],
     network: str,
+    held: bool,
     privileged: bool,
     warnings: tuple[str, ...],
 ) -> Facts:
@@ -219,7 +236,7 @@ def _facts(
         owner=_owner(home, config) if network == "container" else None,
         resolver=bool(attachments) and joining.has_resolver(config),
         binds=tuple(_bind(home, mount, idmapped) for mount in config.spec.mounts if mount.kind is not MountKind.TMPFS),
-        files=joining.files(config, network),
+        files=joining.files(config, network, held=held),
         warnings=warnings,
     )
 
@@ -249,25 +266,32 @@ def _device_rate(rate: DiskRate) -> DeviceRate:
     return DeviceRate(number, **{rate.kind: rate.rate})
 
 
-def _network_mode(config: ContainerConfig, privileged: bool) -> tuple[str, tuple[str, ...]]:
-    """Bridge, none, host, container or uplink. An ordinary user may not touch the host's interfaces: the default
-    network becomes one in a process where there is such, others the host's.
+def _is_held(allocations: Allocations, network: str) -> bool:
+    return network == "bridge" and allocations.networks.held
+
+
+def _network_mode(allocations: Allocations, config: ContainerConfig) -> tuple[str, tuple[str, ...]]:
+    """Bridge, none, host or container. An ordinary user's networks that have a way out need a program for it; where
+    that is missing, the container shares the host's.
     """
     wanted = config.spec.network
     if wanted in ("none", "host"):
         return wanted, ()
     if wanted.startswith("container:"):
         return "container", ()
-    if privileged:
+    if not _is_held(allocations, "bridge"):
         return "bridge", ()
-    warning = f"network {wanted!r}: an ordinary user cannot make a bridge, so the container shares the host's network"
-    if wanted == "bridge":
-        from sandbox.network import uplink  # noqa: PLC0415  (ordinary users alone)
+    lacking = allocations.networks.lacking()
+    if not lacking or _are_internal(allocations.networks, config):
+        return "bridge", ()
+    return "host", (
+        f"network {wanted!r}: an ordinary user's networks have no way out here, so the container shares the host's; "
+        f"with {lacking} it has one of its own",
+    )
 
-        if uplink.find():
-            return "uplink", ()
-        warning += "; with slirp4netns installed, and /dev/net/tun open to all, it has one of its own"
-    return "host", (warning,)
+
+def _are_internal(networks: Networks, config: ContainerConfig) -> bool:
+    return all(networks.get(one.network).internal for one in joining.endpoints(config))
 
 
 def _neighbour(home: Path, config: ContainerConfig) -> Neighbour | None:

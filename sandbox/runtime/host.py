@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from typing import Any
 
     from sandbox.network.resolver import Sockets
-    from sandbox.network.uplink import Uplink
     from sandbox.runtime.facts import Allocations
 
 _KINDS = {Flags.NEWNET: "net", Flags.NEWUSER: "user", Flags.NEWPID: "pid", Flags.NEWIPC: "ipc"}  # names in /proc
@@ -51,7 +50,6 @@ class Host:
         self.pidfd = -1
         self.terminal = -1
         self.resolver: Sockets | None = None
-        self.uplink: Uplink | None = None
         self._stdio = stdio
         self._namespaces: dict[Flags, int] = {}
         self._ids: idmap.IdMap | None = None
@@ -120,10 +118,11 @@ class Host:
 
     def _make_system(self, operation: op.MakeSystem) -> None:
         attributes = Attr.NOSUID | Attr.NODEV | Attr.NOEXEC
-        with namespaces.entered(self._namespaces[Flags.NEWNET], Flags.NEWNET):
-            self._mounts[operation.key] = mounts.fs_mount(
-                "sysfs", {}, attributes=attributes if operation.writable else attributes | Attr.RDONLY
-            )
+        if not operation.writable:
+            attributes |= Attr.RDONLY
+        self._mounts[operation.key] = namespaces.in_network(
+            self._namespaces[Flags.NEWNET], functools.partial(mounts.fs_mount, "sysfs", {}, attributes=attributes)
+        )
 
     def _create_namespaces(self, operation: op.CreateNamespaces) -> None:
         spare, self._allocations.spare = self._allocations.spare, None
@@ -341,17 +340,6 @@ class Host:
             os.close(self._former_mounts)
             self._former_mounts = -1
 
-    def _start_uplink(self, operation: op.StartUplink) -> None:
-        from sandbox.network import uplink  # noqa: PLC0415  (ordinary users alone)
-
-        network, user = self._namespaces[Flags.NEWNET], self._namespaces.get(Flags.NEWUSER, -1)
-        own = os.open("/proc/self/ns/user", os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            users = user if user >= 0 else own
-            self.uplink = uplink.start(uplink.find(), network, users, operation.folder, operation.ports)
-        finally:
-            os.close(own)
-
     def _open_resolver(self, _: op.OpenResolver) -> None:
         from sandbox.network import resolver  # noqa: PLC0415  (not for the default network)
 
@@ -406,7 +394,6 @@ _ACTIONS: dict[type, Callable[[Host, Any], None]] = {
     op.SetProcessLimits: Host._set_process_limits,
     op.SetOomScore: Host._set_oom_score,
     op.ConnectNetwork: Host._connect_network,
-    op.StartUplink: Host._start_uplink,
     op.OpenResolver: Host._open_resolver,
     op.StartInit: Host._start_init,
 }

@@ -57,7 +57,7 @@ def endpoints(config: ContainerConfig) -> tuple[Endpoint, ...]:
 
 def stays_out(config: ContainerConfig, mode: str) -> bool:
     """Whether it is to be in none of our networks: there is nothing to join then."""
-    return mode != "uplink" and (config.spec.network in WITHOUT or mode not in ("bridge", "host"))
+    return config.spec.network in WITHOUT or mode not in ("bridge", "host")
 
 
 def stay_out(config: ContainerConfig) -> Joined:
@@ -71,8 +71,6 @@ def join(networks: Networks, folder: Path, config: ContainerConfig, mode: str) -
     On an error nothing is kept.
     """
     spec = config.spec
-    if mode == "uplink":
-        return _join_uplink(networks, config)
     hosts = folder / "hosts"
     hosts.unlink(missing_ok=True)  # a former start's
     (folder / SHARED).unlink(missing_ok=True)
@@ -91,28 +89,15 @@ def join(networks: Networks, folder: Path, config: ContainerConfig, mode: str) -
     return joined
 
 
-def _join_uplink(networks: Networks, config: ContainerConfig) -> Joined:
-    """The place of an ordinary user's container in a network of its own. The ports are claimed to find free ones and to
-    say which are not; slirp4netns takes them over.
-    """
-    from sandbox.network import publishing, uplink  # noqa: PLC0415  (ordinary users alone)
-
-    claims = publishing.claim(config.spec.ports, networks.publisher) if config.spec.ports else []
-    for one in claims:
-        one.socket.close()
-    names = own_names(config, Endpoint(config.spec.network, config.spec.aliases))
-    place = uplink.attachment(config.spec.network, config.id, names, tuple(one.port for one in claims))
-    warnings = tuple(
-        f"network {one.network!r}: an ordinary user cannot make a bridge, so the container is not in it"
-        for one in config.spec.endpoints
-    )
-    return Joined(attachments=(place,), warnings=warnings)
-
-
 def _publish(networks: Networks, config: ContainerConfig, joined: Joined) -> Joined:
     from sandbox.network.publishing import claim  # noqa: PLC0415  (few containers publish ports)
 
     network = networks.get(config.spec.network)
+    for request in config.spec.ports:
+        if networks.held or (":" in request.address and not network.subnet6):
+            from sandbox.network import forwarding  # noqa: PLC0415  (where rules do)
+
+            forwarding.check(request)
     if network.internal:
         warning = f"network {config.spec.network} is internal: published ports are discarded"
         return joined._replace(warnings=(*joined.warnings, warning))
@@ -158,13 +143,17 @@ def own_names(config: ContainerConfig, endpoint: Endpoint) -> tuple[str, ...]:
     return tuple(dict.fromkeys((config.hostname, config.name, *endpoint.aliases)))
 
 
-def files(config: ContainerConfig, network: str) -> tuple[tuple[str, str], ...]:
-    """(name, text) of the container's own files in /etc; `Networks` writes the hosts of those that have peers."""
+def files(config: ContainerConfig, network: str, *, held: bool) -> tuple[tuple[str, str], ...]:
+    """(name, text) of the container's own files in /etc; `Networks` writes the hosts of those that have peers. `held`:
+    the host's servers are asked by way of `network.uplink`.
+    """
     if network == "container":
         return ()  # they are the other's
-    text = resolv_conf(config, network, resolver=network == "bridge" and has_resolver(config))
+    bridged = network == "bridge"
+    server = _UPLINK_RESOLVER if bridged and held else ""
+    text = resolv_conf(config, network, resolver=bridged and has_resolver(config), server=server)
     found = (("hostname", config.hostname + "\n"), ("resolv.conf", text))
-    if config.spec.network not in WITHOUT and network != "uplink":
+    if config.spec.network not in WITHOUT:
         return found
     own = own_names(config, Endpoint(config.spec.network, config.spec.aliases))
     return (*found, ("hosts", hosts_files.base(own, _extra_hosts(config, "127.0.0.1"))))
@@ -177,8 +166,9 @@ def has_resolver(config: ContainerConfig) -> bool:
     return any(one.network != DEFAULT for one in endpoints(config))
 
 
-def resolv_conf(config: ContainerConfig, network: str, *, resolver: bool) -> str:
-    """The host's, with what the container has instead of it.
+def resolv_conf(config: ContainerConfig, network: str, *, resolver: bool, server: str = "") -> str:
+    """The host's, with what the container has instead of it; `server` is one that asks the host's, if they are not to
+    be asked by the container.
 
     A server on the host's loopback is out of reach from another network namespace, so systemd-resolved's upstream is
     named; the container's own resolver asks such a server for it.
@@ -200,8 +190,8 @@ def resolv_conf(config: ContainerConfig, network: str, *, resolver: bool) -> str
         options = list(dns.options)
     if resolver and not any(word.startswith("ndots:") for word in options):
         options.append("ndots:0")
-    if network == "uplink":
-        kept = [_UPLINK_RESOLVER]  # it asks the host's, also one at a loopback address
+    if server:
+        kept = [server]
     found = [f"nameserver {one}" for one in ([RESOLVER] if resolver else dns.servers or kept)]
     found += [f"search {' '.join(words)}" for words in search if words]
     found += [f"options {' '.join(options)}"] if options else []

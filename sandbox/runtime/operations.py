@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from sandbox.kernel.cgroups import Limits
     from sandbox.kernel.idmap import IdMap
     from sandbox.kernel.namespaces import Flags
-    from sandbox.network.records import Attachment, Published
+    from sandbox.network.records import Attachment
 
 # --- the host's side: carried out by the supervisor, in this order -------------------------------------------------
 
@@ -145,13 +145,6 @@ class ConnectNetwork(NamedTuple):
     """A veth pair: one end on the network's bridge, the other in the container's network namespace."""
 
     attachment: Attachment
-
-
-class StartUplink(NamedTuple):
-    """A network in a process (slirp4netns) for an ordinary user's container, with the host's ports that lead to it."""
-
-    folder: str
-    ports: tuple[Published, ...]
 
 
 class OpenResolver(NamedTuple):
@@ -333,7 +326,6 @@ HostOperation = (
     | SetProcessLimits
     | SetOomScore
     | ConnectNetwork
-    | StartUplink
     | OpenResolver
     | StartInit
 )

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from sandbox.kernel.capabilities import Capability
     from sandbox.kernel.cgroups import Limits
     from sandbox.kernel.idmap import IdMap
-    from sandbox.network.records import Attachment, Published
+    from sandbox.network.records import Attachment
     from sandbox.runtime.config import ContainerConfig
     from sandbox.runtime.neighbour import Neighbour
     from sandbox.runtime.sharing import Owner
@@ -71,8 +71,8 @@ class Bind(NamedTuple):
 
 
 class Facts(NamedTuple):
-    """What the host adds: `lowers` are layer directories, top first; `network` is bridge, none, host, container or
-    uplink; `scratch` is an empty directory to mount on, the same for all, since each supervisor has mounts of its own.
+    """What the host adds: `lowers` are layer directories, top first; `network` is bridge, none, host or container;
+    `scratch` is an empty directory to mount on, the same for all, since each supervisor has mounts of its own.
 
     `control_groups` is what appears at /sys/fs/cgroup: "own" a cgroup2 of the container's own namespace, or one of the
     host's directories, or nothing.
@@ -95,7 +95,6 @@ class Facts(NamedTuple):
     files: tuple[tuple[str, str], ...]  # (name, text) of what has to be written for /etc
     warnings: tuple[str, ...]
     resolver: bool = False  # for names of its networks
-    ports: tuple[Published, ...] = ()  # with `network` uplink
     owner: Owner | None = None  # of the network, with `network` container
     neighbour: Neighbour | None = None  # whose processes or shared memory it has, and whose ids
 
@@ -175,8 +174,6 @@ def _host(config: ContainerConfig, facts: Facts) -> Iterator[op.HostOperation]:
     yield from _prepared(facts, passing_on=passing_on, privileged=config.spec.security.privileged)
     for attachment in facts.attachments:
         yield op.ConnectNetwork(attachment)
-    if facts.network == "uplink":
-        yield op.StartUplink(facts.folder, facts.ports)
     if facts.resolver:
         yield op.OpenResolver()
     yield op.StartInit(Flags.NEWNS if shared.pid or shared.pid_container else Flags.NEWNS | Flags.NEWPID)

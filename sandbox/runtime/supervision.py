@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sandbox.errors import SandboxError
-from sandbox.kernel import process, vfork
+from sandbox.kernel import idmap, process, vfork
 from sandbox.runtime import control
 from sandbox.runtime.spares import Spares
 from sandbox.runtime.spec import Stdio
@@ -44,6 +44,7 @@ class Supervision:
         self._spares = Spares()
         self._next: Path | None = None  # the state directory that a spare is to be made for
         self._making_time = 0.0  # time.monotonic
+        self._stays: dict[Path, int] = {}  # descriptors of `holding.stay`
         self._facilities = Facilities(self.loop, self._spares, self._release)
         signal.signal(signal.SIGTERM, self._terminate)
 
@@ -55,6 +56,7 @@ class Supervision:
     def start(self, home: Path, identifier: str, lock: int, starter: socket.socket, stdio: Stdio) -> None:
         """Start a container; `starter` is told how that went. Takes over all descriptors."""
         try:
+            self._stay(home)
             supervisor = Supervisor(home, identifier, lock, starter, stdio, self._facilities)
         except BaseException as error:
             _say(starter, error)
@@ -71,6 +73,13 @@ class Supervision:
         else:
             self._supervisors.add(supervisor)
             self._make_ready(home, time.monotonic() + _SHORT_LIFE)
+
+    def _stay(self, home: Path) -> None:
+        """Keep the namespaces that an ordinary user's containers share, for as long as this process lives."""
+        if not idmap.in_initial_namespace() and home not in self._stays:
+            from sandbox.kernel import holding  # noqa: PLC0415  (ordinary users alone)
+
+            self._stays[home] = holding.stay(home)
 
     def close(self) -> None:
         """Give back what was kept ready."""

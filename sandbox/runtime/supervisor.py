@@ -159,11 +159,12 @@ class Supervisor:
             self._streams.abandon()
             raise
         finally:
-            self._allocations.uplink = self._host.uplink
             for descriptor in set(theirs):
                 os.close(descriptor)
         if self._host.resolver is not None:
             self._allocations.serve(self._loop, self._host.resolver, self._config.spec.dns.servers)
+        if self._allocations.joined.claims:
+            self._allocations.forward(self._loop)
         self._state = State(
             status=Status.RUNNING,
             restart_count=self._state.restart_count,

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sandbox.errors import SandboxError
-from sandbox.kernel import mounts
+from sandbox.kernel import holding, mounts
 from sandbox.kernel.namespaces import Flags, setns, unshare
 from sandbox.kernel.netlink import Netlink, index_of
-from sandbox.network import rules
+from sandbox.network import rules, uplink
 from sandbox.network.interface import configure
 from sandbox.network.networks import Networks
 from tests.sandbox.network.isolation import HOST, MISSING, OUTSIDE, Host, Place, bridges, nft
@@ -246,30 +246,40 @@ def test_a_bridge_of_somebody_else_is_not_taken(tmp_path: Path, isolated: Isolat
     assert "another engine" in str(isolated(body))
 
 
-def test_without_the_right_networks_are_records_only(tmp_path: Path, isolated: Isolated) -> None:
-    """An ordinary user makes networks and gives names, but is told what to do when it comes to a bridge."""
+def test_an_ordinary_user_changes_nothing_on_the_host(
+    tmp_path: Path, isolated: Isolated, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bridges are made in a namespace of his own; a namespace that is not his is refused; without a way out that is
+    said.
+    """
 
     def body() -> object:
         here = os.open("/proc/self/ns/net", os.O_RDONLY)
         unshare(Flags.NEWUSER)  # root of a user namespace that does not own the network namespace
+        Path("/proc/self/uid_map").write_text("0 0 1")
+        holding.stay(tmp_path)
         networks = Networks(tmp_path / "networks", prefix="t")
-        made = networks.create("net")
-        attachment = networks.reserve("net", "one", ("one",))
-        try:
-            networks.connect(attachment, here)
-        except SandboxError as error:
+        assert networks.held
+        assert networks.lacking().startswith("slirp4netns (and") == (not uplink.find())
+        said = []
+        monkeypatch.setattr(uplink, "find", lambda: "")
+        for name, internal in (("inner", True), ("outer", False)):
+            networks.create(name, internal=internal)
+            attachment = networks.reserve(name, "one", ("one",))
+            with pytest.raises(SandboxError) as caught:
+                networks.connect(attachment, here)
+            said.append(caught.value.reference)
             networks.release("one")
             networks.reclaim(lambda _: True)
-            networks.remove("net")
-            return [made.name, error.reference, bridges()]
-        return "connected"
+            networks.remove(name)
+        return [*said, bridges()]
 
     if os.geteuid() == 0:
         tmp_path.chmod(0o777)
         for folder in (*tmp_path.parents,):
             if not folder.stat().st_mode & 0o001:
                 folder.chmod(folder.stat().st_mode | 0o011)
-    assert isolated(body) == ["net", "network-not-permitted", []]
+    assert isolated(body) == ["network-not-permitted", "no-uplink", []]
 
 
 def test_without_nft(isolated: Isolated) -> None:

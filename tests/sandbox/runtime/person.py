@@ -23,7 +23,15 @@ if TYPE_CHECKING:
 
     from tests.sandbox.kernel.children import Account
 
-_TAKE_OVER = 'mount --bind "$1" "$2" && cd "$2" && shift 2 && exec setpriv "$@"'
+# /dev/net/tun is open to all on most machines; here it is as the person is to find it
+_TAKE_OVER = """
+mount --bind "$1" "$2" && cd "$2" && shift 2
+if [ -c /dev/net/tun ] && mount -t tmpfs -o mode=755,dev tun /mnt 2>/dev/null; then
+  mknod -m "$TUN" /mnt/tun c 10 200 && mount --bind /mnt/tun /dev/net/tun
+  umount -l /mnt
+fi 2>/dev/null
+exec setpriv "$@"
+"""
 _PREFIXES = ("HAKO_", "XDG_", "PYTEST_", "DBUS_")  # a session's, and what a test run tells its own processes
 
 
@@ -33,6 +41,7 @@ class Person(NamedTuple):
     account: Account
     home: Path
     repository: Path
+    tun: str = "666"  # the mode of /dev/net/tun; root's runs alone can change it
 
     @property
     def python(self) -> str:
@@ -47,6 +56,7 @@ class Person(NamedTuple):
             "HOME": str(self.home),
             "PYTHONPATH": str(self.repository),
             "PYTHONDONTWRITEBYTECODE": "1",
+            "TUN": self.tun,
             "HYPOTHESIS_STORAGE_DIRECTORY": str(self.home / "examples"),
         }
         command = [self.python, *words]

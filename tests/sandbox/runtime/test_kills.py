@@ -42,7 +42,7 @@ _MUCH: dict[str, Any] = {
     "terminal": True,
 }
 # They last no longer than the process that carries them out, or are another's beginning, which has tests of its own.
-_ELSEWHERE = {op.MakeSystem, op.StartUplink}
+_ELSEWHERE = {op.MakeSystem}
 _WITH_OTHERS = {op.JoinNamespaces, op.ShareMemory}
 
 _IN_NETWORKS = {op.ConnectNetwork, op.OpenResolver}  # of "made"; a plan that is only printed has no places there yet

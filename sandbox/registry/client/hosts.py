@@ -46,6 +46,7 @@ class Endpoint:
     trust: Trust = field(default_factory=Trust)
     headers: tuple[tuple[str, str], ...] = ()  # of every request
     namespace: str = ""  # whose mirror it is, which it is told as containerd tells it
+    may_be_plain: bool = False  # where it does not speak TLS, it may do without
 
     @property
     def host(self) -> str:
@@ -75,7 +76,7 @@ def endpoints(domain: str, folders: Iterable[Path], *, verify: bool = True) -> t
     if verify and not (is_loopback(domain) and not trust.authorities):
         return (Endpoint(url=f"https://{host}/v2", trust=trust),)
     trust = Trust(verify=False, certificates=trust.certificates)
-    return (Endpoint(url=f"https://{host}/v2", trust=trust), Endpoint(url=f"http://{host}/v2"))
+    return (Endpoint(url=f"https://{host}/v2", trust=trust, may_be_plain=True),)
 
 
 def is_loopback(domain: str) -> bool:

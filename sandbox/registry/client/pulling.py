@@ -19,6 +19,7 @@ from sandbox.image.content import MAX_DOCUMENT
 from sandbox.image.decompress import open_stream
 from sandbox.image.limits import Limits
 from sandbox.image.manifest import parse_document
+from sandbox.registry.client import known
 from sandbox.registry.client.downloading import Download, Downloads
 from sandbox.registry.client.failures import RegistryError, wrong
 from sandbox.registry.client.progress import Progress, Silent, State
@@ -130,6 +131,8 @@ class _Pull:
             new = before is None or before.manifest_digest != resolved.document.digest
             name = name._replace(tag="") if name.digest else name
             image = self._store.add(resolved.document.data, configuration, layers, (name,))
+            for layer, descriptor in zip(layers, resolved.manifest.layers, strict=True):
+                known.note(self._store, layer.chain_id, descriptor, self._reference.name)
         self._store.notify("pull", image.id, {"name": name.familiar})
         return Pulled(image, resolved.digest, new)
 

@@ -221,8 +221,8 @@ class Repository:
 
     def _chunk(self, answer: Answer, url: str) -> Chunk:
         location = answer.header("Location")
-        last = answer.header("Range").rpartition("-")[2]
-        offset = int(last) + 1 if last.isascii() and last.isdigit() else 0
+        first, _, last = answer.header("Range").partition("-")
+        offset = int(last) + 1 if first == "0" and last.isascii() and last.isdigit() else 0
         # `0-0` means nothing or one byte: chunks are never one byte long here
         return Chunk(self._elsewhere(urljoin(url, location)) if location else url, 0 if offset == 1 else offset)
 

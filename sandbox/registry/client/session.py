@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 from sandbox.registry.client import hosts
 from sandbox.registry.client.authorizing import Authorizer
 from sandbox.registry.client.dockerconfig import DockerConfig
 from sandbox.registry.client.failures import RegistryError
+from sandbox.registry.client.hosts import Trust
 from sandbox.registry.client.repository import Repository
 from sandbox.registry.client.transport import Transport
 
@@ -60,7 +62,7 @@ class Session:
         needed = hosts.PUSH if "push" in actions else hosts.RESOLVE
         found = tuple(
             self._repository(reference, endpoint, actions)
-            for endpoint in hosts.endpoints(reference.domain, self._folders, verify=self._verify)
+            for endpoint in self._endpoints(reference.domain)
             if needed in endpoint.capabilities and not (endpoint.namespace and needed == hosts.PUSH)
         )
         if not found:
@@ -72,12 +74,24 @@ class Session:
 
     def log_in(self, domain: str, credential: Credential) -> Credential:
         """Try a credential at a registry; what to keep of it. Raises RegistryError where it is not accepted."""
-        tried = [
-            endpoint
-            for endpoint in hosts.endpoints(domain, self._folders, verify=self._verify)
-            if not endpoint.namespace
-        ]
+        tried = [endpoint for endpoint in self._endpoints(domain) if not endpoint.namespace]
         return first_of(tried, lambda endpoint: self._log_in(endpoint, domain, credential))
+
+    def _endpoints(self, domain: str) -> tuple[Endpoint, ...]:
+        return tuple(map(self._spoken, hosts.endpoints(domain, self._folders, verify=self._verify)))
+
+    def _spoken(self, endpoint: Endpoint) -> Endpoint:
+        """One that may do without TLS, asked whether it does; before anybody says who he is."""
+        if not endpoint.may_be_plain:
+            return endpoint
+        try:
+            url = f"{endpoint.url}/"
+            self.transport.send("GET", url, trust=endpoint.trust, headers=dict(endpoint.headers), once=True).close()
+        except RegistryError as error:
+            if error.reference != "registry-tls":
+                raise
+            return replace(endpoint, url=endpoint.url.replace("https://", "http://", 1), trust=Trust())
+        return endpoint
 
     def _log_in(self, endpoint: Endpoint, domain: str, credential: Credential) -> Credential:
         authorizer = Authorizer(self.transport, endpoint, lambda: credential)

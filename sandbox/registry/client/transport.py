@@ -215,6 +215,7 @@ class Transport:
 def _make_pool(trust: Trust, proxy: str) -> urllib3.PoolManager:
     context = ssl.create_default_context()
     if not trust.verify:
+        urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)  # somebody has said so
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     for path in trust.authorities:

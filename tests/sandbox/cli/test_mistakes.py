@@ -37,6 +37,10 @@ CONTAINER_HINT = "`sandbox ps -a` lists them"
         ("run nosuch/image true", 125, "no image 'nosuch/image' here, and registry 127.0.0.1:1 refuses connections "
          "(does it run, and at this port?)"),
         ("pull nosuch/image:1", 125, "registry 127.0.0.1:1 refuses connections (does it run, and at this port?)"),
+        ("push nosuch:1", 125, "no image 'nosuch:1' (`sandbox images` lists what there is, `sandbox bootstrap` makes "
+         "one)"),
+        ("login", 2, "standard input is no terminal to ask at (--username NAME --password-stdin)"),
+        ("login -u a -p b https://", 125, None),
         ("pull -a a:b", 2, "--all-tags is for a repository, and 'a:b' names one image (leave the tag out)"),
         ("pull --platform x/y/z/w a", 125, "invalid platform 'x/y/z/w' (such as linux/amd64 or linux/arm/v7)"),
         ("run --pull never nosuch", 125, f"no image 'nosuch' ({IMAGE_HINT})"),

@@ -191,9 +191,8 @@ def _handler(registry: Hostile) -> type[BaseHTTPRequestHandler]:
         protocol_version = "HTTP/1.1"
 
         def _any(self) -> None:
-            length = int(self.headers.get("Content-Length") or 0)
             headers = {name.lower(): value for name, value in self.headers.items()}
-            reply = registry.reply(Request(self.command, self.path, headers, self.rfile.read(length)))
+            reply = registry.reply(Request(self.command, self.path, headers, self._body()))
             self.send_response(reply.status)
             for name, value in reply.headers.items():
                 self.send_header(name, value)
@@ -206,6 +205,16 @@ def _handler(registry: Hostile) -> type[BaseHTTPRequestHandler]:
             if reply.cut is not None or size != len(reply.body):
                 self.wfile.flush()
                 self.close_connection = True
+
+        def _body(self) -> bytes:
+            if self.headers.get("Transfer-Encoding") != "chunked":
+                return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            parts = []
+            while size := int(self.rfile.readline(), 16):
+                parts.append(self.rfile.read(size))
+                self.rfile.readline()
+            self.rfile.readline()
+            return b"".join(parts)
 
         do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = _any
 

@@ -162,3 +162,20 @@ steps = Table(
     _time("finished"),
     UniqueConstraint("stage_id", "number"),
 )
+
+secrets = Table(
+    "secrets",
+    METADATA,
+    Column("id", Integer, primary_key=True),
+    Column("forge_url", Text, nullable=False),  # empty, as owner: the whole server's
+    Column("owner", Text, nullable=False),
+    Column("repository_id", Integer, ForeignKey("repositories.id", ondelete="CASCADE")),
+    Column("name", String(128), nullable=False),
+    Column("value", Text, nullable=False),  # encrypted
+    _document("events"),
+    _document("branches"),
+    _document("images"),
+    _time("changed"),
+    Index(None, "repository_id", "name", unique=True),
+    Index(None, "forge_url", "owner", "name"),
+)

@@ -1,0 +1,1 @@
+"""Secrets: kept encrypted, given to the steps that may have them and to nobody else."""

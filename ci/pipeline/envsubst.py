@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 DEPTH_LIMIT = 8
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_SIMPLE = re.compile(r"\$\{[^{}\n]{0,1990}\}")  # nothing inside that has braces
+_SIMPLE = re.compile(r"\$\{[^{}\n\\]{0,1990}\}")  # nothing inside that has braces
 _OPENING = re.compile(r"\$[${]")
 # What YAML reads as its own in a plain value, and stand-ins of the same length that no file holds.
 _MARKS = "{}[],:#&*!|>%@`"
@@ -97,7 +97,7 @@ def reveal(text: str) -> str:
 
 
 def expressions(text: str) -> Iterator[tuple[int, int]]:
-    """Where expressions are in a text, from start to end: each on one line, braces paired."""
+    """Where expressions are in a text, from start to end: each on one line, with the `}` that ends it."""
     at = text.find("${")
     while at >= 0:
         if simple := _SIMPLE.match(text, at):
@@ -107,7 +107,7 @@ def expressions(text: str) -> Iterator[tuple[int, int]]:
         depth, end = 0, at + 1
         for end in range(at + 1, min(len(text), at + 2000)):
             character = text[end]
-            depth += (character == "{") - (character == "}")
+            depth += (character == "{" and text[end - 1] == "$") - (character == "}" and text[end - 1] != "\\")
             if character == "\n" or not depth:
                 break
         if not depth:

@@ -92,8 +92,8 @@ class _Filler:
             before = getattr(record, name)
             if name in but:
                 continue
-            kept = self._set(before) if name == "environment" else before
-            if (after := self._filled(kept)) is not before:
+            fill = self._environment if name == "environment" else self._filled
+            if (after := fill(before)) is not before:
                 changes[name] = after
         return replace(record, **changes) if changes else record
 
@@ -105,14 +105,15 @@ class _Filler:
         except SubstitutionError as error:
             raise FillError(text.part(error.start, error.end), error.message) from None
 
-    def _set(self, environment: tuple[Variable, ...]) -> tuple[Variable, ...]:
+    def _environment(self, environment: tuple[Variable, ...]) -> tuple[Variable, ...]:
         """Without those whose value, written without quotes, turns out to be none at all: they are not set."""
-        if not any("$" in one.value.value for one in environment):
-            return environment
-        return tuple(one for one in environment if not self._is_nothing(one.value))
-
-    def _is_nothing(self, text: Text) -> bool:
-        return "$" in text.value and written_plainly(text) and kind_of(self._text(text).value) is Kind.NULL
+        found = []
+        for one in environment:
+            after = self._filled(one)
+            changed = after.value is not one.value
+            if not (changed and written_plainly(one.value) and kind_of(after.value.value) is Kind.NULL):
+                found.append(after)
+        return environment if len(found) == len(environment) and all(map(is_, found, environment)) else tuple(found)
 
     def _scalar(self, scalar: Scalar) -> Scalar:
         if "$" not in scalar.value:

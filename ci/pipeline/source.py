@@ -30,6 +30,16 @@ LINE_BREAK = re.compile(r"\r\n|\n|\r")
 _NOT_ALLOWED = "[^\t\n\r\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
 
 
+# Zero-width and reordering characters, soft hyphens, fillers, tags.
+_INVISIBLE = "[\u00ad\u115f\u1160\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2069\u3164\U000e0000-\U000e007f]"
+# What looks like a blank, or like one of YAML's own characters, and is none.
+_LOOKALIKES = {
+    **dict.fromkeys("\u00a0\u1680\u202f\u205f\u3000", "a blank"),
+    **{chr(code): "a blank" for code in range(0x2000, 0x200B)},
+    **{chr(ord(mark) + 0xFEE0): f'"{mark}"' for mark in ":,-#[]{}\"'&*!|>%@"},
+}
+
+
 class Position(NamedTuple):
     """A stretch of a file:
 
@@ -117,8 +127,16 @@ def invisible(origin: Source) -> Iterator[tuple[Position, str]]:
         return
     for number, line in enumerate(origin.lines, 1):
         if not line.isascii():
-            for match in re.finditer("[\u200b-\u200f\u202a-\u202e\u2060-\u2069]", line):
+            for match in re.finditer(_INVISIBLE, line):
                 yield Position(number, match.start() + 1, number, match.end() + 1), match[0]
+
+
+def lookalike(line: str) -> str:
+    """What is said of the first character of a line that is not what it looks like; empty where there is none."""
+    for column, character in enumerate(line, 1):
+        if meant := _LOOKALIKES.get(character):
+            return f"the character in column {column}, U+{ord(character):04X}, looks like {meant} and is none"
+    return ""
 
 
 def _decode(data: bytes, filename: str) -> str:

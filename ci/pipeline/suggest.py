@@ -26,7 +26,7 @@ class Suggester:
     def did_you_mean(self, word: str, candidates: Iterable[str], synonyms: Mapping[str, str] | None = None) -> str:
         """A hint with the nearest candidate, or the word's synonym; empty where nothing is near."""
         meant = (synonyms or {}).get(word.lower()) or self.closest(word, candidates)
-        return f'did you mean "{meant}"?' if meant else ""
+        return f'did you mean "{meant}"?{_foreign(word)}' if meant else ""
 
     def closest(self, word: str, candidates: Iterable[str]) -> str | None:
         """The candidate that differs least; at most one change in three characters. The first of several."""
@@ -60,6 +60,12 @@ class Suggester:
         allowed = _SURE_DISTANCE if len(word) >= 2 * _SURE_LENGTH else 1
         alone = sum(other <= distance for other, _ in nearest) == 1
         return best if distance <= allowed and alone else None
+
+
+def _foreign(word: str) -> str:
+    """What is said of a letter that may look right and is of another alphabet."""
+    other = next((letter for letter in word if not letter.isascii()), "")
+    return f' "{other}" is U+{ord(other):04X}' if other else ""
 
 
 def _distance(one: str, other: str) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ci.pipeline.source import Position
+from ci.pipeline.source import Position, lookalike
 
 if TYPE_CHECKING:
     from yaml import MarkedYAMLError
@@ -21,6 +21,7 @@ _HINTS = (
     ("did not find expected '-' indicator", 'every item of a list begins with "- ", in one column'),
     ("did not find expected ',' or ']'", 'a value that contains "[", "]", "," or "#" must be quoted'),
     ("did not find expected ',' or '}'", 'a value that contains "{", "}", "," or "#" must be quoted'),
+    ("invalid Unicode character escape", "the escape is half of a character: write the character itself"),
     ("unknown escape character", 'in double quotes a backslash is written "\\\\"; single quotes take it as it is'),
     ("block sequence entries are not allowed", 'a list begins on a line of its own, each item with "- "'),
     ("did not find expected alphabetic", 'a value that begins with "*" or "&" must be quoted'),
@@ -59,7 +60,18 @@ def report_syntax(error: MarkedYAMLError, source: Source, report: Report, file: 
         message = _UNENDED.get(context, f"{context.removeprefix('while ')}: it does not end")
     elif began and began.line + 1 != line:
         message = f"{problem}, {context} (line {began.line + 1})"
+    hint = _lookalike_near(source, line) or hint
     report.error("yaml-syntax", Position(line, column, line, column + 1, file), message, hint)
+
+
+def _lookalike_near(source: Source, line: int) -> str:
+    """What is said of a character that is not what it looks like, on the line of a mistake or the one before."""
+    for number in (line, line - 1):
+        if 1 <= number <= len(source.lines) and not source.lines[number - 1].isascii():
+            found = lookalike(source.lines[number - 1])
+            if found:
+                return found if number == line else f"line {number}: {found}"
+    return ""
 
 
 def _place(mark: Any) -> tuple[int, int]:

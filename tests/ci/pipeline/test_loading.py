@@ -73,6 +73,100 @@ def test_one_clear_diagnostic(text: bytes, code: str, place: tuple[int, int]) ->
     assert len(rendered) < 1500
 
 
+GOOD_STEPS = "steps: [{name: a, image: b}]"
+ODDITIES: list[tuple[bytes | str, list[str], str]] = [
+    # encodings
+    ("\ufeff" + GOOD_STEPS, [], ""),
+    ("\ufeff\ufeff" + GOOD_STEPS, ["bad-character"], "U+FEFF"),
+    (GOOD_STEPS.encode("utf-16"), ["not-utf8"], "UTF-16"),
+    (GOOD_STEPS.encode("utf-16-le"), ["bad-character"], "UTF-16"),
+    (GOOD_STEPS.encode("utf-16-be"), ["bad-character"], "UTF-16"),
+    (GOOD_STEPS.encode("utf-32"), ["not-utf8"], "UTF-16"),
+    (b"caf\xe9: x", ["not-utf8"], "0xe9"),
+    (b"steps: [{name: \xed\xa0\x80}]", ["not-utf8"], "0xed"),  # half of a pair
+    (b"steps: [{name: \xc0\xaf}]", ["not-utf8"], "0xc0"),  # a slash in two bytes
+    # characters that no file may hold
+    ("steps: ['\ud800']", ["bad-character"], "U+D800"),
+    ('steps: ["\\ud800"]', ["yaml-syntax"], "half of a character"),
+    ('steps: [{name: a, image: b, commands: ["\\0"]}]', ["bad-character"], "NUL"),
+    ("a\x00b", ["bad-character"], "U+0000"),
+    ("a: b\x85c: d", ["bad-character"], "U+0085"),
+    ("a: b\u2028c: d", ["bad-character"], "U+2028"),
+    (GOOD_STEPS + "\x1a", ["bad-character"], "U+001A"),
+    ("a: \x1b[31m", ["bad-character"], "U+001B"),
+    # what is not seen, or not what it looks like
+    ("steps: [{name: a, image: b, commands: [a\u202eb]}]", ["invisible-character"], "U+202E"),
+    ("steps: [{name: a, image: b, commands: ['a\u00adb']}]", ["invisible-character"], "U+00AD"),
+    ("# \U000e0041\n" + GOOD_STEPS, ["invisible-character"], "U+E0041"),
+    ("steps:\u00a0[{name: a, image: b}]", ["yaml-syntax"], "column 7, U+00A0, looks like a blank"),
+    ("steps:\n\u3000- {name: a, image: b}", ["yaml-syntax"], "column 1, U+3000, looks like a blank"),
+    ("steps\uff1a\n- name: a", ["yaml-syntax"], 'line 1: the character in column 6, U+FF1A, looks like ":"'),
+    ("\u0455teps: [{name: a, image: b}]", ["missing-key", "unknown-key"], 'did you mean "steps"? "\u0455" is U+0455'),
+    ("ste\u0301ps: [{name: a, image: b}]", ["missing-key", "unknown-key"], 'did you mean "steps"?'),
+    ("steps: [{name: a, image: b, when: {event: pu\u0455h}}]", ["bad-condition"], 'did you mean "push"? "\u0455"'),
+    ("steps: [{name: \U0001f600, image: b}]", ["bad-name"], "is not a name"),
+    # line breaks of all times
+    ("steps:\r- {name: a, image: b}\r", [], ""),
+    ("steps:\r\n- {name: a, image: B}\r\n", ["bad-image"], "2:20"),
+]
+
+
+@pytest.mark.parametrize(("text", "codes", "words"), ODDITIES)
+def test_oddities_of_unicode(text: bytes | str, codes: list[str], words: str) -> None:
+    """Each is fine, or told with the character and its place."""
+    before = time.process_time()
+    loaded = ci.pipeline.load(text)
+    shown = render(loaded.diagnostics)
+    assert time.process_time() - before < 1
+    assert sorted(one.code for one in loaded.diagnostics) == codes
+    assert words in shown
+
+
+def bomb(levels: int, width: int, merge: str = "- ") -> str:
+    """Aliases of aliases: each level names the one before many times."""
+    lines = ["a0: &a0 {x: y}" if merge == "<<: " else "a0: &a0 [x, x]"]
+    for level in range(1, levels):
+        others = ", ".join([f"*a{level - 1}"] * width)
+        lines.append(
+            f"a{level}: &a{level} {{<<: [{others}]}}" if merge == "<<: " else f"a{level}: &a{level} [{others}]"
+        )
+    return "\n".join(lines) + "\nsteps: [{name: a, image: b}]\n"
+
+
+BOMBS = {
+    "aliases of lists": (bomb(40, 10), "too-large"),
+    "aliases of merged maps": (bomb(40, 10, "<<: "), "too-large"),
+    "an alias of itself": ("a: &a [*a]\n" + GOOD_STEPS, "recursive-alias"),
+    "steps that are aliases": (
+        f"x-s: &s {{image: b, commands: [{'a, ' * 300}b]}}\nsteps: [{'*s, ' * 900}*s]",
+        "too-large",
+    ),
+    "deep braces": ("{a: " * 60_000, "too-deep"),
+    "deep indentation": ("\n".join(" " * depth + "a:" for depth in range(1000)), "too-deep"),
+    "many anchors": ("\n".join(f"a{n}: &b{n} x" for n in range(40_000)), "unknown-key"),
+    "a product of many axes": (
+        "steps: [{name: a, image: b}]\nmatrix: {" + ", ".join(f"A{n}: [1, 2]" for n in range(64)) + "}",
+        "matrix-too-large",
+    ),
+    "one long key": ("k" * 500_000 + ": 1", "yaml-syntax"),
+    "one long line of commands": ("steps: [{name: a, image: b, comands: ['" + "x" * 900_000 + "']}]", "unknown-key"),
+    "quotes without an end": ("a: '" + "''" * 400_000, "yaml-syntax"),
+    "comments": ("#" * 1_000_000, "empty-file"),
+    "documents": ("---\n" * 200_000, "empty-file"),
+}
+
+
+@pytest.mark.parametrize(("text", "code"), BOMBS.values(), ids=BOMBS.keys())
+def test_bombs(text: str, code: str) -> None:
+    """Small files that would become large are one clear answer in less than a second."""
+    before = time.process_time()
+    loaded = ci.pipeline.load(text)
+    shown = render(loaded.diagnostics)
+    assert time.process_time() - before < 1.5
+    assert code in [one.code for one in loaded.diagnostics]
+    assert len(shown) < 400_000
+
+
 SLOW = {
     "misspelt names": "image: b\nsteps: [{name: a}"
     + "".join(f", {{name: step-{n}, depends_on: [stap-{n}]}}" for n in range(3000))

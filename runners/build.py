@@ -9,6 +9,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ci.errors import CiError
+from ci.pipeline.outputs import OutputError
+from runners.backend import BackendError
 from runners.report import StageResult
 from runners.schedule import State
 from runners.stage import StageRun
@@ -16,11 +19,14 @@ from runners.stage import StageRun
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from ci.pipeline.outputs import Reference
     from ci.pipeline.spec import StageSpec
     from runners.backend import Backend
     from runners.loop import Loop
     from runners.report import Reporter
     from runners.stage import StageInput
+
+    Expand = Callable[[StageSpec, Mapping[Reference, str], int], tuple[StageSpec, ...]]
 
 _BAD = frozenset({State.FAILED, State.ERROR, State.CANCELLED})
 
@@ -61,7 +67,11 @@ def _needed(stage: StageSpec, stages: Sequence[StageSpec]) -> list[StageSpec]:
 
 
 class Build:
-    """All Stages of one build on one loop. `inputs` gives what a Stage needs beside its spec."""
+    """All Stages of one build on one loop. `inputs` gives what a Stage needs beside its spec.
+
+    `expand` makes the Stages of one whose matrix is made of outputs (`ci.pipeline.open_matrix`), given those outputs
+    and the number of the first; it may raise OutputError, CiError, BackendError.
+    """
 
     def __init__(
         self,
@@ -72,7 +82,9 @@ class Build:
         backend: Backend,
         reporter: Reporter,
         jobs: int,
+        expand: Expand | None = None,
     ) -> None:
+        self._expand = expand
         self._stages = tuple(stages)
         self._inputs = inputs
         self._loop = loop
@@ -124,14 +136,49 @@ class Build:
                 )
                 for stage, reason in skip:
                     state = State.CANCELLED if self._cancelled else State.SKIPPED
-                    self._results[stage.number] = StageResult(stage=stage, state=state, reason=reason)
-                    self._reporter.stage_finished(self._results[stage.number])
+                    self._conclude(StageResult(stage=stage, state=state, reason=reason))
                 for stage in start:
-                    self._start(stage)
+                    if stage.cells_from:
+                        self._replace(stage)
+                    else:
+                        self._start(stage)
                 if not start and not skip:
                     return
         finally:
             self._advancing = False
+
+    def _replace(self, stage: StageSpec) -> None:
+        """Put the Stages in place of the one that they come of; they are started in the next round."""
+        try:
+            if self._expand is None:
+                raise BackendError("its matrix is made of outputs, which nobody reads here")
+            written = {source: self._written(source) for source in stage.cells_from}
+            cells = self._expand(stage, written, max(other.number for other in self._stages) + 1)
+        except (OutputError, CiError, BackendError) as error:
+            self._conclude(StageResult(stage=stage, state=State.ERROR, reason=str(error)))
+            return
+        self._reporter.stage_expanded(stage, cells)
+        if not cells:
+            self._conclude(StageResult(stage=stage, state=State.SKIPPED, reason="its matrix has no cells"))
+            return
+        at = self._stages.index(stage)
+        self._stages = (*self._stages[:at], *cells, *self._stages[at + 1 :])
+
+    def _written(self, source: Reference) -> str:
+        """The output that a matrix is made of. One with a secret in it is none: what a matrix holds is shown."""
+        title, _, step = source.step.partition("/")
+        for result in self._results.values():
+            if result.stage.name != title or source.name not in result.outputs.get(step, {}):
+                continue
+            value = result.outputs[step][source.name]
+            if any(one.name == step and one.outputs.get(source.name) != value for one in result.steps):
+                raise OutputError(f"{source} has a secret in it, and what a matrix holds is shown")
+            return value
+        raise OutputError(f"there is no output {source}")
+
+    def _conclude(self, result: StageResult) -> None:
+        self._results[result.stage.number] = result
+        self._reporter.stage_finished(result)
 
     def _start(self, stage: StageSpec) -> None:
         run = StageRun(

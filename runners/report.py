@@ -7,10 +7,12 @@ wait.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from ci.pipeline.spec import StageSpec, StepSpec
     from runners.schedule import State, StepResult
 
@@ -25,6 +27,7 @@ class StageResult:
     started: float | None = None
     finished: float | None = None
     reason: str = ""
+    outputs: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # of its steps, as they are: not to be shown
 
     @property
     def duration(self) -> float | None:
@@ -58,6 +61,9 @@ class Reporter(Protocol):
 
     def notice(self, stage: StageSpec, text: str) -> None:
         """Something a person should know, in one sentence."""
+
+    def stage_expanded(self, stage: StageSpec, cells: Sequence[StageSpec]) -> None:
+        """In place of a Stage whose matrix was not known there are these: none, one or more."""
 
     def stage_finished(self, result: StageResult) -> None:
         """The Stage is over and everything it had is removed. Skipped Stages are only finished."""

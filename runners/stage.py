@@ -321,6 +321,7 @@ class StageRun:
             started=self._started,
             finished=self._loop.now(),
             reason=reason,
+            outputs=self._outputs,
         )
         self._reporter.stage_finished(result)
         self._report_end(result)

@@ -17,8 +17,9 @@ from ci.cli import images, keeping
 from ci.cli.console import Console
 from ci.cli.display import Several
 from ci.cli.events import EventLines
+from ci.cli.selection import Selection
 from ci.cli.shelling import open_shell
-from ci.cli.titles import titles
+from ci.cli.titles import replaced, titles
 from ci.cli.workspaces import Workspaces
 from ci.cli.writing import Writer
 from ci.errors import CiError
@@ -33,13 +34,14 @@ from runners.stage import StageInput
 from sandbox.runtime.engine import Engine, default_home
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from ci.cli.display import Display
     from ci.cli.interrupts import Interrupts
     from ci.cli.junit import JUnit
     from ci.cli.order import Order
+    from ci.pipeline.outputs import Reference
     from ci.pipeline.spec import StageSpec, StepSpec
     from runners.caching import StageCaches
     from runners.remembering import StageMemory
@@ -120,7 +122,11 @@ class _Run:
         )
         self._junit = _junit(order.junit) if order.junit is not None else None
         reporter = self._display if self._junit is None else Several((self._display, self._junit))
-        self._build = Build(stages, self._input, loop=loop, backend=backend, reporter=reporter, jobs=order.jobs)
+        self._stages = stages
+        self._came_of: dict[int, StageSpec] = {}  # cells, by their numbers, of Stages whose matrix was not known
+        self._build = Build(
+            stages, self._input, loop=loop, backend=backend, reporter=reporter, jobs=order.jobs, expand=self._expand
+        )
 
     def to_the_end(self, started: float) -> int:
         """Build, and say how it went."""
@@ -151,11 +157,22 @@ class _Run:
             mounts=(*self._workspaces.mounts, *order.mounts),
             environment=order.environment,
             secrets=order.secrets,
-            excluded=order.selection.left_out(stage),
+            excluded=order.selection.left_out(self._came_of.get(stage.number, stage)),
             failed=self._failed if order.keep or order.shell else None,
             caches=self._caches if order.caches else None,
             memory=self._memory if order.incremental and not order.mounts else None,
         )
+
+    def _expand(self, stage: StageSpec, written: Mapping[Reference, str], first: int) -> tuple[StageSpec, ...]:
+        """The Stages of a matrix that is known now. Images that it names and are not here are fetched meanwhile."""
+        cells = self._order.expand(stage, written, first)
+        names = tuple(Selection(stages=cells).images())
+        for name in self._backend.missing_images(names) if self._order.pull is not images.Pull.NEVER else ():
+            self._backend.fetch_image(name)
+        self._stages = replaced(self._stages, stage, cells)
+        self._came_of |= {cell.number: stage for cell in cells}
+        self._workspaces.expect(len(cells) - 1)
+        return cells
 
     def _caches(self, stage: StageSpec, workspace: Path, tell: Callable[[str], None]) -> StageCaches:
         from ci.cli.cache import open_store  # noqa: PLC0415  (few pipelines have any)
@@ -187,7 +204,7 @@ class _Run:
     def _make_workspace(self, stage: StageSpec) -> Path:
         """With the artifacts of the Stages that this one depends on, in their order."""
         path = self._workspaces.make(stage)
-        for other in self._order.selection.stages:
+        for other in self._stages:
             if other.name in stage.depends_on:
                 artifacts.deliver(self._artifacts(other), path)
         return path
@@ -196,7 +213,7 @@ class _Run:
         try:
             found = artifacts.collect(step.artifacts, self._workspaces.path(stage), self._artifacts(stage))
             if self._order.artifacts is not None:
-                target = self._order.artifacts / titles(self._order.selection.stages)[stage.number]
+                target = self._order.artifacts / titles(self._stages)[stage.number]
                 target.mkdir(parents=True, exist_ok=True)
                 artifacts.deliver(self._artifacts(stage), target)
         except OSError as error:

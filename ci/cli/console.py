@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from ci.cli import summary
 from ci.cli.summary import duration
-from ci.cli.titles import titles
+from ci.cli.titles import replaced, titles
 from runners.schedule import State
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 _COLOURS = (36, 33, 35, 34, 32, 96, 93, 95)  # no red: that means a failure
 _RESET = b"\x1b[0m"
 _LONGEST_NAME = 40
+_CELLS_SHOWN = 12
 _LONGEST_HELD = 1 << 16  # bytes of an unfinished line
 _PARTIAL_DELAY = 0.1  # seconds until an unfinished line is shown on a terminal
 _TAIL = 1 << 15  # bytes of a step's output that are kept for its failure in quiet runs
@@ -48,12 +49,17 @@ class Console:
         self._writer = writer
         self._loop = loop
         self._open: Lines | None = None  # whose unfinished line the cursor is on
+        self._quiet_logs: dict[str, Lines] = {}
+        self._know(tuple(stages))
+
+    def _know(self, stages: tuple[StageSpec, ...]) -> None:
+        """Names, their width and their colours, of all Stages there are."""
+        self._stages = stages
         self._several = len(stages) > 1
         self._titles = titles(stages)
         names = [self._name(stage, step.name) for stage in stages for step in (*stage.services, *stage.steps)]
         self._width = min(max(map(len, names), default=4), _LONGEST_NAME)
         self._colours = {name: _COLOURS[index % len(_COLOURS)] for index, name in enumerate(names)}
-        self._quiet_logs: dict[str, Lines] = {}
 
     # --- the reporter ----------------------------------------------------------------------------------------------
 
@@ -87,6 +93,14 @@ class Console:
     def notice(self, stage: StageSpec, text: str) -> None:
         """A sentence about a Stage."""
         self.say(f"{self._titles[stage.number]}: {text}" if self._several else text)
+
+    def stage_expanded(self, stage: StageSpec, cells: Sequence[StageSpec]) -> None:
+        """The cells, which are Stages from now on."""
+        if cells:
+            self._know(replaced(self._stages, stage, cells))
+        shown = ", ".join(",".join(cell.matrix.values()) for cell in cells[:_CELLS_SHOWN])
+        more = f" and {len(cells) - _CELLS_SHOWN} more" if len(cells) > _CELLS_SHOWN else ""
+        self.say(f"{stage.name}: {len(cells)} cells from {', '.join(map(str, stage.cells_from))}: {shown}{more}")
 
     def stage_finished(self, result: StageResult) -> None:
         """Its steps have said it, unless the Stage itself went wrong."""

@@ -52,6 +52,11 @@ class Several:
         for reporter in self._reporters:
             reporter.notice(stage, text)
 
+    def stage_expanded(self, stage: StageSpec, cells: Sequence[StageSpec]) -> None:
+        """To all."""
+        for reporter in self._reporters:
+            reporter.stage_expanded(stage, cells)
+
     def stage_finished(self, result: StageResult) -> None:
         """To all."""
         for reporter in self._reporters:

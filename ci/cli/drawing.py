@@ -42,7 +42,7 @@ def text(selection: Selection) -> str:
 
 
 def _lines(selection: Selection, stage: StageSpec, title: str) -> Iterator[str]:
-    yield title + _arrow(stage.depends_on)
+    yield title + _arrow(stage.depends_on) + _cells(stage)
     out = selection.left_out(stage)
     for service in stage.services:
         if service.name not in out:
@@ -61,6 +61,11 @@ def _arrow(names: Sequence[str]) -> str:
     return f" <- {', '.join(names)}" if names else ""
 
 
+def _cells(stage: StageSpec) -> str:
+    """Where the cells of a matrix come from that is not known yet."""
+    return f" (for each cell of {', '.join(map(str, stage.cells_from))})" if stage.cells_from else ""
+
+
 def svg(selection: Selection) -> str:
     """The picture, one Stage below the other; readable on light and dark pages."""
     names = titles(selection.stages)
@@ -68,7 +73,7 @@ def svg(selection: Selection) -> str:
     top, widest = _MARGIN, 0
     for stage in selection.stages:
         columns = levels(stage.steps)
-        title = f"{names[stage.number]}{_arrow(stage.depends_on)}"
+        title = f"{names[stage.number]}{_arrow(stage.depends_on)}{_cells(stage)}"
         if stage.services:
             title += f" · services: {', '.join(service.name for service in stage.services)}"
         parts.append(f'<text x="{_MARGIN}" y="{top + 14}" class="stage">{escape(title)}</text>')

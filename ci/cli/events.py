@@ -11,7 +11,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from ci.cli import summary
-from ci.cli.titles import titles
+from ci.cli.titles import replaced, titles
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -29,6 +29,7 @@ class EventLines:
 
     def __init__(self, writer: Writer, stages: Sequence[StageSpec], clock: Callable[[], float]) -> None:
         self._writer = writer
+        self._stages = tuple(stages)
         self._titles = titles(stages)
         self._clock = clock
 
@@ -49,6 +50,15 @@ class EventLines:
     def notice(self, stage: StageSpec, text: str) -> None:
         """A sentence about a Stage."""
         self._tell("notice", **self._stage(stage), text=text)
+
+    def stage_expanded(self, stage: StageSpec, cells: Sequence[StageSpec]) -> None:
+        """The cells, which are Stages from now on."""
+        fields = self._stage(stage)
+        self._stages = replaced(self._stages, stage, cells)
+        self._titles |= titles(self._stages)
+        self._tell(
+            "stage-expanded", **fields, cells=[{**self._stage(cell), "matrix": dict(cell.matrix)} for cell in cells]
+        )
 
     def stage_finished(self, result: StageResult) -> None:
         """How it went."""

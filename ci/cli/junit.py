@@ -46,6 +46,9 @@ class JUnit:
     def notice(self, stage: StageSpec, text: str) -> None:
         """Not part of a report."""
 
+    def stage_expanded(self, stage: StageSpec, cells: Sequence[StageSpec]) -> None:
+        """The results have it."""
+
     def stage_finished(self, result: StageResult) -> None:
         """The results have it."""
 

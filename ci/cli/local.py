@@ -17,15 +17,18 @@ from typing import TYPE_CHECKING
 from ci.cli import playing
 from ci.cli.interrupts import Interrupts
 from ci.cli.order import Order, Style
-from ci.cli.selection import require_secrets, require_trust, select
+from ci.cli.selection import Selection, require_secrets, require_trust, select
 from ci.cli.values import assignments, secrets, variables
 from ci.errors import CiError
 from ci.pipeline.event import platform
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
+    from collections.abc import Mapping
 
     from ci.pipeline.event import Event
+    from ci.pipeline.outputs import Reference
+    from ci.pipeline.spec import StageSpec
     from runners.backend import HostMount
 
 HELP = "build a project in containers on this machine"
@@ -140,10 +143,25 @@ def _order(arguments: Namespace) -> Order:
         require_secrets(selection, given)
         if not arguments.trusted:
             require_trust(selection)
+
+    def expand(stage: StageSpec, written: Mapping[Reference, str], first: int) -> tuple[StageSpec, ...]:
+        from ci.pipeline import open_matrix  # noqa: PLC0415  (seldom)
+
+        machine = os.uname().nodename
+        cells = open_matrix.expand(loaded.documents, stage, event, written, first=first, machine=machine)
+        wanted = tuple(
+            cell for cell in cells if all(cell.matrix.get(axis, value) == value for axis, value in matrix.items())
+        )
+        require_secrets(Selection(stages=wanted), given)
+        if not arguments.trusted:
+            require_trust(Selection(stages=wanted))
+        return wanted
+
     return Order(
         filename=filename,
         project=folder,
         selection=selection,
+        expand=expand,
         environment=environment,
         secrets=given,
         mounts=volumes(arguments.volume, Path.cwd()),

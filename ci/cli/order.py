@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from ci.cli.images import Pull
     from ci.cli.selection import Selection
     from runners.backend import HostMount
+    from runners.build import Expand
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +34,7 @@ class Order:
     filename: str
     project: Path
     selection: Selection
+    expand: Expand
     environment: Mapping[str, str]
     secrets: Mapping[str, str]
     mounts: tuple[HostMount, ...]

@@ -40,7 +40,7 @@ class Selection:
         """The images that are needed, each with the first step that needs it."""
         found: dict[str, StepSpec] = {}
         for _, step in self.containers():
-            if step.build is not None or step.built_by:
+            if step.build is not None or step.built_by or not step.image:
                 continue  # it is made by the run
             found.setdefault(step.image, step)
         return found
@@ -175,7 +175,8 @@ def _after(found: Mapping[int, set[str]], stages: Sequence[StageSpec]) -> dict[i
 
 def _cells(stages: Sequence[StageSpec], matrix: Mapping[str, str]) -> tuple[StageSpec, ...]:
     """The Stages of the wanted matrix cells; Stages without such an axis are kept."""
-    for axis, wanted in matrix.items():
+    is_open = any(stage.cells_from for stage in stages)  # what axes and values those have, nobody knows yet
+    for axis, wanted in matrix.items() if not is_open else ():
         values = {stage.matrix[axis]: None for stage in stages if axis in stage.matrix}
         if not values:
             known = {name: None for stage in stages for name in stage.matrix}

@@ -10,6 +10,11 @@ if TYPE_CHECKING:
     from ci.pipeline.spec import StageSpec
 
 
+def replaced(stages: Sequence[StageSpec], stage: StageSpec, cells: Sequence[StageSpec]) -> tuple[StageSpec, ...]:
+    """The Stages with the cells in the place of the one that they come of, which stays where there are none."""
+    return tuple(one for other in stages for one in (cells if other is stage and cells else (other,)))
+
+
 def titles(stages: Sequence[StageSpec]) -> dict[int, str]:
     """A Stage's name by its number, with the values of its matrix cell where there are several of that name."""
     names = [stage.name for stage in stages]

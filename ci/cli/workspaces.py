@@ -48,6 +48,10 @@ class Workspaces:
         """What containers need beside the workspace."""
         return self._copied.mounts
 
+    def expect(self, more: int) -> None:
+        """So many more Stages than was said (fewer, where negative)."""
+        self._left += more
+
     def make(self, stage: StageSpec) -> Path:
         """The folder of a Stage that starts, empty where its pipeline wants no project. Raises OSError."""
         path = self.path(stage)

@@ -5,15 +5,17 @@ The base of `dialects.hako`, which says where the keys may be. Limits and types 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ci.pipeline.containers import Containers
-from ci.pipeline.document import BuildUse, CacheUse, HealthUse, OutputUse
-from ci.pipeline.nodes import Mapping, Sequence
+from ci.pipeline.document import Axis, BuildUse, CacheUse, HealthUse, OutputUse
+from ci.pipeline.nodes import Mapping, Scalar, Sequence
+from ci.pipeline.reading import Keys
 
 if TYPE_CHECKING:
+    from ci.pipeline.document import Matrix
     from ci.pipeline.nodes import Node
-    from ci.pipeline.reading import Keys
 
 _BUILD_KEYS = ("context", "dockerfile", "target", "args", "tags")
 _BUILD_SYNONYMS = {
@@ -56,6 +58,30 @@ class Additions(Containers):
                 if output is not None:
                     found.append(OutputUse(variable=name.text, output=output))
         return tuple(found)
+
+    def matrix(self, keys: Keys, key: str) -> Matrix | None:
+        """The matrix of all dialects; and axes, or a whole, that are `{from_output: stage/step.name}`."""
+        node = self.get(keys, key)
+        if not isinstance(node, Mapping):
+            return super().matrix(keys, key)
+        whole, axes, plain = None, [], []
+        for entry in node.entries:
+            if entry.key.value == "from_output" and isinstance(entry.value, Scalar):
+                whole = entry.value.text
+            elif self.reads_elsewhere(entry.value):
+                inner = self.keys(entry.value, f'"{entry.key.value}"', ("from_output",))
+                source = self.text(inner, "from_output") if inner else None
+                axes.append(Axis(name=entry.key.text, values=(), source=source))
+            else:
+                plain.append(entry)
+        if whole is None and not axes:
+            return super().matrix(keys, key)
+        written = keys.entries[key]._replace(value=Mapping(tuple(plain), node.position))
+        found = super().matrix(Keys({key: written}, keys.what, keys.position), key)
+        if found is None:
+            return None
+        in_order = sorted((*found.axes, *axes), key=lambda axis: (axis.name.position.line, axis.name.position.column))
+        return replace(found, axes=tuple(in_order), source=whole)
 
     def build(self, keys: Keys, key: str) -> BuildUse | None:
         """The context's path, or a map with the Dockerfile, the target, arguments and names."""

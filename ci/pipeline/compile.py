@@ -83,6 +83,9 @@ def compile(
     `number` is the build's (CI_PIPELINE_NUMBER), `first` the number of the first Stage, `machine` the host's name where
     it is known. Raises CompileError; ValueError where the matrix is beyond its limit, which lint reports.
     """
+    if document.matrix is not None and document.matrix.sources:
+        planned = _planned(document, event, first)
+        return (planned,) if planned else ()
     rules = document.rules
     stages: list[StageSpec] = []
     for cell in matrix.cells(document.matrix):
@@ -112,6 +115,44 @@ def compile(
         if compiled:
             stages.append(compiled)
     return tuple(stages)
+
+
+def _planned(document: Document, event: Event, number: int) -> StageSpec | None:
+    """A Stage whose matrix is not known yet: all that can be said of it. Conditions are looked at when it is."""
+    matrix = document.matrix
+    if matrix is None or (
+        document.when
+        and not any(one.matrix or one.evaluate for one in document.when)
+        and not conditions.evaluate(document.when, event, {}, values=document.rules.values, variables={})
+    ):
+        return None
+    before = document.dependencies()
+
+    def planned(step: Step, secrets: Several[SecretUse], depends_on: tuple[str, ...] = ()) -> StepSpec:
+        return StepSpec(
+            name=step.name.value,
+            image="",
+            secrets={use.variable.value: use.secret.value for use in (*secrets, *step.secrets)},
+            depends_on=depends_on,
+            privileged=step.privileged is not None,
+            line=step.position.line,
+        )
+
+    steps = tuple(planned(step, document.secrets, before[step.name.value]) for step in document.steps)
+    return StageSpec(
+        name=document.title,
+        number=number,
+        steps=steps,
+        services=tuple(planned(service, ()) for service in document.services),
+        cells_from=tuple(dict.fromkeys(outputs.reference(text.value) for text in matrix.sources)),
+        depends_on=tuple(text.value for text in document.depends_on),
+        run_on_failure=any("failure" in _words(one) for one in document.when),
+    )
+
+
+def _words(condition: Condition) -> tuple[str, ...]:
+    status = condition.filters.get("status")
+    return tuple(text.value for text in status.include) if status else ()
 
 
 def _filled(document: Document, shared: Mapping[str, str], cell: Mapping[str, str]) -> Document:

@@ -76,6 +76,7 @@ class Axis(NamedTuple):
 
     name: Text
     values: tuple[Text, ...]
+    source: Text | None = None  # the output that holds the values, `stage/step.name`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +86,14 @@ class Matrix:
     axes: tuple[Axis, ...] = ()
     include: tuple[tuple[Variable, ...], ...] = ()
     exclude: tuple[tuple[Variable, ...], ...] = ()
+    source: Text | None = None  # the output that holds further axes or cells
     position: Position = NOWHERE
+
+    @property
+    def sources(self) -> tuple[Text, ...]:
+        """The outputs that must be known before the cells are."""
+        found = (self.source, *(axis.source for axis in self.axes))
+        return tuple(text for text in found if text is not None)
 
 
 class Setting(NamedTuple):

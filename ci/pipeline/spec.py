@@ -183,6 +183,9 @@ class StageSpec:
     name: str
     number: int
     matrix: Mapping[str, str] = field(default_factory=dict)
+    cells_from: tuple[
+        Reference, ...
+    ] = ()  # outputs of which the matrix is made: see `open_matrix`; not to be run itself
     steps: tuple[StepSpec, ...]
     services: tuple[StepSpec, ...] = ()
     skipped: tuple[str, ...] = ()

@@ -14,7 +14,7 @@ from runners.loop import Loop
 
 if TYPE_CHECKING:
     import selectors
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from ci.pipeline.spec import StageSpec, StepSpec
@@ -213,6 +213,10 @@ class Recorder:
     def notice(self, stage: StageSpec, text: str) -> None:  # noqa: ARG002
         """Remember."""
         self.notices.append(text)
+
+    def stage_expanded(self, stage: StageSpec, cells: Sequence[StageSpec]) -> None:
+        """Remember."""
+        self.events.append(f"{self.loop.now():g} stage {stage.name} is {len(cells)}")
 
     def stage_finished(self, result: StageResult) -> None:
         """Remember."""

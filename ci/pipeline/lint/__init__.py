@@ -23,8 +23,10 @@ def lint(documents: Sequence[Document], report: Report) -> None:
     for document in documents:
         cells = check_matrix(document.matrix, document.rules.variables, report)
         values = Values(report, cells, document.rules)
+        values.later = additions.later_names(document.matrix)
         steps.check_document(document, values)
         conditions.check_document(document, report)
         references.check_steps(document, report)
         additions.check_outputs(document, report)
     references.check_documents(documents, report)
+    additions.check_matrices(documents, report)

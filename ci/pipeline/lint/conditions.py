@@ -23,6 +23,7 @@ def check_document(document: Document, report: Report) -> None:
     axes = _axes(document)
     words = {**WORDS, "event": document.rules.events}
     check = _Check(axes, words, document.rules.lenient, report)
+    check.open = document.matrix is not None and document.matrix.source is not None
     for condition in document.when:
         check.condition(condition)
     for step in document.steps:
@@ -52,6 +53,7 @@ class _Check:
         self, axes: Mapping[str, None], words: Mapping[str, tuple[str, ...]], lenient: bool, report: Report
     ) -> None:
         self.axes = axes
+        self.open = False  # the matrix may have others
         self.words = words
         self.report = report
         self.mistake = report.warning if lenient else report.error  # what never holds, but can be run
@@ -64,7 +66,7 @@ class _Check:
             else:
                 self._globs(patterns)
         for axis, patterns in condition.matrix.items():
-            if axis not in self.axes:
+            if axis not in self.axes and not self.open:
                 message = f'"{axis}" is no variable of the matrix'
                 if not self.axes:
                     message = f'there is no matrix to take "{axis}" from'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ci.pipeline.matrix import CELL_LIMIT, cells, size
@@ -25,7 +26,7 @@ def check_matrix(matrix: Matrix | None, known: Collection[str], report: Report) 
         return ({},)
     for axis in matrix.axes:
         _check_name(axis.name, known, report)
-        if not axis.values:
+        if not axis.values and axis.source is None:
             report.error("empty-matrix", axis.name.position, f'"{axis.name.value}" has no values')
         _check_repeated(axis.values, report)
     axes = [axis.name.value for axis in matrix.axes]
@@ -38,6 +39,8 @@ def check_matrix(matrix: Matrix | None, known: Collection[str], report: Report) 
             values = next(
                 ([text.value for text in axis.values] for axis in matrix.axes if axis.name.value == name), None
             )
+            if any(axis.name.value == name and axis.source for axis in matrix.axes) or matrix.source:
+                continue
             if values is None:
                 hint = report.suggester.did_you_mean(name, axes)
                 report.error("undefined-variable", entry.name.position, f'"{name}" is no variable of the matrix', hint)
@@ -49,6 +52,10 @@ def check_matrix(matrix: Matrix | None, known: Collection[str], report: Report) 
 
 
 def _cells(matrix: Matrix, report: Report) -> tuple[Cell, ...]:
+    if matrix.sources:  # the axes that the file has are checked without the others
+        matrix = replace(matrix, axes=tuple(axis for axis in matrix.axes if axis.source is None), source=None)
+        if not matrix.axes and not matrix.include:
+            return ({},)
     count = size(matrix)
     if count > CELL_LIMIT:
         message = f"the matrix has {count} cells; {CELL_LIMIT} are allowed"

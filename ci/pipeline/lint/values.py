@@ -33,6 +33,7 @@ class Values:
         self._parameters = envsubst.parameters if rules.whole_file else substitution.parameters
         self._expand = envsubst.expand if rules.whole_file else substitution.expand
         self.budget = CHECKS_LIMIT
+        self.later: frozenset[str] | None = frozenset()  # names that are known when a build runs; None: any may be
         self._known = dict.fromkeys(name for cell in cells for name in cell)
 
     def check(self, text: Text | None, read: Callable[[str], object] = str) -> str | None:
@@ -54,7 +55,7 @@ class Values:
         if not names:
             value = self._expand(text.value, lambda _: None)
             return value if self._good(text, value, read) else None
-        if read is not str and not any(name in self.rules.variables for name in names):
+        if read is not str and not any(name in self.rules.variables or self._is_later(name) for name in names):
             self._check_cells(text, names, read)
         return None
 
@@ -87,9 +88,12 @@ class Values:
             return False
         return True
 
+    def _is_later(self, name: str) -> bool:
+        return self.later is None or name in self.later
+
     def _defined(self, text: Text, parameter: substitution.Parameter | envsubst.Parameter) -> bool:
         name = parameter.name
-        if name in self.rules.variables or self.report.full:
+        if name in self.rules.variables or self.report.full or self._is_later(name):
             return True
         if isinstance(parameter, envsubst.Parameter):
             if name not in self._known and not parameter.has_default:

@@ -108,3 +108,47 @@ def test_outputs_are_for_steps() -> None:
 def test_builds(step: str, expected: list[tuple[str, int, int]]) -> None:
     """Paths in the workspace, names of images, and nothing that only a container has."""
     assert codes(f"steps: [{{name: a, {step}}}]") == expected
+
+
+@pytest.mark.parametrize(
+    ("matrix", "expected"),
+    [
+        ("{A: {from_output: plan/list.x}, B: [1]}", []),
+        ("{from_output: plan/list.x, A: [1], exclude: [{B: 2}]}", []),
+        ("{A: {from_output: list.x}}", ["unknown-output"]),
+        ("{A: {from_output: plan/list}}", ["bad-output"]),
+        ("{A: {from_output: paln/list.x}}", ["unknown-output"]),
+        ("{A: {from_output: plan/lits.x}}", ["unknown-output"]),
+        ("{A: {from_output: cells/one.x}}", ["bad-output"]),
+        ("{A: {from_output: later/one.x}}", ["bad-output"]),
+        ("{A: {from_outputs: plan/list.x}}", ["wrong-type", "empty-matrix"]),
+        ("{1A: {from_output: plan/list.x}}", ["bad-variable-name"]),
+    ],
+)
+def test_a_matrix_of_outputs(matrix: str, expected: list[str]) -> None:
+    """It is written by a step of a stage that is over by then and runs once; its variables may be used meanwhile."""
+    text = f"""
+name: plan
+steps: [{{name: list, image: b}}]
+---
+name: cells
+matrix: {{N: [1, 2]}}
+steps: [{{name: one, image: b}}]
+---
+name: later
+steps: [{{name: one, image: b}}]
+---
+name: use
+depends_on: [plan, cells]
+matrix: {matrix}
+steps: [{{name: s, image: b, environment: {{X: "x"}}}}]
+"""
+    assert sorted(code for code, _, _ in codes(text)) == sorted(expected)
+
+
+def test_variables_of_outputs() -> None:
+    """Of an axis, that name and no other; of a whole matrix, any."""
+    head = "name: plan\nsteps: [{name: list, image: b}]\n---\nname: use\ndepends_on: plan\n"
+    steps = "steps: [{name: s, image: 'b:${A}', memory: '${A}m', when: {matrix: {A: x}}}, {name: t, image: '${B}'}]\n"
+    assert codes(head + "matrix: {A: {from_output: plan/list.x}}\n" + steps) == [("undefined-variable", 7, 96)]
+    assert codes(head + "matrix: {from_output: plan/list.x}\n" + steps) == []

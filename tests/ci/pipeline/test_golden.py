@@ -90,6 +90,7 @@ TABLES = [
 ] + [
     *(("hako", "service", key) for key in hako.SERVICE_KEYS if key not in hako.STEP_KEYS),
     ("hako", "step", "from_output"),
+    ("hako", "document", "from_output"),
 ]
 
 

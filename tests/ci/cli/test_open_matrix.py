@@ -53,7 +53,7 @@ def test_cells_of_an_output(ci_run: Callable[..., subprocess.CompletedProcess[st
     done = ci_run(_PIPELINE, "--env", 'LIST=["ada","grace"]', "--matrix", "NAME=grace", "--json")
     events = [json.loads(line) for line in done.stdout.splitlines()]
     (cells,) = (one["cells"] for one in events if one["event"] == "stage-expanded")
-    assert cells == [{"stage": "greet", "number": 4, "matrix": {"NAME": "grace"}}]
+    assert cells == [{"stage": "greet", "number": 5, "matrix": {"NAME": "grace"}}]
     assert [stage["name"] for stage in events[-1]["stages"]] == ["plan", "greet", "collect"]
 
 

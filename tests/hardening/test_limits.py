@@ -11,7 +11,7 @@ import pytest
 
 from sandbox.errors import SandboxError
 from sandbox.image.config import Healthcheck
-from sandbox.runtime.spec import ContainerSpec, Mount, MountKind, Resources
+from sandbox.runtime.spec import ContainerSpec, Mount, MountKind, Resources, Shared
 from sandbox.runtime.state import Status
 
 if TYPE_CHECKING:
@@ -119,6 +119,17 @@ def test_the_smallest_memory(run: Run) -> None:
             assert type(error).__module__ == "sandbox.errors"
         else:
             assert result.status.code in (0, 137)
+
+
+def test_memory_of_another_container(run: Run, start: Start) -> None:
+    """What is written to it counts for who writes (CVE-2024-3056)."""
+    other = start(shared=Shared(ipc_shareable=True))
+    shared = Shared(ipc_container=other.id)
+    script = "head -c 60000000 /dev/zero > /dev/shm/large; stat -c %s /dev/shm/large"
+    result = run(script, shared=shared, resources=Resources(memory=24 << 20))
+    _require(result.warnings, "memory")
+    assert int(result.output or 0) < 60_000_000
+    assert other.execute("rm", "/dev/shm/large")[0] == 0
 
 
 def test_the_smallest_memory_beside_others(engine: Engine, start: Start) -> None:

@@ -22,6 +22,7 @@ from sandbox.kernel.idmap import in_initial_namespace
 from sandbox.kernel.syscalls import NR
 from sandbox.runtime.spec import Mount, MountKind, Security
 from tests.sandbox.image.archives import member
+from tests.sandbox.kernel.children import in_child
 from tests.sandbox.runtime.images import applets
 
 if TYPE_CHECKING:
@@ -318,6 +319,35 @@ def test_the_engine_s_folders_are_private(engine: Engine, start: Start) -> None:
     container = start()
     assert engine.home.stat().st_mode & 0o077 == 0
     assert (engine.home / "containers" / container.id / "control.sock").is_socket()
+
+
+@pytest.mark.skipif(not in_initial_namespace(), reason="an ordinary user's containers have that user's ids")
+def test_the_container_s_ids_own_nothing_of_the_engine(engine: Engine, start: Start) -> None:
+    """Whoever should get out with them finds no file that is theirs, and no way into the engine's folders, which are
+    the caller's (CVE-2021-21284, CVE-2021-41103).
+    """
+    mount = Mount(kind=MountKind.VOLUME, target="/v", anonymous=True)
+    container = start(mounts=(mount,))
+    container.execute("sh", "-c", "echo mine > /file; echo mine > /v/file")
+    base = engine.state(container.id).id_base
+    owners = {path.lstat().st_uid for path in (engine.home / "containers" / container.id).rglob("*")}
+    assert base not in owners
+
+    def outside() -> list[str]:
+        os.chdir(engine.home)  # past all that is in the way before
+        os.setgroups([])
+        os.setresgid(base, base, base)
+        os.setresuid(base, base, base)
+        found = []
+        for path in (".", "containers", "images", f"containers/{container.id}/config.json"):
+            try:
+                os.close(os.open(path, os.O_RDONLY))
+                found.append(path)
+            except PermissionError:
+                continue
+        return found
+
+    assert in_child(outside) == []
 
 
 @pytest.mark.parametrize("security", [Security(), ALL, Security(privileged=True)], ids=["default", "all", "privileged"])

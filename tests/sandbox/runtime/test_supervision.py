@@ -161,6 +161,33 @@ def test_a_reader_that_stands_still_holds_nobody_else_up(shared: Engine) -> None
     os.close(reader)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("launcher", [True, False], ids=["several", "alone"])
+def test_a_start_while_the_former_root_is_written_to_the_disk(own_home: Path, launcher: bool) -> None:
+    """The root of one that has ended goes some time later, with a synchronisation of its file system: a start
+    meanwhile finds all that was written, and writes more.
+    """
+    engine = Engine(own_home, launcher=launcher)
+    script = """
+if [ -e /sums ]; then sha256sum -s -c /sums || exit 9; fi
+count=$(ls /data 2>/dev/null | wc -l)
+mkdir -p /data
+head -c 20000000 /dev/urandom > /data/$count
+sha256sum /data/$count >> /sums
+exit $((count + 20))
+"""
+    identifier = engine.create(_spec("sh", "-c", script, auto_remove=False))
+    codes = []
+    for _ in range(4):
+        engine.start(identifier)
+        status = engine.wait(identifier, 60)
+        assert status is not None
+        codes.append(status.code)
+    assert codes == [20, 21, 22, 23]
+    engine.remove(identifier)
+    engine.close()
+
+
 def test_from_many_threads(shared: Engine) -> None:
     """Each gets its own container's output and end."""
     results: dict[int, tuple[str, int]] = {}

@@ -44,7 +44,6 @@ def _platforms() -> tuple[str, ...]:
 
 
 _WINDOWS = "only on Windows"
-_SWAP = "memory is not set aside for one container so"
 RUN = (
     Foreign("quiet", "", ("true", "false"), ""),
     Foreign("disable-content-trust", "", ("true",), "images are not signed here", "leave it out"),
@@ -58,11 +57,8 @@ RUN = (
     Foreign("use-api-socket", "", ("false",), "there is no daemon whose socket could be lent", "leave it out"),
     Foreign("link-local-ip", "ADDRESS", (), "the kernel gives IPv6 ones, nobody others", "leave it out"),
     Foreign("kernel-memory", "BYTES", (), "the kernel has no such limit any more", "use --memory"),
-    Foreign("memory-swappiness", "NUMBER", ("-1",), f"cgroup v2 has none: {_SWAP}", "use --memory-swap"),
-    Foreign("oom-kill-disable", "", ("false",), "cgroup v2 has none: out of memory, something ends", "leave it out"),
     Foreign("cpu-rt-period", "MICROSECONDS", ("0",), "real-time scheduling is not given away", "leave it out"),
     Foreign("cpu-rt-runtime", "MICROSECONDS", ("0",), "real-time scheduling is not given away", "leave it out"),
-    Foreign("blkio-weight-device", "PATH:WEIGHT", (), "the weight is one for all disks", "use --blkio-weight"),
     Foreign("annotation", "KEY=VALUE", (), "there is no other program that would read them", "use --label"),
     Foreign("cpu-count", "NUMBER", (), _WINDOWS, "use --cpus"),
     Foreign("cpu-percent", "NUMBER", (), _WINDOWS, "use --cpus"),

@@ -30,6 +30,9 @@ OPTIONS = (
     Option(("--cpuset-mems",), "memory nodes it may use", "LIST"),
     Option(("--pids-limit",), "limit of processes", "NUMBER"),
     Option(("--blkio-weight",), "weight at the disks against other containers, 10 to 1000 (500)", "NUMBER"),
+    Option(("--blkio-weight-device",), "such a weight at one disk", "PATH:WEIGHT", many=True),
+    Option(("--memory-swappiness",), "how readily its memory is swapped out, 0 to 100 (cgroup v1)", "NUMBER"),
+    Option(("--oom-kill-disable",), "out of memory it waits for some, and nothing is ended (cgroup v1)"),
     Option(("--device-read-bps",), "how fast it may read from a disk", "PATH:BYTES[k|m|g]", many=True),
     Option(("--device-write-bps",), "how fast it may write to a disk", "PATH:BYTES[k|m|g]", many=True),
     Option(("--device-read-iops",), "reads from a disk in a second", "PATH:NUMBER", many=True),
@@ -41,16 +44,6 @@ OPTIONS = (
 def limits(arguments: Arguments) -> dict[str, Any]:
     """The fields of Resources that the line gives."""
     given: dict[str, Any] = {}
-    if (memory := _memory(arguments, "memory")) is not None:
-        given["memory"] = memory or None
-        if memory and memory < _LEAST_MEMORY:
-            raise UsageError(f"--memory {arguments.text('memory')!r} is too little", hint="6m at least")
-    if arguments.text("memory-swap") == "-1":
-        given["memory_swap"] = -1
-    elif (swap := _memory(arguments, "memory-swap")) is not None:
-        given["memory_swap"] = swap or None
-    if (kept := _memory(arguments, "memory-reservation")) is not None:
-        given["memory_reservation"] = kept or None
     if (cpus := _processors(arguments)) is not None:
         given["cpus"] = cpus or None
     if (shares := arguments.number("cpu-shares")) is not None:
@@ -61,7 +54,29 @@ def limits(arguments: Arguments) -> dict[str, Any]:
     pids = arguments.number("pids-limit", least=-1)
     if pids is not None:
         given["pids"] = pids if pids > 0 else UNLIMITED_PIDS
-    return given | _disks(arguments)
+    return given | _memory_limits(arguments) | _disks(arguments)
+
+
+def _memory_limits(arguments: Arguments) -> dict[str, Any]:
+    given: dict[str, Any] = {}
+    if (memory := _memory(arguments, "memory")) is not None:
+        given["memory"] = memory or None
+        if memory and memory < _LEAST_MEMORY:
+            raise UsageError(f"--memory {arguments.text('memory')!r} is too little", hint="6m at least")
+    if arguments.text("memory-swap") == "-1":
+        given["memory_swap"] = -1
+    elif (swap := _memory(arguments, "memory-swap")) is not None:
+        given["memory_swap"] = swap or None
+    if (kept := _memory(arguments, "memory-reservation")) is not None:
+        given["memory_reservation"] = kept or None
+    swappiness = arguments.number("memory-swappiness", least=-1)
+    if swappiness is not None and swappiness > 100:
+        raise UsageError(f"--memory-swappiness {swappiness} is too much", hint="from 0 to 100; -1 is the host's")
+    if swappiness is not None:
+        given["swappiness"] = swappiness if swappiness >= 0 else None
+    if arguments.flag("oom-kill-disable"):
+        given["oom_kill_disable"] = True
+    return given
 
 
 def _disks(arguments: Arguments) -> dict[str, Any]:
@@ -70,9 +85,21 @@ def _disks(arguments: Arguments) -> dict[str, Any]:
         if weight and not _LEAST_WEIGHT <= weight <= _GREATEST_WEIGHT:
             raise UsageError(f"--blkio-weight {weight} is not between {_LEAST_WEIGHT} and {_GREATEST_WEIGHT}")
         given["blkio_weight"] = weight or None
-    if rates := tuple(_rates(arguments)):
+    if rates := (*_weights(arguments), *_rates(arguments)):
         given["disk_rates"] = rates
     return given
+
+
+def _weights(arguments: Arguments) -> Iterator[DiskRate]:
+    for text in arguments.texts("blkio-weight-device"):
+        path, colon, weight = text.rpartition(":")
+        if not colon or not path.startswith("/") or not (weight.isascii() and weight.isdigit()):
+            raise UsageError(
+                f"--blkio-weight-device {text!r} is not a disk and its weight", hint="such as /dev/sda:300"
+            )
+        if not _LEAST_WEIGHT <= int(weight) <= _GREATEST_WEIGHT:
+            raise UsageError(f"--blkio-weight-device {text!r}: not between {_LEAST_WEIGHT} and {_GREATEST_WEIGHT}")
+        yield DiskRate("weight", path, int(weight))
 
 
 def _rates(arguments: Arguments) -> Iterator[DiskRate]:

@@ -36,13 +36,17 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.000_2, 0.01  # seconds between two looks at som
 
 
 class DeviceRate(NamedTuple):
-    """How fast one block device ("8:0") may be used, in bytes and operations a second; `None` is no limit."""
+    """How fast one block device ("8:0") may be used, in bytes and operations a second, and its `blkio_weight`.
+
+    `None` is no limit.
+    """
 
     device: str
     read_bps: int | None = None
     write_bps: int | None = None
     read_iops: int | None = None
     write_iops: int | None = None
+    weight: int | None = None
 
 
 class Limits(NamedTuple):
@@ -51,7 +55,7 @@ class Limits(NamedTuple):
     `memory_swap` is memory plus swap: `None` twice the memory as Docker has it, -1 no limit. `memory_reservation` is
     the memory kept when the host runs short. `cpuset_cpus`/`cpuset_mems` are lists such as "0-3,6". `devices` are the
     v1 controller's rules ("c 1:3 rwm"); `None` leaves devices to the user namespace, which lets nobody make one.
-    `blkio_weight` is 10 to 1000, `hugetlb` has (size of a page such as "2MB", bytes).
+    `blkio_weight` is 10 to 1000, `swappiness` 0 to 100, `hugetlb` has (size of a page such as "2MB", bytes).
     """
 
     memory: int | None = None
@@ -66,12 +70,17 @@ class Limits(NamedTuple):
     blkio_weight: int | None = None
     device_rates: tuple[DeviceRate, ...] = ()
     hugetlb: tuple[tuple[str, int], ...] = ()
+    swappiness: int | None = None
+    oom_kill_disable: bool = False
 
     @property
     def controllers(self) -> tuple[str, ...]:
         """The controllers that something is asked of, by their names in version 2; `devices` is none there."""
         asked = {
-            "memory": self.memory is not None or self.memory_reservation is not None,
+            "memory": self.memory is not None
+            or self.memory_reservation is not None
+            or self.swappiness is not None
+            or self.oom_kill_disable,
             "pids": self.pids is not None,
             "cpu": self.cpus is not None or self.cpu_shares is not None,
             "cpuset": bool(self.cpuset_cpus or self.cpuset_mems),

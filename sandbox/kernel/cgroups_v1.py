@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _UNLIMITED = 1 << 62  # the kernel shows no limit as the largest multiple of a page
+# Since Linux 5.0, where a disk has that scheduler
+_WEIGHTS = {"blkio.weight": "blkio.bfq.weight", "blkio.weight_device": "blkio.bfq.weight_device"}
 _NAMES = {"blkio": "io"}  # what version 2 calls them
 _TICKS = os.sysconf("SC_CLK_TCK")  # cpuacct.stat counts in these
 
@@ -35,8 +37,8 @@ class GroupV1(Cgroup):
             directory = self._directories.get(controller)
             if directory is None:
                 continue
-            if name == "blkio.weight" and not os.path.exists(f"{directory}/{name}"):
-                name = "blkio.bfq.weight"  # since Linux 5.0, where a disk has that scheduler  # noqa: PLW2901
+            if name in _WEIGHTS and not os.path.exists(f"{directory}/{name}"):
+                name = _WEIGHTS[name]  # noqa: PLW2901
             try:
                 files.write(f"{directory}/{name}", value)
             except FileNotFoundError:
@@ -44,6 +46,9 @@ class GroupV1(Cgroup):
                     raise
                 missing.append("swap" if name.startswith("memory.memsw") else name)
             except OSError as error:
+                if error.errno == errno.EOPNOTSUPP:  # a disk whose scheduler knows no weights
+                    missing.append(name)
+                    continue
                 if name == "memory.limit_in_bytes" and error.errno == errno.EINVAL and limits.swap is not None:
                     # Memory must never exceed memory plus swap: a raise goes the other way round
                     with contextlib.suppress(OSError):
@@ -146,11 +151,8 @@ def _places(hierarchy: Hierarchy, limits: Limits) -> Iterator[tuple[str, str]]:
 
 def _settings(limits: Limits) -> Iterator[tuple[str, str, str]]:
     """(controller, file, value) in the order in which they must be written."""
-    if limits.memory is not None:
-        yield "memory", "memory.limit_in_bytes", str(limits.memory)
-        yield "memory", "memory.memsw.limit_in_bytes", str(limits.swap)
-    if limits.memory_reservation is not None:
-        yield "memory", "memory.soft_limit_in_bytes", str(limits.memory_reservation)
+    for name, value in _memory_settings(limits):
+        yield "memory", name, value
     if limits.pids is not None:
         yield "pids", "pids.max", str(limits.pids) if limits.pids > 0 else "max"
     if limits.cpu_quota is not None:
@@ -172,10 +174,24 @@ def _settings(limits: Limits) -> Iterator[tuple[str, str, str]]:
             yield "devices", "devices.allow", rule
 
 
+def _memory_settings(limits: Limits) -> Iterator[tuple[str, str]]:
+    if limits.memory is not None:
+        yield "memory.limit_in_bytes", str(limits.memory)
+        yield "memory.memsw.limit_in_bytes", str(limits.swap)
+    if limits.memory_reservation is not None:
+        yield "memory.soft_limit_in_bytes", str(limits.memory_reservation)
+    if limits.swappiness is not None:
+        yield "memory.swappiness", str(limits.swappiness)
+    if limits.oom_kill_disable:
+        yield "memory.oom_control", "1"
+
+
 def _disk_settings(limits: Limits) -> Iterator[tuple[str, str]]:
     if limits.blkio_weight is not None:
         yield "blkio.weight", str(limits.blkio_weight)
     for rate in limits.device_rates:
+        if rate.weight is not None:
+            yield "blkio.weight_device", f"{rate.device} {rate.weight}"
         for kind in ("read_bps", "write_bps", "read_iops", "write_iops"):
             if (value := getattr(rate, kind)) is not None:
                 yield f"blkio.throttle.{kind}_device", f"{rate.device} {value}"

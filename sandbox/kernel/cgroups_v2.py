@@ -18,6 +18,8 @@ from sandbox.kernel.cgroups import Cgroup, Hierarchy, Limits, keyed, lacking, nu
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+_RATES = ("rbps", "wbps", "riops", "wiops")  # in io.max
+
 
 class GroupV2(Cgroup):
     """One directory."""
@@ -29,7 +31,7 @@ class GroupV2(Cgroup):
         missing = []
         for name, value in settings(limits):
             if name == "io.weight" and not os.path.exists(f"{directory}/{name}"):
-                name, value = "io.bfq.weight", str(limits.blkio_weight)  # noqa: PLW2901 - another scheduler's
+                name, value = "io.bfq.weight", _bfq_weight(value, limits)  # noqa: PLW2901
             try:
                 files.write(f"{directory}/{name}", value)
             except FileNotFoundError:
@@ -37,6 +39,9 @@ class GroupV2(Cgroup):
                 if name.partition(".")[0] in enabled:
                     missing.append("swap" if name == "memory.swap.max" else name)
             except OSError as error:
+                if error.errno == errno.EOPNOTSUPP:  # a disk whose scheduler knows no weights
+                    missing.append(name)
+                    continue
                 raise InvalidError(f"the kernel refuses {value!r} for {name}: {error.strerror}") from None
         if limits.devices is not None:
             from sandbox.kernel.cgroups_devices import limit  # noqa: PLC0415 - seldom asked for
@@ -46,6 +51,9 @@ class GroupV2(Cgroup):
             except OSError as error:
                 self.warnings += cgroups.unenforced(["devices"], f"the kernel takes no program ({error.strerror})")
         self.warnings += cgroups.unenforced(missing, cgroups.NOT_BUILT_IN)
+        asked = {"swappiness": limits.swappiness is not None, "oom kill disable": limits.oom_kill_disable}
+        gone = [name for name, wanted in asked.items() if wanted]
+        self.warnings += cgroups.unenforced(gone, "control groups of version 2 have no such setting")
 
     def oom_kills(self) -> int:
         """See `Cgroup.oom_kills`."""
@@ -168,8 +176,12 @@ def settings(limits: Limits) -> Iterator[tuple[str, str]]:
     if limits.blkio_weight is not None:
         yield "io.weight", f"default {io_weight(limits.blkio_weight)}"
     for rate in limits.device_rates:
-        found = zip(("rbps", "wbps", "riops", "wiops"), rate[1:], strict=True)
-        yield "io.max", " ".join([rate.device, *(f"{key}={value}" for key, value in found if value is not None)])
+        if rate.weight is not None:
+            yield "io.weight", f"{rate.device} {io_weight(rate.weight)}"
+        rates = (rate.read_bps, rate.write_bps, rate.read_iops, rate.write_iops)
+        found = [f"{key}={value}" for key, value in zip(_RATES, rates, strict=True) if value is not None]
+        if found:
+            yield "io.max", " ".join([rate.device, *found])
     for size, most in limits.hugetlb:
         yield f"hugetlb.{size}.max", str(most)
 
@@ -177,6 +189,13 @@ def settings(limits: Limits) -> Iterator[tuple[str, str]]:
 def weight(shares: int) -> int:
     """v1's cpu shares (2…262144) as v2's weight (1…10000), by the formula that Docker and systemd share."""
     return 1 + (max(2, min(262_144, shares)) - 2) * 9_999 // 262_142
+
+
+def _bfq_weight(setting: str, limits: Limits) -> str:
+    """What io.weight is told ("default 5000", "8:0 5000"), for the scheduler that has v1's range."""
+    device = setting.partition(" ")[0]
+    weights = {rate.device: rate.weight for rate in limits.device_rates}
+    return f"{device} {weights.get(device, limits.blkio_weight)}"
 
 
 def io_weight(weight: int) -> int:

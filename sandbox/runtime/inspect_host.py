@@ -87,7 +87,7 @@ def _resources(spec: ContainerSpec) -> dict[str, Any]:
         "Memory": resources.memory or 0,
         "MemorySwap": resources.memory_swap or (2 * resources.memory if resources.memory else 0),
         "MemoryReservation": resources.memory_reservation or 0,
-        "MemorySwappiness": None,
+        "MemorySwappiness": resources.swappiness,
         "NanoCpus": int((resources.cpus or 0) * _NANO),
         "CpuShares": resources.cpu_shares or 0,
         "CpuPeriod": 0,
@@ -97,9 +97,12 @@ def _resources(spec: ContainerSpec) -> dict[str, Any]:
         "CpusetCpus": resources.cpuset_cpus,
         "CpusetMems": resources.cpuset_mems,
         "PidsLimit": resources.pids,
-        "OomKillDisable": False,
+        "OomKillDisable": resources.oom_kill_disable,
         "OomScoreAdj": spec.oom_score or 0,
         "BlkioWeight": resources.blkio_weight or 0,
+        "BlkioWeightDevice": [
+            {"Path": rate.path, "Weight": rate.rate} for rate in resources.disk_rates if rate.kind == "weight"
+        ],
         **{
             f"BlkioDevice{key}": [
                 {"Path": rate.path, "Rate": rate.rate} for rate in resources.disk_rates if rate.kind == kind

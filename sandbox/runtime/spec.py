@@ -57,7 +57,7 @@ class Mount(NamedTuple):
 
 class DiskRate(NamedTuple):
     """At most `rate` bytes or operations a second on the block device at `path` of the host; `kind` is read_bps,
-    write_bps, read_iops or write_iops.
+    write_bps, read_iops or write_iops, or weight, for a `blkio_weight` there.
     """
 
     kind: str
@@ -82,6 +82,8 @@ class Resources(NamedTuple):
     cpuset_mems: str = ""
     blkio_weight: int | None = None
     disk_rates: tuple[DiskRate, ...] = ()
+    swappiness: int | None = None  # 0 to 100, cgroup v1 only
+    oom_kill_disable: bool = False  # cgroup v1 only
 
 
 class Security(NamedTuple):

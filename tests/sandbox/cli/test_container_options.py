@@ -142,10 +142,15 @@ def test_whether_a_missing_image_is_made() -> None:
 def test_limits_of_disks() -> None:
     """A weight, and rates in bytes or operations; what is neither is told."""
     line = "--blkio-weight 300 --device-read-bps /dev/sda:1m --device-write-iops /dev/sdb:50 busybox"
+    weight = ("--blkio-weight-device", "/dev/sda:200")
     rates = (DiskRate("read_bps", "/dev/sda", 1 << 20), DiskRate("write_iops", "/dev/sdb", 50))
     assert spec(*line.split()).resources == Resources(blkio_weight=300, disk_rates=rates)
+    assert spec(*weight, "busybox").resources == Resources(disk_rates=(DiskRate("weight", "/dev/sda", 200),))
     for wrong in (
         "--blkio-weight 5",
+        "--blkio-weight-device /dev/sda:5",
+        "--blkio-weight-device sda:300",
+        "--memory-swappiness 101",
         "--device-read-bps sda:1m",
         "--device-read-bps /dev/sda",
         "--device-read-iops /a:0",

@@ -354,6 +354,18 @@ def test_only_listed_devices_can_be_used(hierarchy: Hierarchy, parent: str) -> N
 
 
 @pytest.mark.root
+@pytest.mark.skipif(HOST.version != 1, reason="version 2 has no such settings")
+def test_what_only_version_1_has(parent: str) -> None:
+    """How readily memory is swapped out, and waiting in place of an end for want of memory."""
+    limits = Limits(memory=1 << 25, swappiness=10, oom_kill_disable=True)
+    group = Cgroup.create(HOST, f"{parent}/memory", limits)
+    directory = group.paths["memory"]
+    assert (directory / "memory.swappiness").read_text() == "10\n"
+    assert (directory / "memory.oom_control").read_text().startswith("oom_kill_disable 1\n")
+    assert group.remove()
+
+
+@pytest.mark.root
 def test_disk_limits_are_set(parent: str) -> None:
     """Rates of a disk are the group's; a weight that no scheduler of the host knows is one warning."""
     disk = next((path for path in Path("/sys/block").glob("*/dev") if not path.parent.name.startswith("loop")), None)

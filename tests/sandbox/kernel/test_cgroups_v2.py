@@ -28,12 +28,13 @@ def test_settings_of_version_2() -> None:
     }
     disks = Limits(
         blkio_weight=505,
-        device_rates=(DeviceRate("8:0", read_bps=1 << 20, write_iops=7), DeviceRate("8:16", write_bps=5)),
+        device_rates=(DeviceRate("8:0", read_bps=1 << 20, write_iops=7), DeviceRate("8:16", write_bps=5, weight=10)),
         hugetlb=(("2MB", 4 << 20),),
     )
     assert list(cgroups_v2.settings(disks)) == [
         ("io.weight", "default 5000"),
         ("io.max", "8:0 rbps=1048576 wiops=7"),
+        ("io.weight", "8:16 1"),
         ("io.max", "8:16 wbps=5"),
         ("hugetlb.2MB.max", "4194304"),
     ]
@@ -67,6 +68,18 @@ def test_version_2_writes_limits_into_the_files(tmp_path: Path) -> None:
     assert written == {"memory.max": str(1 << 20), "pids.max": "9", "cpu.max": "50000 100000", "cgroup.procs": "4711"}
     assert group.warnings == ()
     assert list(group.paths) == ["unified"]
+
+
+def test_version_2_without_what_only_version_1_has(tmp_path: Path) -> None:
+    """One warning that says so; and weights in the way of the scheduler that has them."""
+    hierarchy = tree(tmp_path, "io memory pids", "io memory pids")
+    (tmp_path / "hako/x/io.bfq.weight").write_text("")
+    rates = (DeviceRate("8:0", weight=300),)
+    group = Cgroup.create(hierarchy, "hako/x", Limits(swappiness=10, oom_kill_disable=True, device_rates=rates))
+    assert group.warnings == (
+        "the swappiness and oom kill disable limits are not enforced: control groups of version 2 have no such setting",
+    )
+    assert (tmp_path / "hako/x/io.bfq.weight").read_text() == "8:0 300"
 
 
 def test_version_2_enables_controllers_from_the_top(tmp_path: Path) -> None:

@@ -6,15 +6,12 @@ Everything is a plain value, so that a StageSpec can be stored, sent and compare
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from ci.pipeline.failure import OnFailure
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from ci.pipeline.outputs import Reference
+from ci.pipeline.outputs import Reference
 
 __all__ = ["Build", "Cache", "Clone", "Device", "Health", "OnFailure", "StageSpec", "StepSpec", "Tmpfs", "VolumeMount"]
 

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sql
 
 from ci.errors import CiError
-from ci.store import events, repositories, stages
+from ci.pipeline.event import Event
+from ci.pipeline.wire import from_document, to_document
+from ci.store import repositories, stages
 from ci.store.records import Build, Filter, Stage
 from ci.store.schema import builds, steps
 from ci.store.schema import stages as stage_table
@@ -17,7 +19,6 @@ from ci.store.states import State
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from ci.pipeline.event import Event
 
 _LONGEST_PAGE = 200
 
@@ -34,17 +35,21 @@ def create(
     priority: int = 0,
     error: str = "",
     diagnostics: Sequence[Mapping[str, Any]] = (),
+    number: int = 0,
 ) -> Build:
-    """Make a build with its Stages and steps. `error`: why it has none. `blocked`: it waits for an approval."""
+    """Make a build with its Stages and steps. `error`: why it has none. `blocked`: it waits for an approval.
+
+    `number`: as `repositories.next_number` has given it in this transaction, for who had to know it before.
+    """
     first = State.BLOCKED if blocked else State.PENDING
     state = State.ERROR if error else first if planned else State.SKIPPED
     identifier = connection.execute(
         sql.insert(builds)
         .values(
             repository_id=repository_id,
-            number=repositories.next_number(connection, repository_id),
+            number=number or repositories.next_number(connection, repository_id),
             state=state,
-            event=events.to_document(event),
+            event=to_document(event),
             kind=event.kind,
             branch=_storable(event.branch),
             ref=_storable(event.full_ref),
@@ -163,7 +168,7 @@ def _build(row: sql.Row[Any]) -> Build:
         repository_id=row.repository_id,
         number=row.number,
         state=State(row.state),
-        event=events.from_document(row.event),
+        event=from_document(Event, row.event),
         parent=row.parent,
         priority=row.priority,
         error=row.error,

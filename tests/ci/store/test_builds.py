@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ci.errors import CiError
-from ci.pipeline.event import Event, EventKind, Previous
-from ci.store import builds, events, stages
+from ci.pipeline.event import Event, EventKind
+from ci.store import builds, stages
 from ci.store.records import Build, Filter, Stage, Step
 from ci.store.states import State, together
 
@@ -245,19 +245,6 @@ def test_hostile_text_is_stored(database: Database, repository: Repository) -> N
     with database.read() as connection:
         (found,) = builds.page(connection, repository.id, Filter(branch="a\N{REPLACEMENT CHARACTER}b"))
     assert found.id == build.id
-
-
-def test_an_event_survives_its_document() -> None:
-    """With the build before it; what another version has added is left out."""
-    event = Event(
-        labels=("a",),
-        parameters=(("x", "1"),),
-        changed_files=("a", "b"),
-        previous=Previous(number=3, status="failure", event=PUSH),
-    )
-    assert events.from_document(events.to_document(event)) == event
-    assert events.from_document(events.to_document(event) | {"news": 1}) == event
-    assert events.from_document(events.to_document(PUSH)) == PUSH
 
 
 @given(st.lists(st.sampled_from(State)))

@@ -66,7 +66,8 @@ class ContextImage(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildOptions:
-    """One build. `image` finds the image of a FROM, and says so by NotFoundError where there is none.
+    """One build. `image` finds the image of a FROM for a platform, which is empty where any will do. It says so by
+    NotFoundError where there is none.
 
     `contexts` are the named ones, which go before stages and images of their name. `on_failure` is given a container
     with a shell and what a failing RUN has left, before that goes.
@@ -78,7 +79,7 @@ class BuildOptions:
 
     dockerfile: Dockerfile
     context: Context
-    image: Callable[[str], Image]
+    image: Callable[[str, str], Image]
     platform: Platform
     build_platform: Platform
     moment: str

@@ -168,7 +168,7 @@ class Solver:
     def _of_image(self, name: str, platform: str = "") -> Result:
         store = self.engine.images
         with store.hold():
-            image = self.options.image(name)
+            image = self.options.image(name, platform)
             _check_platform(name, image, platform)
             self._note(
                 f"pkg:docker/{name}?platform={image.os}%2F{image.architecture}", "sha256", image.manifest_digest.hex

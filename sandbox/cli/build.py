@@ -10,13 +10,12 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from sandbox.cli import build_output, build_values, values
+from sandbox.cli import build_images, build_output, build_values, values
 from sandbox.cli.build_context import Sources
-from sandbox.cli.making import When, ensure
 from sandbox.cli.options import Option, Syntax, UsageError, Verb
 from sandbox.cli.output import say, tell
 from sandbox.cli.session import open_engine, reclaim_others, state_directory
-from sandbox.errors import InvalidError, NotFoundError, SandboxError
+from sandbox.errors import InvalidError, SandboxError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
     from sandbox.runtime.engine import Engine
     from sandbox.runtime.spec import ContainerSpec
 
-_SHORT_ID = 12  # figures, as `sandbox images` shows them
 FORMS = ("auto", "plain", "tty", "rawjson", "quiet")  # of --progress
 
 
@@ -44,6 +42,7 @@ def _build(arguments: Arguments, home: str) -> int:
     _check(arguments)
     for number in (signal.SIGTERM, signal.SIGHUP):  # what runs is taken down first, as after Ctrl-C
         signal.signal(number, _leave)
+    build_args = _build_args(arguments)
     entitlements, limits = build_values.entitlements(arguments), build_values.limits(arguments)
     with ExitStack() as stack:
         scratch = stack.enter_context(Scratch(state_directory(home)))
@@ -55,7 +54,7 @@ def _build(arguments: Arguments, home: str) -> int:
             given = sources.given()
             dockerfile = _parsed(given)
             if not arguments.flag("check"):
-                _ensure_images(dockerfile, arguments, home, sources)
+                build_images.ensure_images(dockerfile, arguments, build_args, home, sources)
             engine = open_engine(home, starts=True)
             lease = stack.enter_context(engine.images.lease())
         else:
@@ -65,7 +64,7 @@ def _build(arguments: Arguments, home: str) -> int:
             given = sources.given(engine.images, lease)
             dockerfile = _parsed(given)
             if not arguments.flag("check"):
-                _ensure_images(dockerfile, arguments, home, sources, make=make)
+                build_images.ensure_images(dockerfile, arguments, build_args, home, sources, make=make)
         findings = _findings(engine, dockerfile, given)
         failed = bool(findings) and dockerfile.directives.check.error
         if arguments.flag("check"):
@@ -77,7 +76,7 @@ def _build(arguments: Arguments, home: str) -> int:
         options = BuildOptions(
             dockerfile=dockerfile,
             context=given.context,
-            image=lambda name: _image(engine, name, _when(arguments)),
+            image=partial(build_images.image, engine, build_images.when(arguments)),
             platform=host(),
             build_platform=host(),
             names_platform=len(build_output.platforms(arguments)) > 1,
@@ -88,7 +87,7 @@ def _build(arguments: Arguments, home: str) -> int:
             moment=_moment(arguments),
             target=arguments.text("target"),
             tags=arguments.texts("tag"),
-            build_args=_build_args(arguments),
+            build_args=build_args,
             labels=values.labels(arguments.texts("label"), "--label"),
             secrets=keys[0],
             agents=keys[1],
@@ -148,28 +147,6 @@ def _parsed(given: Given) -> Dockerfile:
     return parse(given.text, given.name).require()
 
 
-def _ensure_images(
-    dockerfile: Dockerfile, arguments: Arguments, home: str, sources: Sources, *, make: bool = True
-) -> None:
-    """Make what FROM names and is not here; an ordinary user's mmdebstrap has to begin before the engine is opened."""
-    from sandbox.builder.graph import SCRATCH, plan_build  # noqa: PLC0415
-    from sandbox.image.platform import host  # noqa: PLC0415
-    from sandbox.image.platform import parse as parse_platform  # noqa: PLC0415
-
-    images = list(sources.images)
-    for platform in build_output.platforms(arguments):
-        plan = plan_build(dockerfile, _build_args(arguments), platform, arguments.text("target"), sources.names, host())
-        images += [
-            stage.image
-            for stage in plan.stages
-            if stage.image
-            and stage.image.lower() not in (SCRATCH, *sources.names)
-            and parse_platform(stage.platform or str(platform)) == host()  # another platform's is nowhere to be made
-        ]
-    for image in dict.fromkeys(images):
-        ensure(image, state_directory(home), when=_when(arguments), bootstrap=make)
-
-
 def _solve(engine: Engine, arguments: Arguments, builds: Sequence[BuildOptions]) -> None:
     from sandbox.builder.progress import Progress  # noqa: PLC0415
     from sandbox.cli.build_display import display  # noqa: PLC0415
@@ -182,23 +159,6 @@ def _solve(engine: Engine, arguments: Arguments, builds: Sequence[BuildOptions])
     build_output.record(arguments, made)
     if form == "quiet" and made is not None:
         say(f"{made.config or made.digest}\n")
-
-
-def _when(arguments: Arguments) -> When:
-    return When.ALWAYS if arguments.flag("pull") else When.MISSING
-
-
-def _image(engine: Engine, name: str, when: When) -> Image:
-    """The image of a FROM or `--from`. A few letters are a name there, never the beginning of an id."""
-    from sandbox.image.reference import parse  # noqa: PLC0415
-    from sandbox.kernel.idmap import in_initial_namespace  # noqa: PLC0415
-
-    if engine.images.find(name, named=False) is None:  # named by COPY or RUN alone: FROM's are here
-        ensure(name, engine.home, when=when, bootstrap=os.geteuid() == 0 and in_initial_namespace())
-    image = engine.images.get(name)
-    if len(name) < _SHORT_ID and image.id.hex.startswith(name) and parse(name).familiar not in image.references:
-        raise NotFoundError(f"no image or stage {name!r}", hint="`sandbox images` lists what there is")
-    return image
 
 
 def _reclaim_builds(engine: Engine) -> None:

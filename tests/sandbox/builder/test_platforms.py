@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sandbox.image.platform import host
+from tests.sandbox.registry.server.running import served
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -155,3 +156,29 @@ def test_what_does_not_go_together(sandbox: Sandbox, tmp_path: Path, words: tupl
     refused = sandbox("build", *words, str(tmp_path))
     assert refused.returncode != 0
     assert message in refused.stderr
+
+
+def test_bases_of_a_registry(sandbox: Sandbox, tag: str, tmp_path: Path) -> None:
+    """Each platform has its own image of the name; pulled once, and without harm to what the name is here."""
+    layout = tmp_path / "layout"
+    text = "FROM scratch\nARG TARGETARCH\nCOPY <<E /arch\n$TARGETARCH\nE\n"
+    words = ["--platform", f"local,{OTHER}"]
+    build(sandbox, tmp_path, text, *words, "-t", "base:1", "-o", f"type=oci,dest={layout},tar=false")
+    with served(tmp_path / "registry") as server:
+        name = f"{server.address}/{tag}:1"
+        subprocess.run(
+            ["skopeo", "copy", "-q", "--all", "--dest-tls-verify=false", f"oci:{layout}:1", f"docker://{name}"],
+            check=True,
+            capture_output=True,
+        )
+        try:
+            build(sandbox, tmp_path, f"FROM {name}", *words, "-o", str(tmp_path / "out"))
+            assert (tmp_path / "out" / "linux_s390x" / "arch").read_text() == "s390x\n"
+            here = tmp_path / "out" / str(host()).replace("/", "_") / "arch"
+            assert here.read_text() == f"{host().architecture}\n"
+            listed = sandbox("images", "--format", "{{.Repository}}:{{.Tag}}").stdout.split()
+            assert {name, f"{name}.linux-s390x"} <= set(listed)
+            server.kill()
+            build(sandbox, tmp_path, f"FROM {name}", *words, "-o", str(tmp_path / "again"))
+        finally:
+            sandbox("rmi", "-f", name, f"{name}.linux-s390x")

@@ -5,17 +5,18 @@ from __future__ import annotations
 import os
 import socket
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from runners.backend import BackendError, Container, Ended, Handle, Health, HostMount, Kept, Prepared
 from runners.loop import Loop
+from runners.stage import StageInput, StageRun
 
 if TYPE_CHECKING:
     import selectors
     from collections.abc import Callable, Iterator, Mapping, Sequence
-    from pathlib import Path
 
     from ci.pipeline.spec import StageSpec, StepSpec
     from runners.report import StageResult, StepLog
@@ -277,3 +278,31 @@ def free_port() -> Callable[[], int]:
             return int(server.getsockname()[1])
 
     return find
+
+
+@pytest.fixture
+def run(loop: Any, backend: Any, reporter: Any) -> Callable[..., StageResult]:
+    """Runs a Stage to its end; `during` are calls at moments."""
+
+    def run(
+        it: StageSpec, *, during: tuple[tuple[float, Callable[[StageRun], None]], ...] = (), **given: Any
+    ) -> StageResult:
+        done: list[StageResult] = []
+        made = StageRun(
+            it,
+            StageInput(**({"workspace": lambda: Path("/nowhere")} | given)),
+            loop=loop,
+            backend=backend,
+            reporter=reporter,
+            finished=done.append,
+        )
+        for moment, call in during:
+            loop.after(moment, lambda call=call: call(made))
+        made.start()
+        loop.run(lambda: bool(done))
+        assert backend.calls.count(f"finish {it.name}") == backend.calls.count(f"prepare {it.name}") or it.name == (
+            "unpreparable"
+        )
+        return done[0]
+
+    return run

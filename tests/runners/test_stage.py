@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import pytest
 
 from ci.pipeline.outputs import Reference
 from ci.pipeline.spec import Health, OnFailure, Piece, StageSpec, StepSpec
 from runners.schedule import State
-from runners.stage import StageInput, StageRun
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from runners.report import StageResult
-
-PATH = Path("/nowhere")
 
 
 def step(name: str, *needs: str, **fields: Any) -> StepSpec:
@@ -29,34 +24,6 @@ def stage(*steps: StepSpec, services: tuple[StepSpec, ...] = (), **fields: Any) 
     """A Stage of these steps."""
     named: dict[str, Any] = {"name": "test", "number": 1, "steps": steps, "services": services}
     return StageSpec(**(named | fields))
-
-
-@pytest.fixture
-def run(loop: Any, backend: Any, reporter: Any) -> Callable[..., StageResult]:
-    """Runs a Stage to its end; `during` are calls at moments."""
-
-    def run(
-        it: StageSpec, *, during: tuple[tuple[float, Callable[[StageRun], None]], ...] = (), **given: Any
-    ) -> StageResult:
-        done: list[StageResult] = []
-        made = StageRun(
-            it,
-            StageInput(**({"workspace": lambda: PATH} | given)),
-            loop=loop,
-            backend=backend,
-            reporter=reporter,
-            finished=done.append,
-        )
-        for moment, call in during:
-            loop.after(moment, lambda call=call: call(made))
-        made.start()
-        loop.run(lambda: bool(done))
-        assert backend.calls.count(f"finish {it.name}") == backend.calls.count(f"prepare {it.name}") or it.name == (
-            "unpreparable"
-        )
-        return done[0]
-
-    return run
 
 
 def states(result: StageResult) -> dict[str, str]:

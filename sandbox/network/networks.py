@@ -117,6 +117,10 @@ class Networks:
             found = near[0] if len(near) == 1 else self._store.get(name)
         return found
 
+    def find(self, name: str) -> Network | None:
+        """The record of `name` as it is; nothing is made."""
+        return self._store.find(name)
+
     def list(self) -> tuple[Network, ...]:
         """The networks that have been made, by name."""
         return self._store.all()

@@ -17,7 +17,7 @@ from sandbox.kernel.namespaces import in_network
 from sandbox.network import interface, resolver
 from sandbox.network import names as hosts_files
 from sandbox.network.predefined import DEFAULT
-from sandbox.runtime import events
+from sandbox.runtime import belongings
 from sandbox.runtime.joining import endpoints, own_names, resolv_conf
 from sandbox.runtime.spec import Endpoint
 
@@ -92,6 +92,7 @@ def enter(supervisor: Supervised, message: Message) -> Message:
     if any(one.shared for one in present):
         attachment = networks.reserve_host(network, config.id, own_names(config, endpoint), hosts_path=hosts)
         _keep(supervisor, (*present, attachment))
+        belongings.tell_network(supervisor.home, config, allocations, "connect", network)
         return {"event": "done"}
     taken = {one.interface for one in present}
     name = next(name for number in range(len(taken) + 1) if (name := f"eth{number}") not in taken)
@@ -120,15 +121,8 @@ def enter(supervisor: Supervised, message: Message) -> Message:
             allocations.serve(supervisor.loop, resolver.listen(inside), config.spec.dns.servers)
         text = resolv_conf(config, "bridge", resolver=True)
         hosts_files.write(str(supervisor.home / "containers" / config.id / "resolv.conf"), text)
-    _tell(supervisor, "connect", network)
+    belongings.tell_network(supervisor.home, config, allocations, "connect", network)
     return {"event": "done"}
-
-
-def _tell(supervisor: Supervised, action: str, network: str) -> None:
-    """An event of the network's, as docker has it."""
-    record = _allocations(supervisor).networks.look_up(network)
-    attributes = {"container": supervisor.config.id, "name": record.name, "type": record.driver}
-    events.record(supervisor.home, "network", action, record.id, attributes)
 
 
 def leave(supervisor: Supervised, message: Message) -> Message:
@@ -146,7 +140,7 @@ def leave(supervisor: Supervised, message: Message) -> Message:
             in_network(inside, functools.partial(interface.remove, gone.interface, successor))
     allocations.networks.leave(network, supervisor.config.id)
     _keep(supervisor, kept)
-    _tell(supervisor, "disconnect", network)
+    belongings.tell_network(supervisor.home, supervisor.config, allocations, "disconnect", network)
     return {"event": "done"}
 
 

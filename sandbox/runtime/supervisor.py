@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from sandbox.errors import ConflictError, SandboxError
 from sandbox.kernel import process, pty
 from sandbox.records import NamedTuple
-from sandbox.runtime import control, events, execution, requests, restarting
+from sandbox.runtime import belongings, control, events, execution, requests, restarting
 from sandbox.runtime import operations as op
 from sandbox.runtime.callers import Callers
 from sandbox.runtime.facts import Allocations, collect
@@ -182,6 +182,7 @@ class Supervisor:
             self._callers.listen(self._folder.path)  # who sees it running can connect
         self._begin_checks()
         self._folder.write_state(self._state)
+        belongings.tell_taken(self.home, self._config, self._allocations)
         events.of_container(self.home, self._config, "start")
         self._streams.open(self._host.terminal)
         self._loop.add(self._host.pidfd, self._init_ended)
@@ -413,6 +414,8 @@ class Supervisor:
         if status.oom:
             events.of_container(self.home, self._config, "oom")
         events.of_container(self.home, self._config, "die", exitCode=str(status.code))
+        if self._allocations is not None:
+            belongings.tell_given_back(self.home, self._config, self._allocations)
 
     def _finish_failed(self, error: BaseException, *, started: bool = False) -> None:
         """Undo a start that did not come to its end; `error` is why, and what the starter is told."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import tarfile
 import threading
 import uuid
@@ -38,6 +39,52 @@ def test_networks_and_volumes(sandbox: Sandbox, name: str) -> None:
         sandbox("volume", "create", network)
     sandbox("volume", "rm", network)
     assert happened(sandbox, "volume", network) == ["create", "destroy"]
+
+
+@pytest.mark.root
+def test_what_a_container_has(sandbox: Sandbox, name: str) -> None:
+    """Networks are connected and volumes mounted before its start, and both are given back after its death; one that it
+    has left meanwhile, not again.
+    """
+    networks = [f"{name}-one", f"{name}-two"]
+    for network in networks:
+        sandbox("network", "create", network)
+    mounts = ("-v", f"{name}:/data", "-v", "/data/anonymous", "-v", "/etc:/host:ro")
+    done = sandbox("run", "-d", "--name", name, "--network", networks[0], *mounts, "busybox", "sleep", "100")
+    assert done.returncode == 0, done.stderr
+    sandbox("network", "connect", networks[1], name)
+    sandbox("network", "disconnect", networks[0], name)
+    sandbox("rm", "-f", "-v", name)
+    form = "{{.Type}} {{.Action}} {{.Actor.ID}} {{json .Actor.Attributes}}"
+    told = sandbox("events", "--since", "10m", "--until", "0s", "--format", form).stdout.splitlines()
+    mine = [line.split(" ", 3) for line in told if done.stdout.strip() in line]
+    assert [f"{kind} {action}" for kind, action, *_ in mine] == [
+        "container create",
+        "network connect",
+        "volume mount",
+        "volume mount",
+        "container start",
+        "network connect",
+        "network disconnect",
+        "container die",
+        "network disconnect",
+        "volume unmount",
+        "volume unmount",
+        "container stop",
+        "container destroy",
+    ]
+    assert [json.loads(line[3])["name"] for line in mine if line[0] == "network"] == [*networks, *networks]
+    assert json.loads(mine[2][3]) == {
+        "container": done.stdout.strip(),
+        "destination": "/data",
+        "driver": "local",
+        "propagation": "",
+        "read/write": "true",
+    }
+    assert mine[2][2] == name
+    for network in networks:
+        assert sandbox("network", "rm", network).returncode == 0
+    sandbox("volume", "rm", name)
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import uuid
 from typing import TYPE_CHECKING, Any
 
@@ -266,3 +267,40 @@ def test_another_container_s_network_that_is_the_host_s(sandbox: Sandbox, name: 
     assert "lo:" in done.stdout
     for bridge in ("hako0", "eth0"):  # of this host, if it has any
         assert (f"{bridge}:" in done.stdout) == (f"{bridge}:" in ours)
+
+
+@pytest.mark.parametrize("ipv6", [False, True])
+def test_ports_at_ipv6_addresses(sandbox: Sandbox, network: str, name: str, ipv6: bool) -> None:
+    """They lead to a container, whether that has an IPv6 address or not, from the host's loopback address, too."""
+    sandbox("network", "create", *(("--ipv6",) if ipv6 else ()), network)
+    server = "echo ready > /tmp/index.html; exec httpd -f -p 80 -h /tmp"
+    ports = ("-p", "[::1]::80", "-p", "[::]::80")
+    done = sandbox("run", "-d", "--name", name, "--network", network, *ports, "busybox", "sh", "-c", server)
+    assert done.returncode == 0, done.stderr
+    sandbox("exec", name, "sh", "-c", "until wget -qO /dev/null http://127.0.0.1/; do sleep 0.1; done")
+    lines = sorted(sandbox("port", name, "80").stdout.splitlines(), reverse=True)
+    assert [line.rpartition(":")[0] for line in lines] == ["[::]", "[::1]"]
+    for line in lines:
+        with socket.create_connection(("::1", int(line.rpartition(":")[2])), timeout=20) as client:
+            client.sendall(b"GET / HTTP/1.0\r\n\r\n")
+            with client.makefile() as answer:
+                assert answer.read().endswith("ready\n")
+    assert "[::1]:" in sandbox("ps").stdout
+
+
+def test_sctp(sandbox: Sandbox, network: str, name: str) -> None:
+    """It is published where the kernel has it, else one line says what is missing; never without a word."""
+    sandbox("network", "create", network)
+    command = ("run", "-d", "--name", name, "--network", network, "-p", "127.0.0.1::80/sctp", "busybox", "sleep", "100")
+    done = sandbox(*command)
+    try:
+        socket.socket(socket.AF_INET, socket.SOCK_STREAM, 132).close()
+    except OSError:
+        assert done.returncode == 125
+        assert done.stderr.startswith("sandbox: bind for 127.0.0.1:0 failed: this host's kernel has no SCTP")
+        assert done.stderr.count("\n") == 1
+    else:
+        assert sandbox("port", name, "80/sctp").stdout.startswith("127.0.0.1:")
+    refused = sandbox("run", "--rm", "--network", network, "-p", "[::1]:9999:80/sctp", "busybox", "true")
+    assert "80/sctp cannot be published here: only tcp and udp are forwarded" in refused.stderr
+    assert refused.stderr.count("\n") == 1

@@ -56,6 +56,17 @@ def ok(somebody: Person, *words: str) -> str:
     return done.stdout
 
 
+def serve(somebody: Person, name: str, *options: str) -> None:
+    """Have a container serve a page at port 8080."""
+    ok(somebody, "run", "-d", "--name", name, *options, "busybox", "sh", "-c", SERVER)
+    wait(somebody, name)
+
+
+def wait(somebody: Person, name: str) -> None:
+    """Until it does."""
+    ok(somebody, "exec", name, "sh", "-c", "until wget -qO /dev/null http://127.0.0.1:8080/ 2>&-; do sleep 0.1; done")
+
+
 def inside(somebody: Person, network: str, command: str) -> str:
     """What a shell prints in a container of that network."""
     # `timeout` kills its parent, which must not be the first process
@@ -116,8 +127,8 @@ def test_containers_reach_one_another(somebody: Person) -> None:
     the host at both families' loopback addresses; not from one network to another.
     """
     ok(somebody, "network", "create", "red")
-    server = ("run", "-d", "--name", "web", "--network-alias", "www", "-p", "127.0.0.1::8080", "-p", "[::1]::8080")
-    ok(somebody, *server, "--network", "red", "busybox", "sh", "-c", SERVER)
+    ports = ("-p", "127.0.0.1::8080", "-p", "[::1]::8080")
+    serve(somebody, "web", "--network", "red", "--network-alias", "www", *ports)
     address = ok(somebody, "inspect", "--format", "{{.NetworkSettings.Networks.red.IPAddress}}", "web").strip()
     names = ("web", "www", "web.red", address)
     command = "".join(f"wget -qO- http://{name}:8080/; " for name in names) + "cat /etc/resolv.conf"
@@ -126,7 +137,7 @@ def test_containers_reach_one_another(somebody: Person) -> None:
     first, second = published(somebody, "web", "8080")
     assert (fetch("127.0.0.1", first), fetch("::1", second)) == ("ready\n", "ready\n")
     assert set(processes(somebody)) == {"holder", "slirp4netns"}
-    ok(somebody, "run", "-d", "--name", "there", "busybox", "sh", "-c", SERVER)
+    serve(somebody, "there")
     assert inside(somebody, "bridge", "wget -qO- http://there:8080/") == "ready\n"
     ok(somebody, "network", "connect", "red", "there")
     assert ok(somebody, "exec", "there", "wget", "-qO-", "http://www:8080/") == "ready\n"
@@ -156,7 +167,7 @@ def test_the_host_is_out_of_reach(somebody: Person) -> None:
         with pytest.raises(BlockingIOError):
             server.accept()
     ok(somebody, "network", "create", "--internal", "inner")
-    ok(somebody, "run", "-d", "--name", "one", "--network", "inner", "busybox", "sh", "-c", SERVER)
+    serve(somebody, "one", "--network", "inner")
     assert set(processes(somebody)) == {"holder"}
     ask = "wget -qO- http://one:8080/; ip route; nslookup outside.test; timeout 1 nc 10.0.2.3 53"
     said = inside(somebody, "inner", ask)
@@ -170,7 +181,7 @@ def test_engines_do_not_meet(somebody: Person) -> None:
     with somebody_with_busybox() as other:
         for one in (somebody, other):
             ok(one, "network", "create", "--subnet", "10.95.7.0/24", "same")
-        ok(somebody, "run", "-d", "--name", "web", "--network", "same", "busybox", "sh", "-c", SERVER)
+        serve(somebody, "web", "--network", "same")
         assert inside(somebody, "same", "wget -qO- http://web:8080/") == "ready\n"
         ask = "timeout 2 wget -qO- http://web:8080/; timeout 2 wget -qO- http://10.95.7.2:8080/ && echo met"
         assert inside(other, "same", ask) == ""
@@ -181,11 +192,11 @@ def test_engines_do_not_meet(somebody: Person) -> None:
 def test_after_a_kill(somebody: Person, killed: str) -> None:
     """What is left is gone or found again with the next container, which has all it needs."""
     ok(somebody, "network", "create", "red")
-    ok(somebody, "run", "-d", "--name", "web", "--network", "red", "busybox", "sh", "-c", SERVER)
+    serve(somebody, "web", "--network", "red")
     before = processes(somebody)
     os.kill(before[killed], signal.SIGKILL)
     _wait_for(lambda: processes(somebody).get(killed) != before[killed])
-    ok(somebody, "run", "-d", "--name", "next", "--network", "red", "busybox", "sh", "-c", SERVER)
+    serve(somebody, "next", "--network", "red")
     now = processes(somebody)
     assert set(now) == {"holder", "slirp4netns"}
     assert now[killed] != before[killed]
@@ -194,6 +205,7 @@ def test_after_a_kill(somebody: Person, killed: str) -> None:
     assert met == ("ready\n" if killed == "slirp4netns" else "")
     if killed == "holder":  # its containers have lost their network until they start again
         ok(somebody, "restart", "-t", "0", "web")
+        wait(somebody, "web")
         assert inside(somebody, "red", "wget -qO- http://web:8080/") == "ready\n"
     ok(somebody, "rm", "-f", "web", "next")
     _wait_for(lambda: not processes(somebody))
@@ -201,7 +213,7 @@ def test_after_a_kill(somebody: Person, killed: str) -> None:
 
 def test_a_killed_supervisor_leaves_nothing(somebody: Person) -> None:
     """Its port is free at once, and with the last container the holder and the way out end."""
-    ok(somebody, "run", "-d", "--name", "web", "-p", "127.0.0.1::8080", "busybox", "sh", "-c", SERVER)
+    serve(somebody, "web", "-p", "127.0.0.1::8080")
     (port,) = published(somebody, "web", "8080")
     state = Path(ok(somebody, "inspect", "--format", "{{.State.Pid}}", "web").strip())
     supervisor = int(Path(f"/proc/{state}/status").read_text().partition("PPid:")[2].split()[0])

@@ -10,10 +10,11 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ci.cli.files import DEFAULT_FILE, find_file, load_file, present, read_file
+from ci.cli.files import find_file, load_file, present, read_file
 from ci.errors import CiError
 from ci.pipeline.convert import convert
 from ci.pipeline.diagnostics import printable, render
+from ci.pipeline.filenames import DEFAULT_FILE
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace

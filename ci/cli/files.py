@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ci.errors import CiError
+from ci.pipeline.filenames import DEFAULT_FILE, ENDINGS, FOLDER, NAMES
 from ci.pipeline.folder import load_folder
 from ci.pipeline.loading import load
 from ci.pipeline.source import SIZE_LIMIT
@@ -18,11 +19,6 @@ from ci.templates import ProjectLibrary
 
 if TYPE_CHECKING:
     from ci.pipeline.loading import Loaded
-
-DEFAULT_FILE = ".ci.yml"
-NAMES = (DEFAULT_FILE, ".woodpecker", ".woodpecker.yaml", ".woodpecker.yml", ".drone.yml", ".drone.yaml")
-_FOLDER = ".woodpecker"
-_ENDINGS = (".yml", ".yaml")
 
 
 def present(folder: Path) -> str:
@@ -33,7 +29,7 @@ def present(folder: Path) -> str:
 def project(filename: str) -> Path:
     """The directory that a pipeline file is about."""
     folder = Path(filename).resolve().parent
-    return folder.parent if folder.name == _FOLDER else folder
+    return folder.parent if folder.name == FOLDER else folder
 
 
 def load_file(name: str) -> Loaded:
@@ -47,11 +43,11 @@ def members(name: str) -> list[str]:
     """The files of a pipeline: itself, or those of a folder. Raises CiError."""
     if not os.path.isdir(name):  # noqa: PTH112
         return [name]
-    if Path(name).name != _FOLDER:
+    if Path(name).name != FOLDER:
         inside = present(Path(name))
         hint = f"did you mean {str(Path(name) / inside)!r}?" if inside else "name a file"
         raise CiError(f"{name!r} is a directory", hint=hint, reference="is-a-directory")
-    return sorted(str(path) for path in Path(name).iterdir() if path.name.endswith(_ENDINGS) and path.is_file())
+    return sorted(str(path) for path in Path(name).iterdir() if path.name.endswith(ENDINGS) and path.is_file())
 
 
 def read_file(name: str) -> bytes:

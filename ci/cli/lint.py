@@ -12,9 +12,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ci.cli.files import DEFAULT_FILE, load_file, present
+from ci.cli.files import load_file, present
 from ci.errors import CiError
 from ci.pipeline.diagnostics import printable, render, summary
+from ci.pipeline.filenames import DEFAULT_FILE
 from ci.pipeline.loading import load
 from ci.pipeline.source import SIZE_LIMIT
 

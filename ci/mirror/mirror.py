@@ -83,6 +83,11 @@ class Mirror:
                 return None
         return tuple(sorted(found))
 
+    def fork_point(self, branch: str, commit: str) -> str:
+        """The commit at which `commit` has left a branch; empty where they have none in common."""
+        base = self._repository.merge_base(self.commit_of(f"refs/heads/{branch}"), commit)
+        return str(base) if base is not None else ""
+
     def _entry(self, commit: str, path: str) -> pygit2.Object | None:
         try:
             return cast("pygit2.Object", self._commit(commit).tree[path])

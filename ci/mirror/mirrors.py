@@ -40,16 +40,16 @@ class Mirrors:
     def fetch(self, key: str, remote: Remote, commit: str, ref: str = "") -> Mirror:
         """The mirror called `key` (the server's id of the repository), with `commit` in it; fetched where it is not.
 
-        `ref` is where the commit is to be found, for one that no branch or tag has (a pull request's). Raises GitError,
-        also where the commit is not there afterwards.
+        `ref` is where the commit is to be found, for one that no branch or tag has (a pull request's). An empty commit:
+        the newest of everything. Raises GitError, also where the commit is not there afterwards.
         """
         transport.check_url(remote.url, files=self._files)
         folder = self._folder(key)
         with self._locked(key):
             mirror = _present(folder)
-            if mirror is None or not mirror.has(commit):
+            if mirror is None or not commit or not mirror.has(commit):
                 mirror = self._updated(folder, remote, ref)
-        if not mirror.has(commit):
+        if commit and not mirror.has(commit):
             where = f" (looked for in {ref})" if ref else ""
             raise GitError(f"commit {commit[:12]} is not in {remote.url}{where}", hint="was the branch overwritten?")
         return mirror

@@ -16,7 +16,7 @@ from ci.mirror.transport import GitError, Remote, check_url, run
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.ci.mirror.conftest import Origin
+    from tests.ci.origin import Origin
 
 
 @pytest.fixture

@@ -6,8 +6,6 @@ import os
 import subprocess
 from typing import TYPE_CHECKING
 
-import pytest
-
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -49,9 +47,3 @@ class Origin:
         self.git("add", "-A")
         self.git("commit", "-q", "--allow-empty", "-m", message)
         return self.git("rev-parse", "HEAD")
-
-
-@pytest.fixture
-def origin(tmp_path: Path) -> Origin:
-    """An empty repository."""
-    return Origin(tmp_path / "origin")

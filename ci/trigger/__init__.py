@@ -1,0 +1,1 @@
+"""From an event to a build: the configuration at its commit is read, checked, compiled, and stored."""

@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from sandbox.cli import build_images, build_output, build_values, values
+from sandbox.cli import build_images, build_output, build_values, docker_options, values
 from sandbox.cli.build_context import Sources
 from sandbox.cli.options import Option, Syntax, UsageError, Verb
 from sandbox.cli.output import say, tell
@@ -173,6 +173,7 @@ def _reclaim_builds(engine: Engine) -> None:
 def _check(arguments: Arguments) -> None:
     from sandbox.image.reference import parse  # noqa: PLC0415
 
+    docker_options.check(arguments, docker_options.BUILD)
     form = arguments.text("progress", "auto")
     if form not in FORMS:
         raise UsageError(f"--progress {form!r} is none of {', '.join(FORMS)}")
@@ -268,6 +269,7 @@ VERBS = {
                 Option(
                     ("--ulimit",), "limit of each process of RUN, such as nofile=1024", "NAME=SOFT[:HARD]", many=True
                 ),
+                *(one.option for one in docker_options.BUILD),
             ),
         ),
         _build,

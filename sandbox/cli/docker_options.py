@@ -1,7 +1,7 @@
 """Options of docker's that name nothing of ours: what each asks for is so anyway, or cannot be had.
 
-One table, so that `run` and `create` understand every line that docker understands, and say about the rest what
-stands in its way. Pure.
+A table each, so that `run` and `create`, and `build`, understand every line that docker understands, and say about the
+rest what stands in its way. Pure.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Foreign(NamedTuple):
     @property
     def option(self) -> Option:
         """As the grammar has it."""
-        short = {"quiet": ("-q",)}.get(self.name, ())
+        short = {"quiet": ("-q",), "memory": ("-m",), "cpu-shares": ("-c",)}.get(self.name, ())
         help_ = (
             f"for docker's sake: {', '.join(self.accepted)}" if self.value and self.accepted else "for docker's sake"
         )
@@ -65,12 +65,33 @@ RUN = (
     Foreign("io-maxbandwidth", "BYTES", (), _WINDOWS, "use --device-read-bps and --device-write-bps"),
     Foreign("io-maxiops", "NUMBER", (), _WINDOWS, "use --device-read-iops and --device-write-iops"),
 )
+_WHOLE = "a RUN has what the host has"
+BUILD = (
+    Foreign("load", "", ("true", "false"), ""),
+    Foreign("push", "", ("false",), "an image is pushed after it is built", "write -o type=oci,dest=FILE for skopeo"),
+    Foreign("rm", "", ("true", "false"), ""),
+    Foreign("force-rm", "", ("true", "false"), ""),
+    Foreign("compress", "", ("true", "false"), ""),
+    Foreign("builder", "NAME", ("", "default"), "there is one builder, this one", "leave it out"),
+    Foreign("disable-content-trust", "", ("true",), "images are not signed here", "leave it out"),
+    Foreign("isolation", "KIND", ("", "default"), _WINDOWS),
+    Foreign("cgroup-parent", "GROUP", (), "the engine's containers are in a group of its own", "leave it out"),
+    Foreign("security-opt", "OPTION", (), "RUN has the engine's rules", "--allow security.insecure takes them away"),
+    Foreign("memory", "BYTES", ("0",), _WHOLE, "leave it out"),
+    Foreign("memory-swap", "BYTES", ("0",), _WHOLE, "leave it out"),
+    Foreign("cpu-period", "MICROSECONDS", ("0",), _WHOLE, "leave it out"),
+    Foreign("cpu-quota", "MICROSECONDS", ("0",), _WHOLE, "leave it out"),
+    Foreign("cpu-shares", "NUMBER", ("0",), _WHOLE, "leave it out"),
+    Foreign("cpuset-cpus", "CPUS", ("",), _WHOLE, "leave it out"),
+    Foreign("cpuset-mems", "NODES", ("",), _WHOLE, "leave it out"),
+    Foreign("squash", "", ("false",), "layers stay as they were made", "-o type=tar and sandbox import make one"),
+)
 OPTIONS = tuple(one.option for one in RUN)
 
 
-def check(arguments: Arguments) -> None:
+def check(arguments: Arguments, table: tuple[Foreign, ...] = RUN) -> None:
     """Raise UsageError for what cannot be had."""
-    for one in RUN:
+    for one in table:
         for text in arguments.texts(one.name):
             if text not in one.accepted:
                 value = f" {text}" if one.value else ""

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sandbox.cli.container_options import OPTIONS, container_spec
-from sandbox.cli.docker_options import RUN
+from sandbox.cli.docker_options import BUILD, RUN, Foreign, check
 from sandbox.cli.options import Syntax, UsageError, parse
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from sandbox.runtime.spec import ContainerSpec
     from tests.sandbox.command import Sandbox
 
@@ -95,3 +97,19 @@ def test_a_hardware_address_and_a_link(sandbox: Sandbox, name: str) -> None:
     assert linked.returncode == 0, linked.stderr
     assert sandbox("stop", "--signal", "KILL", "--timeout", "30", name).returncode == 0
     assert "not running in network" in sandbox("run", "--rm", "--link", name, "busybox", "true").stderr
+
+
+@pytest.mark.parametrize("one", BUILD, ids=lambda one: one.name)
+def test_what_a_build_cannot_have_is_said(one: Foreign) -> None:
+    """With the option and the reason; what is so anyway does no harm."""
+    syntax = Syntax("", "CONTEXT", (one.option,))
+    check(parse(syntax, [*(f"--{one.name}={value}" for value in one.accepted), "."]), BUILD)
+    if one.reason:
+        word = "something" if one.value else str("true" not in one.accepted).lower()
+        with pytest.raises(UsageError, match=f"--{one.name}.* cannot be had"):
+            check(parse(syntax, [f"--{one.name}={word}", "."]), BUILD)
+
+
+def test_a_build_says_it_too(sandbox: Sandbox, tmp_path: Path) -> None:
+    """Before anything is done."""
+    assert "--squash cannot be had" in sandbox("build", "--squash", str(tmp_path)).stderr

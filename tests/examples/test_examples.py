@@ -27,7 +27,7 @@ def _build(name: str, home: Path) -> subprocess.CompletedProcess[str]:
 def test_every_example_is_tested() -> None:
     """No folder is left out here."""
     folders = {path.name for path in EXAMPLES.iterdir() if path.is_dir()}
-    assert folders == {"hello", "matrix", "failing", "service", "python", "c", "artifacts"}
+    assert folders == {"hello", "matrix", "failing", "service", "python", "c", "artifacts", "steps"}
 
 
 def test_hello(engine_home: Path) -> None:
@@ -61,6 +61,16 @@ def test_artifacts(engine_home: Path) -> None:
     assert built.returncode == 0, built.stdout + built.stderr
     assert "download: failed with exit code 1; trying again (1 of 2)" in built.stdout
     assert "test/unpack    | README.md" in built.stdout
+
+
+def test_steps(engine_home: Path) -> None:
+    """Each word of the list is a stage; the tool is there from the cache the second time."""
+    for again in (False, True):
+        built = _build("steps", engine_home)
+        assert built.returncode == 0, built.stdout + built.stderr
+        assert "test: 2 cells from plan/list.words: hello, konnichiwa" in built.stdout
+        assert built.stdout.count("2 tests passed") == 4  # where the step ends, and in the table
+        assert built.stdout.count(" is back (") == (2 if again else 0)
 
 
 @pytest.mark.slow

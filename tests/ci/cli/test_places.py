@@ -1,0 +1,126 @@
+"""`ci-run local` wherever a project may be: in a linked work tree, without a commit, outside of git; and its options."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    Run = Callable[..., subprocess.CompletedProcess[str]]
+
+pytestmark = pytest.mark.root
+
+SHOW = """
+image: busybox
+steps:
+  - name: show
+    commands:
+      - cat file
+      - 'echo "[$CI_COMMIT_BRANCH] [$CI_COMMIT_SHA] [$CI_REPO]"'
+"""
+NOTHING = "0" * 40
+
+
+def git(folder: Path, *words: str) -> str:
+    """Run git; returns its output."""
+    names = {"GIT_AUTHOR_NAME": "a", "GIT_AUTHOR_EMAIL": "a@b", "GIT_COMMITTER_NAME": "a", "GIT_COMMITTER_EMAIL": "a@b"}
+    command = ["git", "-c", "init.defaultBranch=main", *words]
+    done = subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True, env={**os.environ, **names})
+    return done.stdout.strip()
+
+
+def test_a_linked_work_tree(ci_run: Run, project: Path, tmp_path: Path) -> None:
+    """Its files and its branch, not those of the tree that it is linked to; and git works in the steps."""
+    home = tmp_path / "home"
+    home.mkdir()
+    git(home, "init", "-q")
+    (home / "file").write_text("at home\n")
+    git(home, "add", "-A")
+    git(home, "commit", "-qm", "first")
+    git(home, "worktree", "add", "-q", "-b", "side", str(project))
+    (project / "file").write_text("at the side\n")
+    done = ci_run(SHOW + "      - test -d .git && cat .git/HEAD\n")
+    assert done.returncode == 0, done.stdout + done.stderr
+    commit = git(home, "rev-parse", "HEAD")
+    assert "show | at the side\n" in done.stdout
+    assert f"show | [side] [{commit}] [local/project]\n" in done.stdout
+    assert git(project, "status", "--porcelain") == "M file\n?? .ci.yml"
+
+
+def test_a_repository_without_a_commit(ci_run: Run, project: Path) -> None:
+    """The files are there, and the branch that is to be."""
+    git(project, "init", "-q")
+    (project / "file").write_text("new\n")
+    done = ci_run(SHOW)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "show | new\n" in done.stdout
+    assert f"show | [main] [{NOTHING}] [local/project]\n" in done.stdout
+
+
+def test_outside_of_git(ci_run: Run, project: Path) -> None:
+    """The folder is the project."""
+    (project / "file").write_text("plain\n")
+    done = ci_run(SHOW)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "show | plain\n" in done.stdout
+    assert f"show | [] [{NOTHING}] [local/project]\n" in done.stdout
+
+
+def test_a_file_that_is_named_from_elsewhere(ci_run: Run, project: Path, tmp_path: Path) -> None:
+    """The project is the folder of the file, wherever one stands."""
+    (project / "file").write_text("there\n")
+    done = ci_run(SHOW, "project/.ci.yml", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "show | there\n" in done.stdout
+
+
+def test_no_network(ci_run: Run) -> None:
+    """--network none: steps see themselves only."""
+    pipeline = "image: busybox\nsteps: [{name: a, commands: ['ls /sys/class/net']}]\n"
+    done = ci_run(pipeline, "--network", "none")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "a | lo\n" in done.stdout
+    assert "eth0" not in done.stdout
+
+
+def test_volumes(ci_run: Run, tmp_path: Path) -> None:
+    """--volume: a folder that all steps see, written or only read; relative to where one stands."""
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared/x").write_text("from the host\n")
+    pipeline = "image: busybox\nsteps: [{name: a, commands: [cat /s/x, '! touch /s/y', echo made > /w/z]}]\n"
+    done = ci_run(pipeline, "-v", "../shared:/s:ro", "--volume", f"{tmp_path}/shared:/w")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "a | from the host\n" in done.stdout
+    assert (tmp_path / "shared/z").read_text() == "made\n"
+
+
+@pytest.mark.parametrize("option", ["--trusted", "--privileged-ok"])
+def test_trust_by_either_name(ci_run: Run, option: str) -> None:
+    """What reaches out of the containers is allowed by each."""
+    pipeline = "image: busybox\nsteps: [{name: a, privileged: true, commands: [echo ran]}]\n"
+    assert ci_run(pipeline).returncode == 2
+    done = ci_run(pipeline, option)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_an_image_that_is_not_to_be_made(ci_run: Run) -> None:
+    """--pull never: what is not there is said, and nothing runs."""
+    done = ci_run("steps: [{name: a, image: 'nowhere.invalid/x:1', commands: [echo ran]}]\n", "--pull", "never")
+    assert done.returncode == 2
+    assert "nowhere.invalid/x:1" in done.stderr
+    assert "ran" not in done.stdout
+
+
+def test_one_job_at_a_time(ci_run: Run) -> None:
+    """--jobs 1: stages run one after the other."""
+    stage = "name: %s\nimage: busybox\nsteps: [{name: s, commands: [echo begin %s, sleep 0.2, echo end %s]}]\n"
+    done = ci_run("---\n".join(stage % (name, name, name) for name in "ab"), "--jobs", "1")
+    assert done.returncode == 0, done.stdout + done.stderr
+    said = [line.split()[-2:] for line in done.stdout.splitlines() if " | begin" in line or " | end" in line]
+    assert [word for word, _ in said] == ["begin", "end", "begin", "end"]

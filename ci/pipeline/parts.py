@@ -22,6 +22,11 @@ if TYPE_CHECKING:
     from ci.pipeline.nodes import Node
 
 
+_RIGHTS = frozenset(("ro", "rw"))
+# What docker understands besides: labels of SELinux, and how mounts and writes are handed on, which a bind does anyway.
+_BIND_OPTIONS = _RIGHTS | {"z", "Z", "cached", "delegated", "consistent", "nocopy", "rprivate", "private", "rslave"}
+
+
 class Parts(Reader):
     """Reads the parts of a document into one report."""
 
@@ -238,8 +243,9 @@ class Parts(Reader):
         for part in text.value.split(":"):
             parts.append(text.part(start, start + len(part)))
             start += len(part) + 1
-        options = parts[2].value if len(parts) > 2 else "rw"
-        if not 2 <= len(parts) <= 3 or options not in ("ro", "rw") or not parts[0].value:
+        options = set(parts[2].value.split(",")) if len(parts) > 2 else set()
+        known = _BIND_OPTIONS if self.rules.lenient else _RIGHTS
+        if not 2 <= len(parts) <= 3 or not options <= known or not parts[0].value:
             message = f'"{text.value}" is not a volume'
             self.report.error(
                 "bad-volume", text.position, message, 'write "name:/path", "/host/path:/path" or "name:/path:ro"'
@@ -250,7 +256,7 @@ class Parts(Reader):
             name=parts[0] if named else None,
             host=None if named else parts[0],
             target=parts[1],
-            read_only=options == "ro",
+            read_only="ro" in options,
             position=text.position,
         )
 

@@ -139,16 +139,25 @@ class Reader:
         return Text("true", position) if position else None
 
     def word(self, keys: Keys, key: str, words: Iterable[str]) -> Text | None:
-        """One of a few words, or what a variable is going to say."""
+        """One of a few words, or what a variable is going to say.
+
+        A lenient dialect takes them in capitals, too, and passes over others.
+        """
         text = self.text(keys, key)
         if text is None:
             return None
         words = tuple(words)
         if text.value in words or "${" in text.value:
             return text
+        if self.rules.lenient and text.value.lower() in words:
+            return text._replace(value=text.value.lower())
         hint = self.report.suggester.did_you_mean(text.value, words) or f"one of: {', '.join(words)}"
         meant = self.report.suggester.sure(text.value, words)
         fix = Edit(text.position, meant) if meant else None
+        if self.rules.lenient:
+            message = f'{self.rules.dialect} knows no "{key}" that is "{text.value}", and does as without it'
+            self.report.warning("bad-value", text.position, message, hint, fix)
+            return None
         self.report.error("bad-value", text.position, f'"{key}" cannot be "{text.value}"', hint, fix)
         return None
 

@@ -183,6 +183,10 @@ class _Drone(Containers):
         found = self.keys(node, '"platform"', PLATFORM_KEYS) if node else None
         if node is None or found is None:
             return ()
+        system = self.text(found, "os")
+        if system and system.value not in {"linux", ""} and "$" not in system.value:
+            message = f'"{system.value}" is no system that containers have here: they are those of Linux'
+            self.report.warning("not-honoured", system.position, message)
         parts = [text.value if text else "" for text in (self.text(found, key) for key in PLATFORM_KEYS[:3])]
         name = "/".join(part for part in (parts[0] or "linux", parts[1] or "amd64", parts[2]) if part)
         return (Variable(name=Text("platform", node.position), value=Text(name, node.position)),)

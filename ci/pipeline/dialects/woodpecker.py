@@ -146,7 +146,7 @@ class _Woodpecker(Containers):
             volumes=self._volumes((*steps, *services)),
             workspace=self.text(workspace, "base") if workspace else None,
             workspace_path=self.text(workspace, "path") if workspace else None,
-            labels=(*self.pairs(keys, "labels"), *self._platform(keys)),
+            labels=(*self.environment(keys, "labels")[0], *self._platform(keys)),
             runs_on=self.texts(keys, "runs_on"),
             clone=self._clone(keys),
             concurrency=self._limit(keys),

@@ -1,4 +1,4 @@
-"""`ci-run local` wherever a project may be: in a linked work tree, without a commit, outside of git; and its options."""
+"""`ci-run local` wherever a project may be: in a linked work tree, without a commit, outside of git; and options."""
 
 from __future__ import annotations
 

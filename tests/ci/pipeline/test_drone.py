@@ -161,3 +161,26 @@ def test_a_variable_that_has_no_value() -> None:
     )
     assert (found.code, found.severity, found.position.column) == ("undefined-variable", "warning", 58)
     assert found.hint == 'write "$${f}" for a variable of the shell'
+
+
+@pytest.mark.parametrize(
+    ("keys", "found", "pull", "failure"),
+    [
+        ("pull: Always", [], "always", "fail"),
+        ("pull: true", ["bad-value"], "", "fail"),
+        ("failure: IGNORE", [], "", "ignore"),
+        ("failure: always", ["bad-value"], "", "fail"),
+    ],
+)
+def test_words_that_drone_does_not_know(keys: str, found: list[str], pull: str, failure: str) -> None:
+    """They mean what no word means, and are warnings; capitals do not matter."""
+    text = HEAD + f"steps: [{{name: a, image: b, {keys}}}]"
+    assert codes(text) == found
+    (stage,) = compile_all(ci.pipeline.load(text, ".drone.yml").require(), Event())
+    assert (stage.steps[0].pull, stage.steps[0].failure) == (pull, failure)
+
+
+def test_a_pipeline_of_another_system() -> None:
+    """Containers are those of Linux, which is said."""
+    assert codes(HEAD + "platform: {os: windows, arch: amd64}\n" + STEPS) == ["not-honoured"]
+    assert codes(HEAD + "platform: {os: linux, arch: arm64}\n" + STEPS) == []

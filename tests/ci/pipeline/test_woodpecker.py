@@ -133,3 +133,16 @@ def test_flags_that_the_matrix_gives() -> None:
     stages = compile_all(ci.pipeline.load(text % "true, no", ".woodpecker.yml").require(), Event())
     assert [(one.steps[0].pull, one.steps[0].detach) for one in stages] == [("always", True), ("", False)]
     assert codes(text % "true, maybe") == ["bad-value", "bad-value"]
+
+
+def test_labels_as_a_list() -> None:
+    """Of `name=value`, as well as a map."""
+    for labels in ("[a=b, c=]", "{a: b, c: ''}"):
+        assert stage(f"labels: {labels}\nsteps: [{{image: b}}]").labels == {"a": "b", "c": ""}
+
+
+def test_options_of_volumes() -> None:
+    """Those of docker beside the rights mean nothing, and are no mistake; others are one."""
+    text = "steps: [{image: b, volumes: ['/a:/b:ro,z', '/c:/d:Z', '/e:/f:rw']}]"
+    assert [mount.read_only for mount in stage(text).steps[0].volumes] == [True, False, False]
+    assert codes("steps: [{image: b, volumes: ['/a:/b:x']}]") == ["bad-volume"]

@@ -169,6 +169,7 @@ class _Converter:
             "memory": self._optional(step.memory),
             "shm_size": self._optional(step.shm_size),
             "failure": self._word(step.failure, lambda text: values.on_failure(text).value.removeprefix("fail")),
+            "ports": [self._value(text) for text in step.ports] if service else [],
             "when": self._when(step.when),
         }
         if step.arguments and not step.entrypoint:

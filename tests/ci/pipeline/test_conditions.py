@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import ci.pipeline
 from ci.pipeline.conditions import evaluate
@@ -102,3 +106,36 @@ def test_matrix() -> None:
 def test_status(when: str, result: str) -> None:
     """`status` says when a step runs; of alternatives, those that hold are put together."""
     assert outcome(when, PUSH) == result
+
+
+WORDS = {
+    "event": [kind.value for kind in (EventKind.PUSH, EventKind.CRON, EventKind.MANUAL)],
+    "branch": ["main", "next", "a/b"],
+    "repo": ["team/app", "team/lib"],
+    "status": ["success", "failure"],
+}
+CHOICES = {
+    fact: st.fixed_dictionaries(
+        {}, optional=dict.fromkeys(("include", "exclude"), st.lists(st.sampled_from(words), min_size=1, unique=True))
+    )
+    for fact, words in WORDS.items()
+}
+MAPS = st.lists(st.fixed_dictionaries({}, optional=CHOICES), min_size=1, max_size=3)
+
+
+def fits(chosen: dict[str, list[str]], value: str) -> bool:
+    """What include and exclude mean for a word."""
+    return value in chosen.get("include", [value]) and value not in chosen.get("exclude", [])
+
+
+@given(MAPS, st.sampled_from([PUSH, CRON, MANUAL]), st.sampled_from(WORDS["branch"]), st.sampled_from(WORDS["repo"]))
+def test_any_condition(maps: list[dict[str, Any]], event: Event, branch: str, repository: str) -> None:
+    """One of the maps must hold, all facts of a map, one pattern of a fact; a status counts where its map holds."""
+    event = replace(event, branch=branch, repository=repository)
+    found = {"event": event.kind.value, "branch": branch, "repo": repository}
+    written = [{fact: chosen for fact, chosen in one.items() if chosen} for one in maps]
+    holding = [one for one in written if all(fits(one.get(fact, {}), value) for fact, value in found.items())]
+    fails = [one for one in holding if "status" in one and fits(one["status"], "failure")]
+    succeeds = [one for one in holding if one not in fails or fits(one["status"], "success")]
+    expected = ["success"] * bool(succeeds) + ["failure"] * bool(fails)
+    assert outcome(json.dumps(written), event) == " ".join(expected)

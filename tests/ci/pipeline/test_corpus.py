@@ -125,3 +125,37 @@ def test_included_cells() -> None:
     assert (first.run_on_success, first.run_on_failure, first.clone.disable) == (True, True, True)
     assert first.steps[0].entrypoint == ("/bin/sh", "-c", "echo linux/amd64")
     assert first.steps[0].pull == "always"
+
+
+def test_everything_else_of_drone() -> None:
+    """Operators in values and commands, limits, a program with arguments, documents for a server."""
+    first, second = stages("drone/everything-else.yml", EventKind.TAG, tag="v1.2.0", repository="team/my-app")
+    greet, limits, program, *_ = first.steps
+    names = ("VERSION", "SHORT", "NAME", "OWNER", "SIZE", "WHO", "PRICE")
+    expected = ["1.2.0", "0123456", "my_app", "TEAM", "6", "nobody", "$5"]
+    assert [greet.environment[name] for name in names] == expected
+    assert greet.commands[1:] == ('echo "$TOKEN" | wc -c', "echo ${TOKEN} v1.2.0")
+    assert (greet.working_dir, greet.user, greet.pull) == ("/drone/src/src", "root", "if-not-exists")
+    assert (limits.memory, limits.memory_swap, limits.shm_size) == (1 << 30, 2 << 30, 64 << 20)
+    assert (program.entrypoint, program.arguments) == (("/bin/echo",), ("hello", "amd64"))
+    assert (first.labels, first.concurrency, first.clone.depth) == ({"disk": "ssd", "platform": "linux/amd64"}, 1, 50)
+    assert (second.labels, second.clone.disable) == ({"platform": "linux/arm64/v8"}, True)
+    assert (second.run_on_success, second.run_on_failure, second.depends_on) == (True, True, ("amd64",))
+    assert [stage.name for stage in stages("drone/everything-else.yml", repository="other/app")] == ["arm64"]
+
+
+def test_everything_else_of_woodpecker() -> None:
+    """Expressions, a workspace of one's own, services of some cells, secrets in a list of settings."""
+    cells = stages("woodpecker/everything-else.yaml", repository="team/app")
+    assert len(cells) == 4
+    assert [len(cell.services) for cell in cells] == [1, 0, 1, 0]
+    build, notify, server = cells[0].steps
+    assert cells[0].workspace == "/go/src/example.org/team/app"
+    assert (build.image, build.working_dir) == ("golang:1.21", "/go/src/example.org/team/app/cmd")
+    assert (build.environment["REF"], build.commands[1]) == ("r/heads/main", 'echo "${HOME} App"')
+    assert [(mount.host, mount.read_only) for mount in build.volumes] == [("/etc/ssl/certs", True)]
+    assert (notify.secrets, notify.secret_names) == ({"PLUGIN_URL": "hook"}, ("hook", "token"))
+    assert notify.environment["PLUGIN_TEXT"] == "team/app: success"
+    assert (server.user, server.detach, server.entrypoint[0]) == ("1000", True, "/bin/sh")
+    assert stages("woodpecker/everything-else.yaml", author="bot") == ()
+    assert len(stages("woodpecker/everything-else.yaml", author="bot", message="x [force]")) == 4

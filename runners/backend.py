@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Mapping
     from pathlib import Path
 
@@ -105,7 +106,10 @@ class Handle(Protocol):
 
     @property
     def address(self) -> str:
-        """An IP address at which this host reaches the container's ports, or empty where there is none."""
+        """An IP address at which a `tcp_socket` reaches the container's ports, or empty where there is none."""
+
+    def tcp_socket(self, family: int) -> socket.socket:
+        """A new non-blocking TCP socket, from where `address` is reached. Raises OSError."""
 
     def health(self) -> Health:
         """How the healthcheck of a container that has one stands. Any time before `close`, never fails."""

@@ -2,8 +2,8 @@
 
 A Stage gets a network `ci-<8 hex>`, in which services and steps find each other by name; the workspace, temporary
 volumes and the script are bind mounts from the run's folder. A step's output goes by one pipe straight to the runner:
-the engine keeps no log of it. For an ordinary user there is only the host's network: every name of the Stage then
-means 127.0.0.1.
+the engine keeps no log of it. Where the host lacks what networks of an ordinary user take, there is only its own:
+every name of the Stage then means 127.0.0.1.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ from runners.backend import Kept
 from runners.enginehandle import EngineHandle, converted, remove_container
 from sandbox.errors import NotFoundError, SandboxError
 from sandbox.image.config import Healthcheck
-from sandbox.kernel.idmap import in_initial_namespace
 from sandbox.kernel.paths import remove_path
 from sandbox.network.records import PortRequest
 from sandbox.runtime.spec import (
@@ -87,7 +86,7 @@ class EngineBackend:
         self.folder = folder
         self._sources = sources
         self._progress = progress
-        self._rootful = in_initial_namespace()
+        self._lacking = engine.networks.lacking()
         self._warnings: dict[str, None] = {}
 
     @property
@@ -98,7 +97,7 @@ class EngineBackend:
     @property
     def has_networks(self) -> bool:
         """Whether Stages get a network of their own."""
-        return self._rootful and self.network not in {"host", "none"}
+        return not self._lacking and self.network not in {"host", "none"}
 
     def warn(self, text: str) -> None:
         """Remember a sentence."""

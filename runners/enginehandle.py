@@ -14,6 +14,7 @@ from sandbox.errors import SandboxError
 from sandbox.runtime.signals import signal_number
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Mapping, Sequence
 
     from sandbox.runtime.engine import Engine
@@ -52,6 +53,10 @@ class EngineHandle:
         self.output = output
         self.ended = process.fileno()
         self.address = address
+
+    def tcp_socket(self, family: int) -> socket.socket:
+        """Of this host, or of the namespace that the containers of an ordinary user have their networks in."""
+        return self._engine.networks.tcp_socket(family)
 
     def health(self) -> Health:
         """What the supervisor has written down."""

@@ -9,6 +9,7 @@ are opened beneath it, so that no link of theirs leads anywhere else, and handed
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -95,6 +96,10 @@ class BuildHandle:
     def health(self) -> Health:
         """A build has none."""
         return Health()
+
+    def tcp_socket(self, family: int) -> socket.socket:
+        """Of this host; there is no address to reach with it."""
+        return socket.socket(family)
 
     def result(self) -> Ended:
         """Its exit code."""

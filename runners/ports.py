@@ -21,14 +21,24 @@ _CONNECT_PATIENCE = 1.0  # seconds for one attempt; a container answers at once 
 
 
 class PortWait:
-    """Tries `ports` of `address` one after the other until each has accepted, then calls `ready` once.
+    """Tries `ports` of `address` one after the other until each has accepted, then calls `ready` once. `make` gives a
+    new socket of a family that reaches the address.
 
     `cancel` may be called at any time, also from `ready`. It never gives up by itself: the caller has the deadline.
     """
 
-    def __init__(self, loop: Loop, address: str, ports: tuple[int, ...], ready: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        loop: Loop,
+        address: str,
+        ports: tuple[int, ...],
+        ready: Callable[[], None],
+        *,
+        make: Callable[[int], socket.socket],
+    ) -> None:
         self._loop = loop
         self._address = address
+        self._make = make
         self._left = list(ports)
         self._ready = ready
         self._pause = _FIRST_PAUSE
@@ -54,12 +64,12 @@ class PortWait:
     def _attempt(self) -> None:
         self.cancel()
         family = socket.AF_INET6 if ":" in self._address else socket.AF_INET
-        self._socket = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
         try:
-            code = self._socket.connect_ex((self._address, self.port))
+            made = self._socket = self._make(family)
+            code = made.connect_ex((self._address, self.port))
         except OSError as error:  # not an address
             code = error.errno or errno.EINVAL
-        if code == errno.EINPROGRESS:
+        if code == errno.EINPROGRESS and self._socket is not None:
             self._loop.watch(self._socket.fileno(), self._connected, write=True)
             self._timer = self._loop.after(_CONNECT_PATIENCE, self._attempt)
         else:

@@ -35,7 +35,7 @@ class Readiness:
         self._ports: PortWait | None = None
         # An address may be unknown; a service that died at once is seen before the callback.
         if step.ports and handle.address:
-            self._ports = PortWait(loop, handle.address, step.ports, self._accepts)
+            self._ports = PortWait(loop, handle.address, step.ports, self._accepts, make=handle.tcp_socket)
         else:
             self._timer = loop.after(0, self._accepts)
 

@@ -289,7 +289,7 @@ def _on_the_hosts_network(order: Order) -> Order:
     """For an ordinary user all Stages share the host's ports: those with services must not meet each other there."""
     if not any(stage.services for stage in order.selection.stages):
         return order
-    _say("an ordinary user has the host's network only: services listen at 127.0.0.1, and stages run one by one")
+    _say("there is the host's network only: services listen at 127.0.0.1, and stages run one by one")
     return replace(order, jobs=1)
 
 

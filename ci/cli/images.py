@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from ci.errors import CiError
 from sandbox.errors import SandboxError
 from sandbox.image.store import ImageStore
-from sandbox.kernel.idmap import become_root
+from sandbox.kernel import holding
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -56,7 +56,7 @@ def prepare(
     if pull is Pull.NEVER or (
         pull is Pull.MISSING and not missing and not any(path.exists() for path in paths(home, project, environment))
     ):
-        become_root()
+        holding.enter(home, hold=True)
         return
     from sandbox.image.sources import Remote, Source  # noqa: PLC0415  (images are here mostly)
 
@@ -69,7 +69,7 @@ def prepare(
     remote = {name: origin for name, origin in origins.items() if isinstance(origin, Remote)}
     if made:
         _make(made, home, progress)
-    become_root()
+    holding.enter(home, hold=True)
     if remote:
         _pull(remote, wanted, filename, home, progress)
 
@@ -142,7 +142,7 @@ def _make(wanted: list[Source], home: Path, progress: Callable[[str], None]) -> 
             return
         with ExitStack() as stack:  # all begin before this process becomes root; their pipes hold them
             begun = [stack.enter_context(Bootstrap(home, source, progress=progress)) for source in wanted]
-            become_root()
+            holding.enter(home, hold=True)
             for work in begun:
                 work.finish(ImageStore(home))
     except SandboxError as error:

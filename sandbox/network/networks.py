@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import os
 import zlib
 from typing import TYPE_CHECKING, Any
 
 from sandbox.errors import ConflictError, InvalidError, NotFoundError, SandboxError
-from sandbox.kernel.namespaces import owns_network
+from sandbox.kernel.namespaces import in_network, owns_network
 from sandbox.network import address, names
 from sandbox.network.bridges import Bridges, Known
 from sandbox.network.making import Wishes, make, predefined, settle_default
@@ -28,6 +29,7 @@ from sandbox.network.reservations import by_address, open_reservations, read_all
 from sandbox.network.store import Store, check_name, host_locked
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
@@ -73,6 +75,22 @@ class Networks:
     def lacking(self) -> str:
         """What the host lacks for networks with a way out, "" for nothing. See `held`."""
         return self._bridges.lacking()
+
+    def tcp_socket(self, family: int) -> socket.socket:
+        """A non-blocking TCP socket from where containers are reached by their addresses. Raises OSError."""
+        import socket  # noqa: PLC0415  (3 ms, and for runners alone)
+
+        make = functools.partial(socket.socket, family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        try:
+            place = self.place()
+        except SandboxError as error:
+            raise OSError(errno.ENETDOWN, error.message) from error
+        if place < 0:
+            return make()
+        try:
+            return in_network(place, make)
+        finally:
+            os.close(place)
 
     def place(self) -> int:
         """A descriptor of the network namespace in which containers are reached; -1 for our own."""

@@ -153,6 +153,10 @@ class PlayedHandle:
         after = self.act.healthy_after
         return Health(passed=after is not None and self.backend.loop.now() >= after, output="no connection\nat all")
 
+    def tcp_socket(self, family: int) -> socket.socket:
+        """This host's."""
+        return socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+
     def result(self) -> Ended:
         """How it ended."""
         assert self._result is not None

@@ -29,6 +29,7 @@ MODULES = (
     "container_output",
     "image_load",
     "image_commit",
+    "image_build",
     "local_pipeline",
     "pipeline_file",
     "startup",

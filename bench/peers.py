@@ -51,6 +51,11 @@ def root_file_system(directory: Path) -> Path:
     return root
 
 
+def runtime() -> tuple[str, ...]:
+    """The option for what runs their containers: crun refuses a hybrid cgroup hierarchy."""
+    return ("--runtime", "runc") if shutil.which("runc") else ()
+
+
 @contextmanager
 def podman(setup: Setup) -> Iterator[tuple[str, ...]]:
     """`podman` and the options for storage of its own with the image `busybox`; nothing where it is not installed."""
@@ -59,8 +64,7 @@ def podman(setup: Setup) -> Iterator[tuple[str, ...]]:
         return
     home = setup.directory / "podman"
     home.mkdir()
-    runtime = ("--runtime", "runc") if shutil.which("runc") else ()  # crun refuses a hybrid cgroup hierarchy
-    base = ("podman", "--root", str(home / "storage"), "--runroot", str(home / "run"), *runtime)
+    base = ("podman", "--root", str(home / "storage"), "--runroot", str(home / "run"), *runtime())
     before = _leavings()
     try:
         quietly([*base, "import", str(archive(home)), "busybox"])
@@ -72,6 +76,28 @@ def podman(setup: Setup) -> Iterator[tuple[str, ...]]:
             point = line.split(" ")[4]
             if point.startswith(f"{home}/"):
                 quietly(["umount", "--lazy", point], check=False)
+        for leaving in sorted(_leavings() - before):
+            quietly(list(leaving), check=False)
+
+
+@contextmanager
+def buildah(setup: Setup) -> Iterator[tuple[str, ...]]:
+    """`buildah` in the same way."""
+    if shutil.which("buildah") is None or os.geteuid() != 0:
+        yield ()
+        return
+    home = setup.directory / "buildah"
+    home.mkdir()
+    base = ("buildah", "--root", str(home / "storage"), "--runroot", str(home / "run"))
+    before = _leavings()
+    try:
+        made = quietly([*base, "from", "scratch"]).strip()
+        quietly([*base, "add", made, str(archive(home)), "/"])
+        quietly([*base, "commit", "--rm", made, "busybox"])
+        yield base
+    finally:
+        quietly([*base, "rm", "--all"], check=False)
+        quietly([*base, "rmi", "--all", "--force"], check=False)
         for leaving in sorted(_leavings() - before):
             quietly(list(leaving), check=False)
 

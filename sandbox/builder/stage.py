@@ -59,6 +59,7 @@ class StageBuilder:
         self._title = f"{platform} {title}".strip()
         self._step = 1
         self._steps = 1 + sum(isinstance(one, _LAYERED) for one in plan.stage.instructions)
+        self._runs = sum(isinstance(one, records.Run) for one in plan.stage.instructions)  # that are to come
         self._command_set = False
 
     def build(self) -> Result:
@@ -202,6 +203,7 @@ class StageBuilder:
                 )
 
         self._cached(_on_one_line(instruction.text), key, do, history=self._run_history(argv))
+        self._runs -= 1
 
     def _prepare(self, texts: Iterable[str]) -> list[Prepared]:
         """The mounts of a RUN, without those that are optional and not to be had."""
@@ -273,6 +275,8 @@ class StageBuilder:
         with self.solver.cache.making(key, cancellation.lock):
             found = self._find(step, key)
             if found is None:
+                if self._runs > 1:
+                    self.solver.engine.expect_starts()
                 found = CachedStep(do(step), self.solver.options.moment)
                 self.solver.cache.put(key, found)
                 self.solver.made.add(key)

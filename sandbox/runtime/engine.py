@@ -57,6 +57,10 @@ class Engine(Overview):
 
     # --- life cycle ------------------------------------------------------------------------------------------------
 
+    def expect_starts(self) -> None:
+        """Say that several containers are to be started soon: what that takes is made while the caller goes on."""
+        self._launching.expect()
+
     def create(self, spec: ContainerSpec, image: Image | None = None) -> str:
         """Make a container of `spec`; its id. Raises NotFoundError (image), ConflictError (name), InvalidError.
 

@@ -58,6 +58,10 @@ class Launching:
             else:
                 return
 
+    def expect(self) -> None:
+        """Make a launcher for starts to come; it gets ready while the caller goes on."""
+        self._make_launcher()
+
     def reap(self) -> None:
         """Take note of the ends of those that this process has forked."""
         for pid in list(self._children):

@@ -9,6 +9,7 @@ import hashlib
 import os
 from typing import TYPE_CHECKING
 
+from sandbox.builder.downloads import Downloads
 from sandbox.builder.files import FileView
 from sandbox.builder.giturl import without_password
 from sandbox.builder.transfer import Selected
@@ -42,7 +43,7 @@ class RemoteSources(NamedTuple):
 
         if needs_name and not fetching.file_name(url):
             raise Mistake("source", f"{url} has no name for the file", hint="let the destination not end with a slash")
-        path = fetching.fetch(url, self._fresh(), checksum, self.credentials.for_http(url))
+        path = fetching.fetch(url, self._fresh(), checksum, self.credentials.for_http(url), Downloads(self.store.home))
         with path.open("rb") as file:
             self.note(url, "sha256", hashlib.file_digest(file, "sha256").hexdigest())
         name = os.fsencode(path.name)

@@ -204,7 +204,7 @@ def _moment(arguments: Arguments) -> str:
 
 
 def _prune(arguments: Arguments, home: str) -> int:
-    from sandbox.builder import digests  # noqa: PLC0415
+    from sandbox.builder import digests, downloads  # noqa: PLC0415
     from sandbox.cli.table import size  # noqa: PLC0415
     from sandbox.image.buildcache import BuildCache  # noqa: PLC0415
     from sandbox.kernel.paths import Root  # noqa: PLC0415
@@ -212,6 +212,7 @@ def _prune(arguments: Arguments, home: str) -> int:
     engine = open_engine(home)
     steps = BuildCache(engine.home).prune()
     digests.forget(engine.home)
+    downloads.forget(engine.home)
     freed = engine.images.reclaim()
     if arguments.flag("all"):
         with suppress(FileNotFoundError), Root(engine.home) as root:

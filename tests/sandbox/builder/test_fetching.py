@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from sandbox.builder.downloads import Downloads, forget
 from sandbox.builder.fetching import fetch, file_name
 from sandbox.errors import InvalidError
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 CONTENT = b"from afar"
+TAG = '"v1"'
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -27,10 +29,20 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("Location", "file:///etc/passwd")
             self.end_headers()
             return
-        self.send_response(200 if self.path == "/d/f.txt" else 404)
+        if self.path == "/round":
+            self.send_response(302)
+            self.send_header("Location", "/round")
+            self.end_headers()
+            return
+        same = self.path == "/tagged" and self.headers.get("If-None-Match") == TAG
+        self.send_response(304 if same else 200 if self.path in ("/d/f.txt", "/cut", "/tagged") else 404)
         self.send_header("Last-Modified", "Thu, 01 Jan 1970 00:01:00 GMT")
+        self.send_header("ETag", TAG)
+        if self.path == "/cut":
+            self.send_header("Content-Length", str(len(CONTENT) + 5))
         self.end_headers()
-        self.wfile.write(CONTENT)
+        if not same:
+            self.wfile.write(CONTENT)
 
     def log_message(self, format: str, *args: object) -> None:
         """Nothing is printed."""
@@ -63,12 +75,32 @@ def test_a_file_has_its_name_time_and_mode(server: str, tmp_path: Path) -> None:
         ("/d/f.txt", "md5:0", "not a sha256 digest"),
         ("/nothing", "", "cannot fetch"),
         ("/out", "", "cannot fetch"),
+        ("/cut", "", "ends 5 bytes too early"),
+        ("/round", "", "would lead to an infinite loop"),
     ],
 )
 def test_what_is_refused(server: str, tmp_path: Path, path: str, checksum: str, message: str) -> None:
     """Another content, what is not there, and redirects to anything but http."""
     with pytest.raises(InvalidError, match=message):
         fetch(server + path, tmp_path, checksum)
+
+
+def test_what_is_the_same_is_not_loaded_again(server: str, tmp_path: Path) -> None:
+    """An ETag that the server knows gives the file that was kept, with its time; nothing behind a secret is kept."""
+    downloads = Downloads(tmp_path / "home")
+    for number in range(3):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        path = fetch(f"{server}/tagged", folder, "", "Bearer x" if number == 0 else "", downloads)
+        assert (path.read_bytes(), path.stat().st_mtime) == (CONTENT, 60)
+        assert (downloads.find(f"{server}/tagged") is None) == (number == 0)
+    kept = downloads.find(f"{server}/tagged")
+    assert kept is not None
+    assert path.samefile(kept.path)
+    kept.path.unlink()
+    assert downloads.find(f"{server}/tagged") is None
+    forget(tmp_path / "home")
+    assert not any((tmp_path / "home" / "downloads").iterdir())
 
 
 def test_names() -> None:

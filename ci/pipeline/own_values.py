@@ -17,6 +17,7 @@ from ci.pipeline import dialects, envsubst
 from ci.pipeline.diagnostics import Report, Severity
 from ci.pipeline.filling import FillError
 from ci.pipeline.lint import lint
+from ci.pipeline.matrix import size
 from ci.pipeline.source import Text, source
 from ci.pipeline.substitution import SubstitutionError
 from ci.pipeline.yaml import parse
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping as Map
 
     from ci.pipeline.document import Document, Origin
+
+READING_LIMIT = 4 * 1024 * 1024  # characters, of all cells together: some seconds
 
 # What is the same in plain YAML and between quotes, wherever it stands: nothing in it is YAML's own.
 _INSIDE = r"\w./+^=();<>?$@~%&*!|-"
@@ -58,7 +61,14 @@ def with_own_values(document: Document, cell: Map[str, str], foreign: Map[str, s
     ):
         return document
     replaced = _replaced(text, cell, strange)
-    return document if replaced is None else _read(origin, replaced)
+    if replaced is None:
+        return document
+    if document.matrix and len(text) * size(document.matrix) > READING_LIMIT:
+        where = Text("", document.matrix.position)
+        raise FillError(
+            where, "the file is too large to be read for each cell, with values that mean something to YAML"
+        )
+    return _read(origin, replaced)
 
 
 def _replaced(text: str, cell: Map[str, str], strange: Collection[str]) -> str | None:

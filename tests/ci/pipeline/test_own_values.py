@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -164,3 +165,14 @@ def test_a_dependency_that_a_value_names() -> None:
     assert [step.depends_on for step in stages(text % "[]")[0].steps] == [(), ()]
     with pytest.raises(CompileError, match='"c" depends on "x"'):
         stages(text % "[x]")
+
+
+def test_many_cells_of_a_large_file() -> None:
+    """A file that would have to be read again too often is refused at once; with plain values it never is."""
+    values = ", ".join(f"{n}" for n in range(400))
+    large = "# " + "x" * 20_000 + "\nmatrix: {V: [%s]}\nsteps: [{name: a, image: b, settings: {v: '${V}'}}]"
+    assert len(stages(large % values)) == 400
+    before = time.process_time()
+    with pytest.raises(CompileError, match=r"line 2, .*too large to be read for each cell"):
+        stages(large % f"'[a', {values}")
+    assert time.process_time() - before < 2

@@ -68,6 +68,8 @@ class Reader:
             else:
                 unknown.append(entry)
         for entry in unknown:
+            if self.report.full:
+                break
             key = entry.key.value
             meant = self.report.suggester.sure(key, known)
             fix = Edit(entry.key.position, meant) if meant and meant not in entries else None

@@ -65,6 +65,10 @@ class Bridges:
         """Whether they are in a namespace beside the host's."""
         return False
 
+    def host_address(self, network: Network) -> str:
+        """The host, as containers of the network reach it."""
+        return network.gateway
+
     def lacking(self) -> str:
         """What of the host's programs or devices is missing, for networks with a way out; "" when all is there, or when
         it is said in the attempt.

@@ -7,6 +7,7 @@ ports are forwarded by the containers' supervisors (`forwarding`). All of it is 
 
 from __future__ import annotations
 
+import _socket  # the standard library's `socket` without its 3 ms of imports
 import functools
 import os
 from pathlib import Path
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from sandbox.network.records import Attachment, Network
 
 T = TypeVar("T")
+_ELSEWHERE = "192.0.2.1"  # nobody's (RFC 5737), by the default route
 
 
 class HeldBridges(Bridges):
@@ -42,6 +44,21 @@ class HeldBridges(Bridges):
     def held(self) -> bool:
         """They are."""
         return True
+
+    def host_address(self, network: Network) -> str:
+        """As `Bridges.host_address`: the one by which the host reaches others, for the gateway is not the host's.
+        A host that reaches nobody has none.
+        """
+        if network.internal:
+            return network.gateway
+        probe = _socket.socket(_socket.AF_INET, _socket.SOCK_DGRAM | _socket.SOCK_CLOEXEC)
+        try:
+            probe.connect((_ELSEWHERE, 9))  # which sends nothing
+            return str(probe.getsockname()[0])
+        except OSError:
+            return network.gateway
+        finally:
+            probe.close()
 
     def lacking(self) -> str:
         """As `Bridges.lacking`: without, a container had better share the host's network."""

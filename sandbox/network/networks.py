@@ -72,6 +72,10 @@ class Networks:
         """Whether containers are in a namespace beside the host's, where none of their ports is published by rules."""
         return self._bridges.held
 
+    def host_address(self, network: str) -> str:
+        """The host, as containers of the network reach it."""
+        return self._bridges.host_address(self.get(network))
+
     def lacking(self) -> str:
         """What the host lacks for networks with a way out, "" for nothing. See `held`."""
         return self._bridges.lacking()

@@ -114,8 +114,9 @@ def _reserve(
     joined: Joined,
 ) -> Attachment:
     names = own_names(config, endpoint)
-    gateway = "127.0.0.1" if mode == "host" else networks.get(endpoint.network).gateway
-    extra = _extra_hosts(config, gateway) if number == 0 else ()
+    extra: tuple[tuple[str, str], ...] = ()
+    if number == 0 and config.spec.extra_hosts:
+        extra = _extra_hosts(config, "127.0.0.1" if mode == "host" else networks.host_address(endpoint.network))
     if mode == "host":
         return networks.reserve_host(endpoint.network, config.id, names, hosts_path=str(hosts), extra_hosts=extra)
     return networks.reserve(
@@ -202,5 +203,5 @@ def _is_loopback(address: str) -> bool:
     return address.startswith("127.") or address == "::1"
 
 
-def _extra_hosts(config: ContainerConfig, gateway: str) -> tuple[tuple[str, str], ...]:
-    return tuple((name, gateway if address == HOST_GATEWAY else address) for name, address in config.spec.extra_hosts)
+def _extra_hosts(config: ContainerConfig, host: str) -> tuple[tuple[str, str], ...]:
+    return tuple((name, host if address == HOST_GATEWAY else address) for name, address in config.spec.extra_hosts)

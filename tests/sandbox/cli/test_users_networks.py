@@ -176,6 +176,21 @@ def test_the_host_is_out_of_reach(somebody: Person) -> None:
     assert "NXDOMAIN" in said
 
 
+def test_the_host_by_name(somebody: Person) -> None:
+    """`host-gateway` leads to what listens at the host's own addresses."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))
+        except OSError:
+            pytest.skip("this host has no way out")
+    with socket.create_server(("0.0.0.0", 0)) as server:  # noqa: S104
+        port = server.getsockname()[1]
+        ask = ("sh", "-c", f"nc host {port} </dev/null")
+        ok(somebody, "run", "-d", "--name", "one", "--add-host", "host:host-gateway", "busybox", *ask)
+        server.settimeout(60)
+        server.accept()[0].close()
+
+
 def test_engines_do_not_meet(somebody: Person) -> None:
     """Two users' containers, with networks of the same name and the same addresses, do not see each other."""
     with somebody_with_busybox() as other:

@@ -91,6 +91,7 @@ class BuildOptions:
     secrets: Mapping[str, Secret] = field(default_factory=dict)
     agents: Mapping[str, str] = field(default_factory=dict)  # the socket of each ssh agent, by id
     use_cache: bool = True
+    not_cached: tuple[str, ...] = ()  # names and numbers of stages that take nothing from earlier builds
     names_platform: bool = False
     annotations: Mapping[str, str] = field(default_factory=dict)
     materials: tuple[Material, ...] = ()

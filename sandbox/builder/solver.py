@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from sandbox.builder.mounting import Mounter
     from sandbox.builder.options import BuildOptions
     from sandbox.builder.progress import Progress
+    from sandbox.dockerfile.instructions import BuildStage
     from sandbox.image.image import Image
     from sandbox.image.locking import Lease
     from sandbox.runtime.engine import Engine
@@ -117,6 +118,11 @@ class Solver:
         """The files of a stage as far as it is built."""
         snapshots = self.engine.images.snapshots
         return FileView([snapshots.path(layer.chain_id) for layer in reversed(result.layers)], self.opaque)
+
+    def is_left_out(self, stage: BuildStage) -> bool:
+        """Whether what earlier builds made of a stage does not count."""
+        stages = self.options.dockerfile.stages
+        return any(find_stage(stages, name, len(stages)) == stage.number for name in self.options.not_cached)
 
     def mounter(self, before: int) -> Mounter:
         """What makes the mounts of one RUN of a stage."""

@@ -60,6 +60,7 @@ class StageBuilder:
         self._step = 1
         self._steps = 1 + sum(isinstance(one, _LAYERED) for one in plan.stage.instructions)
         self._runs = sum(isinstance(one, records.Run) for one in plan.stage.instructions)  # that are to come
+        self._use_cache = solver.options.use_cache and not solver.is_left_out(plan.stage)
         self._command_set = False
 
     def build(self) -> Result:
@@ -255,7 +256,7 @@ class StageBuilder:
 
     def _find(self, step: Step, key: str) -> CachedStep | None:
         """A step that was done before, if its layer is still there and belongs on top of these."""
-        usable = self.solver.options.use_cache or key in self.solver.made
+        usable = self._use_cache or key in self.solver.made
         found = self.solver.cache.get(key) if usable else None
         if found is None:
             return None

@@ -1,0 +1,59 @@
+"""What the cache knows again: the same sources elsewhere, and what the line says of stages."""
+
+from __future__ import annotations
+
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.sandbox.command import Sandbox
+
+pytestmark = pytest.mark.slow  # in sum: each builds a few images
+
+
+def git(folder: Path, *words: str) -> None:
+    """Run git, as somebody."""
+    who = ("-c", "user.name=a", "-c", "user.email=a@example.org")
+    subprocess.run(["git", *who, "-C", str(folder), *words], check=True, capture_output=True)
+
+
+def test_a_clone_elsewhere_has_the_same_keys(sandbox: Sandbox, tmp_path: Path) -> None:
+    """Neither the folder's name nor the times of files count; modes and links do, and git keeps those."""
+    source, clone = tmp_path / "source", tmp_path / "a clone"
+    (source / "src" / "inner").mkdir(parents=True)
+    (source / "src" / "inner" / "file").write_text(tmp_path.name)
+    (source / "src" / "run").write_text("#!/bin/sh\n")
+    (source / "src" / "run").chmod(0o755)
+    (source / "src" / "link").symlink_to("inner/file")
+    mount = "--mount=type=bind,source=src,target=/mnt"
+    (source / "Dockerfile").write_text(f"FROM busybox\nWORKDIR /w\nCOPY src .\nRUN {mount} cat /mnt/link link > /out\n")
+    (source / ".dockerignore").write_text(".git\n")
+    git(source, "init", "--quiet")
+    git(source, "add", ".")
+    git(source, "commit", "--quiet", "--message", "one")
+    first = sandbox("build", str(source))
+    assert first.returncode == 0, first.stderr
+    git(tmp_path, "clone", "--quiet", str(source), str(clone))
+    assert sandbox("build", str(clone)).stderr.count("CACHED") == 3
+    (clone / "src" / "run").chmod(0o644)
+    assert sandbox("build", str(clone)).stderr.count("CACHED") == 1
+
+
+def test_stages_that_the_line_names_are_built_anew(sandbox: Sandbox, tmp_path: Path) -> None:
+    """By name in any case or by number, several with commas; the others come from the cache."""
+    text = (
+        f"FROM busybox AS one\nRUN echo {tmp_path.name} > /one\nFROM busybox AS two\nRUN echo {tmp_path.name} > /two\n"
+    )
+    (tmp_path / "Dockerfile").write_text(
+        f"{text}FROM busybox\nCOPY --from=one /one /\nCOPY --from=two /two /\nRUN echo {tmp_path.name} > /three\n"
+    )
+    assert sandbox("build", "-q", str(tmp_path)).returncode == 0
+    for words, cached in ((("ONE",), 4), (("one,1",), 3), (("0", "two"), 3), (("other",), 5)):
+        options = [word for name in words for word in ("--no-cache-filter", name)]
+        made = sandbox("build", *options, str(tmp_path))
+        assert made.returncode == 0, made.stderr
+        assert made.stderr.count("CACHED") == cached, made.stderr

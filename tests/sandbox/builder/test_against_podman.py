@@ -141,3 +141,36 @@ def test_images_are_podmans(
     assert {key: our_config.get(key) for key in SETTINGS} == {key: their_config.get(key) for key in SETTINGS}
     labels = {key: value for key, value in (their_config.get("Labels") or {}).items() if key != "io.buildah.version"}
     assert (our_config.get("Labels") or {}) == labels
+
+
+def test_images_go_both_ways(podman: Podman, tmp_path: Path, engine_home: Path, repository: Path, tag: str) -> None:
+    """What is built here is the same image in podman, by its id; what podman builds runs here as it says."""
+    sandbox = Sandbox(engine_home, repository)
+    (tmp_path / "Dockerfile").write_text(
+        "FROM localhost/busybox\nRUN echo someone:x:7:7::/:/bin/sh >> /etc/passwd\n"
+        "RUN echo text > /file && chown someone /file\n"
+        'ENV A=b\nWORKDIR /place\nUSER someone\nENTRYPOINT ["sh", "-c"]\nCMD ["id -un; pwd; cat /file; echo $A"]\n'
+    )
+    sandbox("tag", "busybox", "localhost/busybox")
+    made = sandbox("build", "-t", tag, str(tmp_path))
+    assert made.returncode == 0, made.stderr
+    expected = sandbox("run", "--rm", "--network", "none", tag).stdout
+    assert expected == "someone\n/place\ntext\nb\n"
+    podman("load", stdin=sandbox.printed("save", tag))
+    (inspected,) = json.loads(podman("image", "inspect", tag))
+    assert f"sha256:{inspected['Id']}" == sandbox("image", "inspect", "--format", "{{.Id}}", tag).stdout.strip()
+    ours, theirs = sandbox("create", tag).stdout.strip(), podman("create", tag).decode().strip()
+    try:
+        assert tree(podman("export", theirs)) == tree(sandbox.printed("export", ours))
+    finally:
+        sandbox("rm", ours)
+    podman("rmi", "-f", tag)
+    sandbox("rmi", "-f", tag)
+    podman("build", "--isolation=chroot", "-t", tag, str(tmp_path))
+    loaded = sandbox("load", stdin=podman("save", "--format=oci-archive", tag))
+    assert loaded.returncode == 0, loaded.stderr
+    name = loaded.stdout.split()[-1]
+    try:
+        assert sandbox("run", "--rm", "--network", "none", name).stdout == expected
+    finally:
+        sandbox("rmi", "-f", name, "localhost/busybox")

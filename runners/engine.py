@@ -22,6 +22,7 @@ from runners.backend import Kept
 from runners.enginehandle import EngineHandle, converted, remove_container
 from sandbox.errors import NotFoundError, SandboxError
 from sandbox.image.config import Healthcheck
+from sandbox.kernel.idmap import in_initial_namespace
 from sandbox.kernel.paths import remove_path
 from sandbox.network.records import PortRequest
 from sandbox.runtime.spec import (
@@ -86,7 +87,7 @@ class EngineBackend:
         self.folder = folder
         self._sources = sources
         self._progress = progress
-        self._lacking = engine.networks.lacking()
+        self._lacking = "" if in_initial_namespace() else engine.networks.lacking()  # for root it is an error
         self._warnings: dict[str, None] = {}
 
     @property

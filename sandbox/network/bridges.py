@@ -70,9 +70,14 @@ class Bridges:
         return network.gateway
 
     def lacking(self) -> str:
-        """What of the host's programs or devices is missing, for networks with a way out; "" when all is there, or when
-        it is said in the attempt.
-        """
+        """What of the host's programs, devices or rights is missing, for networks with a way out; "" for nothing."""
+        if not rules.is_installed():
+            return "nftables"
+        try:
+            with Netlink() as netlink:
+                _check_right(netlink, self.default_name())
+        except PermissionError:
+            return "CAP_NET_ADMIN"
         return ""
 
     def place(self) -> int:

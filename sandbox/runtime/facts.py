@@ -162,7 +162,7 @@ def predict(home: Path, config: ContainerConfig) -> Facts:
     own = privileged and not config.spec.shared.user
     ids = range_map(0) if own else IdMap.identity(RANGE_SIZE)
     allocations = Allocations(home, config.id, hierarchy())
-    network, warnings = _network_mode(allocations, config)
+    network, warnings = _network_mode(allocations, config, privileged=privileged)
     folder, held = home / "containers" / config.id, _is_held(allocations, network)
     facts = _facts(home, folder, config, ids, allocations.hierarchy, (), network, held, privileged, warnings)
     return facts._replace(neighbour=_neighbour(home, config))
@@ -177,7 +177,7 @@ def _collect(home: Path, folder: Path, config: ContainerConfig, allocations: All
         ids = allocations.share_ids(neighbour.ids)
     else:
         ids = allocations.take_ids(spares)
-    network, warnings = _network_mode(allocations, config)
+    network, warnings = _network_mode(allocations, config, privileged=privileged)
     (home / "mnt").mkdir(mode=0o700, exist_ok=True)
     if network == "container":
         from sandbox.runtime import sharing  # noqa: PLC0415  (seldom)
@@ -270,7 +270,9 @@ def _is_held(allocations: Allocations, network: str) -> bool:
     return network == "bridge" and allocations.networks.held
 
 
-def _network_mode(allocations: Allocations, config: ContainerConfig) -> tuple[str, tuple[str, ...]]:
+def _network_mode(
+    allocations: Allocations, config: ContainerConfig, *, privileged: bool
+) -> tuple[str, tuple[str, ...]]:
     """Bridge, none, host or container. An ordinary user's networks that have a way out need a program for it; where
     that is missing, the container shares the host's.
     """
@@ -279,8 +281,8 @@ def _network_mode(allocations: Allocations, config: ContainerConfig) -> tuple[st
         return wanted, ()
     if wanted.startswith("container:"):
         return "container", ()
-    if not _is_held(allocations, "bridge"):
-        return "bridge", ()
+    if privileged:
+        return "bridge", ()  # what is missing is an error
     lacking = allocations.networks.lacking()
     if not lacking or _are_internal(allocations.networks, config):
         return "bridge", ()

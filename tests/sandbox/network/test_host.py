@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sandbox.errors import SandboxError
-from sandbox.kernel import holding, mounts
+from sandbox.kernel import capabilities, holding, mounts
 from sandbox.kernel.namespaces import Flags, setns, unshare
 from sandbox.kernel.netlink import Netlink, index_of
 from sandbox.network import rules, uplink
@@ -280,6 +280,21 @@ def test_an_ordinary_user_changes_nothing_on_the_host(
             if not folder.stat().st_mode & 0o001:
                 folder.chmod(folder.stat().st_mode | 0o011)
     assert isolated(body) == ["network-not-permitted", "no-uplink", []]
+
+
+def test_what_is_lacking_is_named(tmp_path: Path, isolated: Isolated, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing on a host of one's own with nft; nft, or the right to make bridges, where there is none."""
+
+    def body() -> list[str]:
+        networks = Networks(tmp_path / "networks", prefix="t")
+        said = [networks.lacking()]
+        with monkeypatch.context() as without:
+            without.setattr(rules, "is_installed", lambda: False)
+            said.append(networks.lacking())
+        capabilities.apply(frozenset())
+        return [*said, networks.lacking()]
+
+    assert isolated(body) == ["", "nftables", "CAP_NET_ADMIN"]
 
 
 def test_without_nft(isolated: Isolated) -> None:

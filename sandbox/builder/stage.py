@@ -15,7 +15,7 @@ from sandbox.builder.copying import Copying
 from sandbox.builder.foreign import is_runnable
 from sandbox.builder.keys import files_digest, files_key, run_key
 from sandbox.builder.rights import check_rights
-from sandbox.builder.running import RunStep, run
+from sandbox.builder.running import RunError, RunStep, run
 from sandbox.builder.scope import StageScope
 from sandbox.builder.transfer import FolderTransfer, Transfer
 from sandbox.dockerfile import instructions as records
@@ -72,6 +72,11 @@ class StageBuilder:
                 self._do(instruction)
             except Mistake as mistake:
                 raise self.solver.options.dockerfile.mistaken(instruction, mistake) from None
+            except RunError as error:
+                if instruction in self.plan.stage.instructions:  # a trigger's line is another file's
+                    name = self.solver.options.dockerfile.source.name
+                    error.message = f"{name}:{instruction.span.line}: {error.message}"
+                raise
         return replace(self.result, args=dict(self.scope.args))
 
     def variables(self) -> dict[str, str]:

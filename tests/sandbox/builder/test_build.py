@@ -112,6 +112,7 @@ def test_a_failing_command(sandbox: Sandbox, context: Path) -> None:
     failed = sandbox("build", place)
     assert failed.returncode == 1
     assert "about to fail" in failed.stderr
+    assert failed.stderr.splitlines()[-1].startswith(f"sandbox: {context / 'Dockerfile'}:4: process '/bin/sh")
     assert "exit code: 7" in failed.stderr.splitlines()[-1]
     assert sandbox("build", place).stderr.count("CACHED") == 1
     assert "about to fail" not in sandbox("ps", "-a", "--no-trunc").stdout

@@ -80,7 +80,9 @@ class Containers(Options):
             return None
         written = self.text(keys, "name")
         if "name" not in keys and self.nameless:
-            written = Text(f"{self.nameless}{number}", node.position)
+            # A service has another prefix than Woodpecker gives it: there the first step would have the same name.
+            prefix = self.nameless if word == "step" else "service-"
+            written = Text(f"{prefix}{number}", node.position)
         elif "name" not in keys:
             self.report.error("missing-name", node.position, f"{what} has no name", 'write "name:"')
         if written:

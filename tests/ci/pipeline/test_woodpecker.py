@@ -146,3 +146,9 @@ def test_options_of_volumes() -> None:
     text = "steps: [{image: b, volumes: ['/a:/b:ro,z', '/c:/d:Z', '/e:/f:rw']}]"
     assert [mount.read_only for mount in stage(text).steps[0].volumes] == [True, False, False]
     assert codes("steps: [{image: b, volumes: ['/a:/b:x']}]") == ["bad-volume"]
+
+
+def test_services_without_names() -> None:
+    """They and the steps without names do not meet."""
+    it = stage("services: [{image: a}]\nsteps: [{image: b}, {image: c}]")
+    assert [one.name for one in (*it.services, *it.steps)] == ["service-0", "step-0", "step-1"]

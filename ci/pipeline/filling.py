@@ -84,18 +84,18 @@ class _Filler:
         if isinstance(value, dict):
             found = {key: self._filled(part) for key, part in value.items()}
             return value if all(map(is_, found.values(), value.values())) else found
-        return self._record(value) if is_dataclass(value) else value
+        return _changed(value, self._changes(value)) if is_dataclass(value) else value
 
-    def _record(self, record: Any, but: Collection[str] = ()) -> Any:
-        changes = {}
+    def _changes(self, record: Any, but: Collection[str] = ()) -> dict[str, Any]:
+        """The fields of a record that are not what they were; most have nothing in them, and are passed over."""
+        changes: dict[str, Any] = {}
         for name in record.__dataclass_fields__:
             before = getattr(record, name)
-            if name in but:
-                continue
-            fill = self._environment if name == "environment" else self._filled
-            if (after := fill(before)) is not before:
-                changes[name] = after
-        return replace(record, **changes) if changes else record
+            if before and name not in but:
+                fill = self._environment if name == "environment" else self._filled
+                if (after := fill(before)) is not before:
+                    changes[name] = after
+        return changes
 
     def _text(self, text: Text) -> Text:
         if "$" not in text.value:
@@ -132,10 +132,10 @@ class _Filler:
             after = tuple(self._command(text, made) for text in before)
             if after != before:
                 changes[name] = after
-        record: Step = self._record(step, but=scripts)
+        changes |= self._changes(step, but=scripts)
         if made:
-            changes["environment"] = (*record.environment, *made)
-        return replace(record, **changes) if changes else record
+            changes["environment"] = (*changes.get("environment", step.environment), *made)
+        return _changed(step, changes)
 
     def _command(self, text: Text, made: list[Variable]) -> Text:
         """A command. What it needs as variables of its own is added to `made`."""
@@ -159,3 +159,8 @@ class _Filler:
         name = _VARIABLE.format(len(made) + 1)
         made.append(Variable(name=Text(name, text.position), value=Text(value, text.position)))
         return f"${{{name}}}"
+
+
+def _changed(record: T, changes: Map[str, Any]) -> T:
+    """The record itself where nothing changes: replacing takes longer than looking."""
+    return replace(record, **changes) if changes else record  # type: ignore[type-var]

@@ -33,6 +33,7 @@ class Result:
     created: str
     author: str
     args: Mapping[str, str]
+    inherited: int = 0  # layers that are the base image's
     architecture: str = ""
 
     def changed(self, config: ImageConfig, created_by: str, *, author: str = "") -> Result:
@@ -70,5 +71,6 @@ def of_image(store: ImageStore, image: Image) -> Result:
         created=image.created,
         author=str(document.unknown.get("author", "")),
         args={},
+        inherited=len(image.layers),
         architecture=image.architecture,
     )

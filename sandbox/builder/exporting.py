@@ -8,6 +8,7 @@ from __future__ import annotations
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
+from sandbox.builder.rewriting import rewrite_times
 from sandbox.builder.scope import PROXY_ARGS
 from sandbox.builder.solver import Solver
 from sandbox.dockerfile.instructions import Arg
@@ -131,6 +132,9 @@ def _solved(engine: Engine, options: BuildOptions, progress: Progress) -> Iterat
     with engine.images.lease() as lease, Scratch(engine.home) as folder:
         solver = Solver(engine, options, progress, lease, folder.path)
         result = solver.solve()
+        if options.rewrite_times and options.is_epoch:
+            snapshots = engine.images.snapshots
+            result = rewrite_times(result, options.nanoseconds, snapshots, lease, solver.opaque)
         yield Solved(result, tuple(solver.materials), solver.files(result))
 
 

@@ -90,6 +90,8 @@ class BuildOptions:
     labels: Mapping[str, str] = field(default_factory=dict)
     secrets: Mapping[str, Secret] = field(default_factory=dict)
     agents: Mapping[str, str] = field(default_factory=dict)  # the socket of each ssh agent, by id
+    is_epoch: bool = False  # `moment` is SOURCE_DATE_EPOCH: it is the time of what earlier builds made, too
+    rewrite_times: bool = False  # no file is younger than that
     use_cache: bool = True
     not_cached: tuple[str, ...] = ()  # names and numbers of stages that take nothing from earlier builds
     names_platform: bool = False
@@ -101,3 +103,13 @@ class BuildOptions:
     allowed: frozenset[Entitlement] = frozenset()
     limits: RunLimits = field(default_factory=RunLimits)
     on_failure: Callable[[ContainerSpec, Image], None] | None = None
+
+    @property
+    def nanoseconds(self) -> int:
+        """The moment, since the epoch."""
+        import calendar  # noqa: PLC0415  (seldom)
+        import time  # noqa: PLC0415
+
+        whole, _, fraction = self.moment.rstrip("Z").partition(".")
+        seconds = calendar.timegm(time.strptime(whole, "%Y-%m-%dT%H:%M:%S"))
+        return seconds * 10**9 + int((fraction or "0").ljust(9, "0")[:9])

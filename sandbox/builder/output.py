@@ -43,12 +43,14 @@ class OutputKind(StrEnum):
 class Output(NamedTuple):
     """A kind, and the path of a folder or file; `-` is standard output, empty the store.
 
-    With `folder` a layout is not put into an archive. `names` are further names of the image.
+    With `folder` a layout is not put into an archive. `names` are further names of the image. `rewrite_times` is
+    `rewrite-timestamp`.
     """
 
     kind: OutputKind
     destination: str
     folder: bool = False
+    rewrite_times: bool = False
     names: tuple[str, ...] = ()
 
     @property
@@ -67,12 +69,13 @@ def parse_output(text: str) -> Output:
     kind, destination = fields.pop("type", ""), fields.pop("dest", "")
     names = tuple(name for name in fields.pop("name", "").split(",") if name)
     archive = fields.pop("tar", "true").lower()
-    if kind not in tuple(OutputKind) or fields or archive not in ("true", "false"):
+    rewrite = fields.pop("rewrite-timestamp", "false").lower()
+    if kind not in tuple(OutputKind) or fields or not {archive, rewrite} <= {"true", "false"}:
         raise InvalidError(
             f"--output {text!r} is not understood",
             hint=f"write type=KIND,dest=PATH with one of the kinds {', '.join(OutputKind)}",
         )
-    output = Output(OutputKind(kind), destination, folder=archive == "false", names=names)
+    output = Output(OutputKind(kind), destination, archive == "false", rewrite == "true", names)
     if output.folder and output.kind is not OutputKind.OCI:
         raise InvalidError(f"--output {text!r}: tar=false is for type=oci")
     if not destination and (output.kind is OutputKind.LOCAL or output.folder):

@@ -124,7 +124,7 @@ class StageBuilder:
         config = settings.apply(self.result.config, instruction, self.solver.expander, self.variables())
         self.result = replace(self.result, config=config)
         with self.solver.files(self.result) as target:
-            transfer = FolderTransfer(target, config.working_dir, _nanoseconds(self.solver.options.moment))
+            transfer = FolderTransfer(target, config.working_dir, self.solver.options.nanoseconds)
             digest = files_digest(transfer)
             key = files_key(self.result.key, digest)
             self._cached(f"WORKDIR {config.working_dir}", key, lambda _: self._pack(transfer))
@@ -138,7 +138,7 @@ class StageBuilder:
             copying = Copying(instruction, self.expand, self.document, self.result.config, target, remote)
             text = _on_one_line(instruction.text)
             try:
-                transfer = copying.transfer(source, origin, _nanoseconds(self.solver.options.moment))
+                transfer = copying.transfer(source, origin, self.solver.options.nanoseconds)
                 digest = files_digest(transfer, self.solver.digests.digest)
             except SandboxError as error:
                 self.solver.progress.begin(self._name(text)).failed(error.message)
@@ -257,7 +257,9 @@ class StageBuilder:
                 raise CancelledError from None
             step.failed(error.message)
             raise
-        self.result = self.result.stacked(found.layer, key, history or text, found.created)
+        options = self.solver.options
+        created = options.moment if options.is_epoch else found.created
+        self.result = self.result.stacked(found.layer, key, history or text, created)
 
     def _find(self, step: Step, key: str) -> CachedStep | None:
         """A step that was done before, if its layer is still there and belongs on top of these."""
@@ -299,12 +301,3 @@ class StageBuilder:
 
 def _on_one_line(text: str) -> str:
     return " ".join(text.split())
-
-
-def _nanoseconds(moment: str) -> int:
-    """An RFC 3339 time of ours as nanoseconds."""
-    import calendar  # noqa: PLC0415  (seldom)
-    import time  # noqa: PLC0415
-
-    whole, _, fraction = moment.rstrip("Z").partition(".")
-    return calendar.timegm(time.strptime(whole, "%Y-%m-%dT%H:%M:%S")) * 10**9 + int((fraction or "0").ljust(9, "0")[:9])

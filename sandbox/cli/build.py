@@ -36,6 +36,7 @@ FORMS = ("auto", "plain", "tty", "rawjson", "quiet")  # of --progress
 def _build(arguments: Arguments, home: str) -> int:
     from sandbox.builder.credentials import Credentials  # noqa: PLC0415  (other verbs do without all of it)
     from sandbox.builder.options import BuildOptions  # noqa: PLC0415
+    from sandbox.image.committing import now  # noqa: PLC0415
     from sandbox.image.platform import host  # noqa: PLC0415
     from sandbox.image.scratch import Scratch  # noqa: PLC0415
 
@@ -73,6 +74,7 @@ def _build(arguments: Arguments, home: str) -> int:
             raise InvalidError(
                 f"{given.name} violates checks, and says that this is an error", hint="see them with --check"
             )
+        epoch = _epoch(arguments)
         options = BuildOptions(
             dockerfile=dockerfile,
             context=given.context,
@@ -84,7 +86,9 @@ def _build(arguments: Arguments, home: str) -> int:
             materials=sources.materials,
             provenance=build_output.provenance(arguments),
             sbom=build_output.sbom(arguments),
-            moment=_moment(arguments),
+            moment=now() if epoch is None else epoch,
+            is_epoch=epoch is not None,
+            rewrite_times=build_output.output(arguments).rewrite_times,
             target=arguments.text("target"),
             tags=arguments.texts("tag"),
             build_args=build_args,
@@ -192,13 +196,11 @@ def _build_args(arguments: Arguments) -> dict[str, str]:
     return values.environment(arguments.texts("build-arg"), "--build-arg", os.environ)
 
 
-def _moment(arguments: Arguments) -> str:
-    """Now, or what SOURCE_DATE_EPOCH says."""
-    from sandbox.image.committing import now  # noqa: PLC0415
-
+def _epoch(arguments: Arguments) -> str | None:
+    """What SOURCE_DATE_EPOCH says, if anything."""
     text = _build_args(arguments).get("SOURCE_DATE_EPOCH", os.environ.get("SOURCE_DATE_EPOCH", ""))
     if not text:
-        return now()
+        return None
     if not (text.isascii() and text.isdigit() and len(text) < 12):
         raise InvalidError(f"SOURCE_DATE_EPOCH {text!r} is not a number of seconds")
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(int(text)))

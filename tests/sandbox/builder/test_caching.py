@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.sandbox.command import Sandbox
+
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from tests.sandbox.command import Sandbox
 
 pytestmark = pytest.mark.slow  # in sum: each builds a few images
 
@@ -57,3 +58,35 @@ def test_stages_that_the_line_names_are_built_anew(sandbox: Sandbox, tmp_path: P
         made = sandbox("build", *options, str(tmp_path))
         assert made.returncode == 0, made.stderr
         assert made.stderr.count("CACHED") == cached, made.stderr
+
+
+def test_two_hosts_make_one_image(sandbox: Sandbox, tmp_path: Path, hako_home: Path, repository: Path) -> None:
+    """With `rewrite-timestamp`, on state directories of their own, at other times; the base image's layers stay."""
+    other = Sandbox(hako_home, repository)
+    texts = [
+        "FROM busybox",
+        "COPY file /d/file",
+        "RUN rm /bin/yes && ln -s file /d/link && date > /dev/null",
+        "WORKDIR /w",
+    ]
+    assert sandbox("save", "-o", str(tmp_path / "base.tar"), "busybox").returncode == 0
+    assert other("load", "-i", str(tmp_path / "base.tar")).returncode == 0
+    digests = []
+    for number, home in enumerate((sandbox, other)):
+        context = tmp_path / str(number)
+        context.mkdir()
+        (context / "file").write_text(tmp_path.name)
+        os.utime(context / "file", (2_000_000_000 + number, 2_000_000_000 + number))
+        (context / "Dockerfile").write_text("\n".join(texts))
+        plain = home("build", "-q", str(context))  # what the cache has since before has another time
+        output = ("--output", "type=image,rewrite-timestamp=true")
+        made = home("build", "-q", *output, str(context), SOURCE_DATE_EPOCH="1700000000")
+        assert (plain.returncode, made.returncode) == (0, 0), plain.stderr + made.stderr
+        assert made.stdout != plain.stdout
+        digests.append(made.stdout)
+        shown = home("run", "--rm", "--network", "none", made.stdout.strip(), "stat", "-c", "%Y", "/d/file", "/bin/sh")
+        own, base = map(int, shown.stdout.split())
+        assert own == 1_700_000_000
+        assert base != own
+        assert home("run", "--rm", "--network", "none", made.stdout.strip(), "ls", "/bin/yes").returncode != 0
+    assert digests[0] == digests[1]

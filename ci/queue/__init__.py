@@ -1,0 +1,1 @@
+"""The queue between the server and its runners: RQ on Redis, or on a Valkey that the server starts for itself."""

@@ -81,7 +81,8 @@ def _tuple(value: Any) -> str:
     """A list, or what a record has set."""
     if not hasattr(value, "_asdict"):
         return _list(map(_plain, value))
-    return _list(f"{key}={_plain(part)}" for key, part in value._asdict().items() if part not in (None, "", ()))
+    said = ((key, part) for key, part in value._asdict().items() if part not in (None, "", ()) and part is not False)
+    return _list(f"{key}={_plain(part)}" for key, part in said)
 
 
 def _list(words: Iterable[str]) -> str:

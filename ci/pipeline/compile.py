@@ -18,7 +18,7 @@ from ci.errors import CiError
 from ci.pipeline import conditions, graph, matrix, outputs, settings, substitution, values
 from ci.pipeline.compiling import additions, name_images, pieces
 from ci.pipeline.document import DEFAULT_SHELL
-from ci.pipeline.drone_variables import drone_step_variables, drone_variables
+from ci.pipeline.drone_variables import as_in_woodpecker, drone_step_variables, drone_variables
 from ci.pipeline.expression import ExpressionError
 from ci.pipeline.failure import OnFailure
 from ci.pipeline.filling import FillError, filled
@@ -188,6 +188,8 @@ class _Cell:
         own = {"CI_WORKSPACE": self.workspace}
         places = {"DRONE_WORKSPACE": self.workspace, "DRONE_WORKSPACE_BASE": base, "DRONE_WORKSPACE_PATH": path}
         self.drone = {**drone, **present(places)}
+        if self.rules.drone_copies:
+            self.drone = as_in_woodpecker(self.drone, shared)
         self.shared = {**shared, **own, **(self.drone if self.rules.drone_environment else {})}
         self.known = {**self.shared, **cell}  # what `${…}` may name outside of steps
 

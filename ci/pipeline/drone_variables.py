@@ -145,6 +145,42 @@ def drone_variables(
     return present(values)
 
 
+# Woodpecker's plugins have some of them as copies of its own, whatever drone would say: the names without the prefixes.
+_COPIES = {
+    "BRANCH": "COMMIT_BRANCH",
+    "BUILD_CREATED": "PIPELINE_CREATED",
+    "BUILD_EVENT": "PIPELINE_EVENT",
+    "BUILD_LINK": "PIPELINE_URL",
+    "BUILD_NUMBER": "PIPELINE_NUMBER",
+    "BUILD_PARENT": "PIPELINE_PARENT",
+    "BUILD_STARTED": "PIPELINE_STARTED",
+    "COMMIT": "COMMIT_SHA",
+    "COMMIT_AUTHOR": "COMMIT_AUTHOR",
+    "COMMIT_AUTHOR_AVATAR": "COMMIT_AUTHOR_AVATAR",
+    "COMMIT_AUTHOR_EMAIL": "COMMIT_AUTHOR_EMAIL",
+    "COMMIT_AUTHOR_NAME": "COMMIT_AUTHOR",
+    "COMMIT_BEFORE": "PREV_COMMIT_SHA",
+    "COMMIT_BRANCH": "COMMIT_BRANCH",
+    "COMMIT_LINK": "COMMIT_URL",
+    "COMMIT_MESSAGE": "COMMIT_MESSAGE",
+    "COMMIT_REF": "COMMIT_REF",
+    "COMMIT_SHA": "COMMIT_SHA",
+    "PULL_REQUEST": "COMMIT_PULL_REQUEST",
+    "SOURCE_BRANCH": "COMMIT_SOURCE_BRANCH",
+    "SYSTEM_HOST": "SYSTEM_HOST",
+    "TAG": "COMMIT_TAG",
+    "TARGET_BRANCH": "COMMIT_TARGET_BRANCH",
+}
+
+
+def as_in_woodpecker(drone: Mapping[str, str], own: Mapping[str, str]) -> dict[str, str]:
+    """drone's variables as Woodpecker's plugins find them: `own` are its CI_* variables."""
+    copies = {f"DRONE_{name}": own.get(f"CI_{source}", "") for name, source in _COPIES.items()}
+    # Some plugins make a number of it (woodpecker, pipeline/frontend/metadata/drone_compatibility.go).
+    number = {"PULLREQUEST_DRONE_PULL_REQUEST": own.get("CI_COMMIT_PULL_REQUEST", "0")}
+    return {**{name: value for name, value in drone.items() if name not in copies}, **present(copies), **number}
+
+
 def drone_step_variables(name: str, number: int) -> dict[str, str]:
     """The variables of one container."""
     return {"DRONE_STEP_NAME": name, "DRONE_STEP_NUMBER": str(number)}

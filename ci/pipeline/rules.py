@@ -37,6 +37,7 @@ class Rules(NamedTuple):
     lenient: bool = True
     drone_environment: bool = False  # DRONE_* is for all steps, and not for plugins only
     inner_secrets: bool = True  # `from_secret` means a secret inside of a setting's lists and maps, too
+    drone_copies: bool = False  # DRONE_* are copies of CI_*
     others_by_file: bool = False  # depends_on of a document names files
 
     @property
@@ -84,5 +85,6 @@ WOODPECKER = Rules(
         }
     ),
     event_names=_WOODPECKER_EVENTS,
+    drone_copies=True,
     others_by_file=True,
 )

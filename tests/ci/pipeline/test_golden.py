@@ -50,6 +50,7 @@ OF_KIND: dict[EventKind, dict[str, Any]] = {
     EventKind.CRON: {"branch": "main", "cron": "nightly"},
     EventKind.MANUAL: {"branch": "main", "parameters": (("LEVEL", "debug"),)},
 }
+_USUAL = re.compile(r"CI$|CI_(?!VALUE)|(PULLREQUEST_)?DRONE")  # variables of every container
 PULL_REQUEST: dict[str, Any] = {
     "branch": "main",
     "source_branch": "topic/x",
@@ -136,7 +137,7 @@ def short(record: Any, everything: bool) -> Any:
     for field in fields(record):
         value = getattr(record, field.name)
         if field.name == "environment" and not everything:
-            value = {name: text for name, text in value.items() if not re.match(r"CI$|CI_(?!VALUE)|DRONE", name)}
+            value = {name: text for name, text in value.items() if not _USUAL.match(name)}
         value = dict(value) if isinstance(value, dict) else short(value, everything)
         if value not in (None, "", [], {}) and value != field.default:
             result[field.name] = value

@@ -152,3 +152,20 @@ def test_services_without_names() -> None:
     """They and the steps without names do not meet."""
     it = stage("services: [{image: a}]\nsteps: [{image: b}, {image: c}]")
     assert [one.name for one in (*it.services, *it.steps)] == ["service-0", "step-0", "step-1"]
+
+
+def test_variables_of_drone_for_plugins() -> None:
+    """They are copies of Woodpecker's own: its names of events, and no branch where it has none."""
+    text = "steps: [{image: b}]"
+    facts = {"author": "Ada", "author_login": "ada", "repository": "team/app"}
+    tag = stage(text, kind=EventKind.TAG, tag="v1", **facts).steps[0].environment
+    assert (tag["DRONE_BUILD_EVENT"], tag["DRONE_TAG"], tag["DRONE_COMMIT_AUTHOR"]) == ("tag", "v1", "Ada")
+    assert "DRONE_BRANCH" not in tag
+    assert tag["PULLREQUEST_DRONE_PULL_REQUEST"] == "0"
+    manual = stage(text, kind=EventKind.MANUAL, branch="main", **facts).steps[0].environment
+    assert (manual["DRONE_BUILD_EVENT"], manual["DRONE_BRANCH"], manual["DRONE_REPO"]) == ("manual", "main", "team/app")
+    pull = (
+        stage(text, kind=EventKind.PULL_REQUEST, branch="main", source_branch="x", pull_request=7).steps[0].environment
+    )
+    names = ("DRONE_PULL_REQUEST", "PULLREQUEST_DRONE_PULL_REQUEST", "DRONE_SOURCE_BRANCH", "DRONE_TARGET_BRANCH")
+    assert [pull[name] for name in names] == ["7", "7", "x", "main"]

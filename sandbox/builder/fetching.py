@@ -95,7 +95,9 @@ def _load(url: str, path: Path, authorization: str, kept: Kept | None) -> str:
             return kept.etag
         raise InvalidError(f"cannot fetch {url}: {error.code} {str(error.reason).lower()}") from None
     except (OSError, ValueError, HTTPException) as error:  # URLError is an OSError
-        raise InvalidError(f"cannot fetch {url}: {str(getattr(error, 'reason', error)).lower()}") from None
+        reason = getattr(error, "reason", error)
+        reason = getattr(reason, "strerror", None) or reason
+        raise InvalidError(f"cannot fetch {url}: {str(reason).lower()}") from None
     os.utime(path, (moment, moment))
     return str(answer.headers.get("ETag", ""))
 

@@ -55,6 +55,8 @@ _INHERITED = tuple(
     for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy", "ssl_cert_file", "git_ssl_cainfo")
     for variant in (name, name.upper())
 )
+_BY_SSH = "Could not read from remote repository"  # what stands above is ssh's own, and says why
+_UNKNOWN_HOST = b"Host key verification failed"
 _PRIVATE = (b"could not read Username", b"Authentication failed", b"Permission denied", b"403")
 _ATTRIBUTES = "* -export-ignore -export-subst -filter\n"  # an archive has what a checkout would have
 
@@ -263,11 +265,13 @@ class _Git:
             lines = said.decode("utf-8", "replace")[:_SAID].strip().splitlines() or [
                 f"it ended with {process.returncode}"
             ]
-            reason = next((line for line in lines if line.startswith("fatal:")), lines[-1]).removeprefix("fatal: ")
+            fatal = next((line for line in lines if line.startswith("fatal:")), lines[-1]).removeprefix("fatal: ")
+            reason = lines[0] if fatal.startswith(_BY_SSH) else fatal
             ref = f" ({self._url.ref})" if self._url.ref else ""
-            private = any(sign in said for sign in _PRIVATE)
-            raise InvalidError(
-                f"cannot fetch {without_password(self._url.remote)}{ref}: {reason}",
-                hint="a private repository needs --secret id=GIT_AUTH_TOKEN, or --ssh default" if private else "",
-            )
+            hint = ""
+            if _UNKNOWN_HOST in said:
+                hint = "ssh has to know the host: connect once by hand, or ssh-keyscan HOST >> ~/.ssh/known_hosts"
+            elif any(sign in said for sign in _PRIVATE):
+                hint = "a private repository needs --secret id=GIT_AUTH_TOKEN, or --ssh default"
+            raise InvalidError(f"cannot fetch {without_password(self._url.remote)}{ref}: {reason}", hint=hint)
         return printed

@@ -104,6 +104,8 @@ def test_a_url_is_a_context(sandbox: Sandbox, server: Server, tmp_path: Path) ->
     assert (from_input.returncode, (tmp_path / "4" / "b").read_text()) == (0, "B")
     server.handler.redirects["/out"] = "file:///etc/passwd"
     assert "cannot fetch" in refused(sandbox, f"{server.address}/out")
+    assert "connection refused" in refused(sandbox, "http://127.0.0.1:1/x")
+    assert "cannot fetch ssh://127.0.0.1:1/r: ssh: connect to host" in refused(sandbox, "ssh://127.0.0.1:1/r")
     assert "no context" in refused(sandbox, "ftp://127.0.0.1/x")
     assert "both the context and the Dockerfile" in refused(sandbox, "-f", "-", "-")
 

@@ -34,11 +34,11 @@ _CHUNK = 1 << 20
 
 
 class _Use(NamedTuple):
-    """A cache whose key is known; `stays` where there is nothing to keep: the entry is there, and never changes."""
+    """A cache whose key is known. An entry with a `fixed` key never changes, so one that is there stays."""
 
     paths: tuple[str, ...]
     key: str
-    stays: bool
+    fixed: bool
 
 
 class StageCaches:
@@ -83,7 +83,7 @@ class StageCaches:
 
     def finish(self) -> None:
         """Keep what is to be kept; no container runs any more."""
-        wanted = [use for use in self._passed if not use.stays]
+        wanted = [use for use in self._passed if use.key and not self._stays(use)]
         last = {path: index for index, use in enumerate(wanted) for path in use.paths}
         for index, use in enumerate(wanted):
             movable = {path for path in use.paths if self._moves and last[path] == index}
@@ -98,11 +98,11 @@ class StageCaches:
             key, entry = self._find(step, cache, paths)
         except (OSError, SandboxError) as error:
             self._tell(f"{step.name}: no cache: {_reason(error)}")
-            return _Use(paths, "", stays=True)
+            return _Use(paths, "", fixed=False)
+        use = _Use(paths, key, cachekey.is_fixed(cachekey.parse(cache.key)))
         if set(paths) <= self._restored:
-            return _Use(paths, key, stays=False)
+            return use
         self._restored.update(paths)
-        exact = entry is not None and entry.key == key
         if entry is None:
             self._tell(f"{step.name}: there is no cache {key} yet")
         else:
@@ -110,9 +110,12 @@ class StageCaches:
                 self._restore(entry, paths)
                 self._tell(f"{step.name}: the cache {entry.key} is back ({amount(entry.size)})")
             except (OSError, SandboxError) as error:
-                exact = False
                 self._tell(f"{step.name}: the cache {entry.key} could not be brought back: {_reason(error)}")
-        return _Use(paths, key, stays=exact and cachekey.is_fixed(cachekey.parse(cache.key)))
+        return use
+
+    def _stays(self, use: _Use) -> bool:
+        """Whether the entry is there, of an earlier run or of one beside this, and need not be made again."""
+        return use.fixed and self._store.find(self._project, use.key, use.paths) is not None
 
     def _find(self, step: StepSpec, cache: Cache, paths: tuple[str, ...]) -> tuple[str, Entry | None]:
         """The key, and what there is under it or one of the fallbacks."""

@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ci.errors import CiError
-from ci.pipeline import outputs
+from ci.pipeline.outputs import OutputError
 from ci.pipeline.script import script
 from ci.pipeline.spec import OnFailure
-from runners import schedule
+from runners import schedule, verdicts
 from runners.backend import BackendError, Container
+from runners.handover import Handover
 from runners.masking import Masker, json_text, mask_patterns, masked
 from runners.report import StageResult
 from runners.running import Running, seconds
@@ -100,7 +101,7 @@ class StageRun:
         self._containers: dict[str, Container] = {}
         self._results: dict[str, StepResult] = {}
         self._ready: set[str] = set()
-        self._outputs: dict[str, dict[str, str]] = {}
+        self._handover = Handover(self._patterns)
         self._retried: dict[str, int] = {}
         self._cancelled = ""
         self._interrupted = False
@@ -237,7 +238,7 @@ class StageRun:
             return True
         if recalled is None:
             return False
-        self._outputs[step.name] = dict(recalled.outputs)
+        self._handover.recall(step, recalled.outputs)
         if step.artifacts:
             self._given.artifacts(step)
         self._record(
@@ -257,9 +258,8 @@ class StageRun:
 
     def _learn(self, step: StepSpec, result: StepResult, memory: StageMemory) -> None:
         """A step has passed. One that ended the Stage early, or whose outputs have secrets in them, runs again."""
-        written = self._outputs.get(step.name, {})
-        if result.exit_code == 0 and result.outputs == written:
-            memory.learn(step, written, result.duration or 0.0)
+        if result.exit_code == 0 and not self._handover.holds_secrets(step):
+            memory.learn(step, result.outputs, result.duration or 0.0)
 
     def _container(self, step: StepSpec, *, service: bool, mounts: bool = True) -> Container:
         environment = {**step.environment, **corrected(step.environment, self._results.values())}
@@ -270,7 +270,7 @@ class StageRun:
             environment[variable] = "".join(found)
         if "CI_STEP_NAME" in environment:
             environment["CI_STEP_STARTED"] = str(int(time.time()))
-        environment |= self._read_outputs(step)
+        environment |= self._handover.variables(step)
         environment |= self._given.environment
         text = script(step.commands, step.shell) if step.commands else ""
         own = self._caches.begin(step) if mounts and self._caches is not None and step.caches else ()
@@ -280,19 +280,6 @@ class StageRun:
         if name not in self._given.secrets:
             raise BackendError(f'the secret "{name}" is not there', hint=f"{step.name} wants it as {variable}")
         return self._given.secrets[name]
-
-    def _read_outputs(self, step: StepSpec) -> dict[str, str]:
-        """The variables that a step gets from those before it; of one that did not run, none."""
-        found = {}
-        for variable, source in step.outputs.items():
-            written = self._outputs.get(source.step)
-            if written is None:
-                continue
-            if source.name not in written:
-                known = f"it wrote {', '.join(written)}" if written else "it wrote none"
-                raise BackendError(f"{source.step} has no output {source.name!r}", hint=known)
-            found[variable] = written[source.name]
-        return found
 
     def _stop_services(self) -> None:
         if not self._running:
@@ -321,7 +308,7 @@ class StageRun:
             started=self._started,
             finished=self._loop.now(),
             reason=reason,
-            outputs=self._outputs,
+            outputs=self._handover.written,
         )
         self._reporter.stage_finished(result)
         self._report_end(result)
@@ -338,8 +325,8 @@ class StageRun:
         if running.service:
             return
         try:
-            self._outputs[running.step.name] = outputs.parse(handle.written())
-        except outputs.OutputError as error:
+            self._handover.read(running.step, handle.written())
+        except OutputError as error:
             running.spoiled = str(error)
         if self._given.failed is None:
             return
@@ -357,7 +344,11 @@ class StageRun:
         """A container is over and its output read."""
         del self._running[running.step.name]
         service = running.service
-        result = self._result_of_service(running, ended) if service else self._result_of_step(running, ended)
+        if service:
+            self._ready.discard(running.step.name)
+            result = verdicts.of_service(running, ended, stopping=self._stopping)
+        else:
+            result = self._result_of_step(running, ended)
         if not service and result.state is State.PASSED:
             if self._caches is not None:
                 self._caches.passed(running.step)
@@ -395,15 +386,10 @@ class StageRun:
         self._reporter.step_finished(self.stage, result)
 
     def _result_of_step(self, running: Running, ended: Ended) -> StepResult:
-        step = running.step
-        state = schedule.judge(step, ended.code, timed_out=running.timed_out, cancelled=running.cancelled)
-        if state is State.PASSED and running.spoiled:
-            return running.result(schedule.judge(step, 1), ended.code, running.spoiled)
-        reason = self._cancelled if running.cancelled else _explain(step, ended, timed_out=running.timed_out)
-        result = running.result(state, ended.code, reason if state is not State.PASSED else "")
-        return replace(
-            result, outputs=self._masked(self._outputs.get(step.name, {})), tests=self._read_reports(step, state)
-        )
+        """With what it has left for others: outputs, and reports of tests."""
+        result = verdicts.of_step(running, ended, cancelled=self._cancelled)
+        tests = self._read_reports(running.step, result.state)
+        return replace(result, outputs=self._handover.shown(running.step), tests=tests)
 
     def _read_reports(self, step: StepSpec, state: State) -> Tally | None:
         """What the tests of a step that ran to its end have said; files that are no reports are told of."""
@@ -418,41 +404,3 @@ class StageRun:
         for problem in problems:
             self._reporter.notice(self.stage, f"{step.name}: report: {problem}")
         return None if tests is None else tests.mapped(lambda text: masked(self._patterns, text))
-
-    def _masked(self, values: Mapping[str, str]) -> dict[str, str]:
-        return {name: masked(self._patterns, value) for name, value in values.items()}
-
-    def _result_of_service(self, running: Running, ended: Ended) -> StepResult:
-        name = running.step.name
-        if self._stopping or running.cancelled:
-            return running.result(State.PASSED, None, "")
-        if never := _never_ready(running):
-            return replace(
-                running.result(State.FAILED, None if running.timed_out else ended.code, never),
-                last_lines=running.last_lines,
-            )
-        # As in drone and Woodpecker, the exit code of a service means nothing to the Stage.
-        state = State.IGNORED if ended.code else State.PASSED
-        self._ready.discard(name)
-        return running.result(state, ended.code, f"ended with exit code {ended.code}" if ended.code else "")
-
-
-def _never_ready(running: Running) -> str:
-    """Why a service that was waited for could never be used, or empty."""
-    if not running.missing:
-        return ""
-    if running.timed_out:
-        return f"not ready: {running.missing} within {seconds(running.step.wait)}"
-    return f"not ready: {running.missing} before it ended"
-
-
-def _explain(step: StepSpec, ended: Ended, *, timed_out: bool) -> str:
-    """Why a step failed, where the exit code alone does not say it."""
-    if timed_out and step.timeout is not None:
-        return f"its timeout of {seconds(step.timeout)} is over"
-    if ended.error:
-        return ended.error
-    if ended.oom:
-        limit = f" (its limit is {step.memory / (1 << 20):g} MiB)" if step.memory else ""
-        return f"out of memory{limit}"
-    return ""

@@ -10,15 +10,15 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from sandbox.cli import build_images, build_output, build_values, docker_options, values
+from sandbox.cli import build_checks, build_images, build_output, build_values, docker_options, values
 from sandbox.cli.build_context import Sources
 from sandbox.cli.options import Option, Syntax, UsageError, Verb
 from sandbox.cli.output import say, tell
 from sandbox.cli.session import open_engine, reclaim_others, state_directory
-from sandbox.errors import InvalidError, SandboxError
+from sandbox.errors import InvalidError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from typing import NoReturn
 
     from sandbox.builder.contexts import Given
@@ -66,7 +66,7 @@ def _build(arguments: Arguments, home: str) -> int:
             dockerfile = _parsed(given)
             if not arguments.flag("check"):
                 build_images.ensure_images(dockerfile, arguments, build_args, home, sources, make=make)
-        findings = _findings(engine, dockerfile, given)
+        findings = build_checks.findings(engine.images, dockerfile, arguments, build_args, sources, given)
         failed = bool(findings) and dockerfile.directives.check.error
         if arguments.flag("check"):
             return _show(dockerfile, findings, failed=failed)
@@ -112,20 +112,6 @@ def _build(arguments: Arguments, home: str) -> int:
                 f"sandbox: the checks found {count} warning{'s' if count > 1 else ''} (show with sandbox build --check)"
             )
         return 0
-
-
-def _findings(engine: Engine, dockerfile: Dockerfile, given: Given) -> tuple[Diagnostic, ...]:
-    """What the build checks say; an image that is here is asked for its variables."""
-    from sandbox.dockerfile.checks import check  # noqa: PLC0415
-
-    def environment(name: str) -> Mapping[str, str] | None:
-        try:
-            image = engine.images.find(name)
-        except SandboxError:
-            return None
-        return image.config.environment if image is not None else None
-
-    return check(dockerfile, environment=environment, ignore=given.context.ignore)
 
 
 def _show(dockerfile: Dockerfile, findings: tuple[Diagnostic, ...], *, failed: bool) -> int:

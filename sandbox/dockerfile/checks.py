@@ -8,6 +8,7 @@ left out.
 from __future__ import annotations
 
 import re
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from sandbox.dockerfile import instructions as records
@@ -16,6 +17,7 @@ from sandbox.dockerfile.ports import split_port
 from sandbox.dockerfile.rules import EXPERIMENTAL, RESERVED_STAGES, Rule
 from sandbox.dockerfile.source import Span
 from sandbox.dockerfile.variable_checks import check_variables
+from sandbox.records import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -33,20 +35,30 @@ _PUBLIC = re.compile(r"(?:_|^)(?:public|cookie)(?:_|$)", re.IGNORECASE)
 _ONCE = ("CMD", "ENTRYPOINT", "HEALTHCHECK")
 
 
+class BasePlatform(NamedTuple):
+    """The base image of a stage: its name, the platform that it is for, and the one that is built for."""
+
+    image: str
+    actual: str
+    expected: str
+
+
 def check(
     dockerfile: Dockerfile,
     *,
     environment: Callable[[str], Mapping[str, str] | None],
+    base_platforms: Mapping[int, BasePlatform] = MappingProxyType({}),
     ignore: IgnorePatterns | None = None,
     options: CheckOptions | None = None,
 ) -> tuple[Diagnostic, ...]:
     """The findings of all checks that are not left out, in the order of the file.
 
-    `environment` gives the variables of an image, None where that is not known; `ignore` are the context's patterns.
+    `environment` gives the variables of an image, None where that is not known; `base_platforms` are those of stages,
+    by their numbers, as far as they are known; `ignore` are the context's patterns.
     """
     options = options or dockerfile.directives.check
     report = Report()
-    for rule, span, message in _all(dockerfile, environment, ignore):
+    for rule, span, message in (*_all(dockerfile, environment, ignore), *_platforms(dockerfile, base_platforms)):
         if _is_on(rule, options):
             report.warning(rule, span, message)
     return report.diagnostics
@@ -77,6 +89,14 @@ def _all(
             yield from _one(instruction, ignore)
         yield from _stage(stage, shells, workdirs)
     yield from check_variables(dockerfile, environment)
+
+
+def _platforms(dockerfile: Dockerfile, known: Mapping[int, BasePlatform]) -> Iterator[Finding]:
+    for stage in dockerfile.stages:
+        found = known.get(stage.number)
+        if found is not None and found.actual != found.expected:
+            message = f'Base image {found.image} was pulled with platform "{found.actual}", expected "{found.expected}"'
+            yield Rule.INVALID_BASE_IMAGE_PLATFORM, stage.base.span, f"{message} for current build"
 
 
 def _instructions(dockerfile: Dockerfile) -> Iterator[Instruction]:

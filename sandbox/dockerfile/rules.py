@@ -29,6 +29,7 @@ class Rule(StrEnum):
     SECRETS_USED_IN_ARG_OR_ENV = "SecretsUsedInArgOrEnv"
     INVALID_DEFAULT_ARG_IN_FROM = "InvalidDefaultArgInFrom"
     FROM_PLATFORM_FLAG_CONST_DISALLOWED = "FromPlatformFlagConstDisallowed"
+    INVALID_BASE_IMAGE_PLATFORM = "InvalidBaseImagePlatform"
     COPY_IGNORED_FILE = "CopyIgnoredFile"
     INVALID_DEFINITION_DESCRIPTION = "InvalidDefinitionDescription"
     EXPOSE_PROTO_CASING = "ExposeProtoCasing"

@@ -340,6 +340,8 @@ def test_platforms(sandbox: Sandbox, context: Path) -> None:
     """An image of another platform than FROM asks for is refused; the platforms are arguments."""
     (context / "Dockerfile").write_text("FROM --platform=linux/s390x busybox")
     assert "not for linux/s390x" in sandbox("build", str(context)).stderr
+    shown = sandbox("build", "--check", str(context))
+    assert "InvalidBaseImagePlatform" in shown.stdout
     text = "FROM --platform=$BUILDPLATFORM busybox\nARG TARGETOS TARGETPLATFORM\nRUN echo for $TARGETPLATFORM"
     assert " for linux/" in sandbox("build", "--no-cache", write(context, text)).stderr
 

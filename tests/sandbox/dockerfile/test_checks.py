@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sandbox.dockerfile.checks import check
+from sandbox.dockerfile.checks import BasePlatform, check
 from sandbox.dockerfile.ignorefile import IgnorePatterns
 from sandbox.dockerfile.parsing import parse
 
@@ -93,3 +93,15 @@ def test_messages() -> None:
         "Usage of undefined variable '$PAHT' (did you mean $PATH?)",
         'Do not use ARG or ENV instructions for sensitive data (ARG "my_token")',
     ]
+
+
+def test_platforms_of_base_images() -> None:
+    """An image for another platform than is built for is found where FROM names it; one that is not known is not."""
+    dockerfile = parse(b"ARG X\nFROM busybox\nFROM \\\n --platform=$BUILDPLATFORM busybox AS two\nFROM other")
+    right, wrong = "linux/amd64", "linux/s390x"
+    platforms = {0: BasePlatform("busybox", right, right), 1: BasePlatform("busybox", right, wrong)}
+    (found,) = check(dockerfile, environment=ENVIRONMENTS.get, base_platforms=platforms)
+    message = 'Base image busybox was pulled with platform "linux/amd64", expected "linux/s390x" for current build'
+    assert (found.code, found.message, found.span.line) == ("InvalidBaseImagePlatform", message, 3)
+    skipped = parse(b"# check=skip=InvalidBaseImagePlatform\nFROM busybox")
+    assert not check(skipped, environment=ENVIRONMENTS.get, base_platforms={0: platforms[1]})

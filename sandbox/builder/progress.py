@@ -121,31 +121,6 @@ class Display(Protocol):
         """Nothing more will come."""
 
 
-class Silence:
-    """The display of `--progress=quiet`."""
-
-    def begun(self, step: Step) -> None:
-        """Nothing."""
-
-    def printed(self, step: Step, line: bytes) -> None:
-        """Nothing."""
-
-    def noted(self, step: Step, text: str) -> None:
-        """Nothing."""
-
-    def ended(self, step: Step) -> None:
-        """Nothing."""
-
-    def suspend(self, step: Step) -> None:
-        """Nothing."""
-
-    def resume(self) -> None:
-        """Nothing."""
-
-    def close(self) -> None:
-        """Nothing."""
-
-
 class Progress:
     """`with Progress(display) as progress:` numbers the steps of one build. Safe in threads."""
 

@@ -29,13 +29,9 @@ def display(form: str) -> Display:
         from sandbox.builder.display_json import JsonDisplay  # noqa: PLC0415
 
         return JsonDisplay(lambda data: write(2, data), _now)
-    if form == "quiet":
-        from sandbox.builder.progress import Silence  # noqa: PLC0415
-
-        return Silence()
     from sandbox.builder.display_plain import PlainDisplay  # noqa: PLC0415
 
-    return PlainDisplay(lambda data: write(2, data))
+    return PlainDisplay((lambda _: None) if form == "quiet" else (lambda data: write(2, data)))
 
 
 def _size() -> Size:

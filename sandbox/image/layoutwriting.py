@@ -82,14 +82,14 @@ def _index(images: Sequence[LayoutImage], annotations: Mapping[str, str]) -> byt
     for image in images:
         fields = dict(zip(("os", "architecture", "variant"), image.platform, strict=False))
         platform = {name: value for name, value in fields.items() if value}
-        listed.append({**_descriptor(MANIFEST, image.manifest), "platform": platform})
+        listed.append({**descriptor(MANIFEST, image.manifest), "platform": platform})
     for image in images:
         for one in image.attached:
             nothing = {"architecture": "unknown", "os": "unknown"}
-            entry = {**_descriptor(MANIFEST, one.manifest), "annotations": dict(one.annotations), "platform": nothing}
+            entry = {**descriptor(MANIFEST, one.manifest), "annotations": dict(one.annotations), "platform": nothing}
             listed.append(entry)
     document = {"schemaVersion": 2, "mediaType": INDEX, "manifests": listed}
-    return _json({**document, **({"annotations": dict(annotations)} if annotations else {})})
+    return as_json({**document, **({"annotations": dict(annotations)} if annotations else {})})
 
 
 def _members(
@@ -110,25 +110,27 @@ def _members(
                 yield Member(_BLOBS + digest.hex, len(blob), (blob,))
     if index:
         yield Member(_BLOBS + digests.of(index).hex, len(index), (index,))
-    descriptor = {"mediaType": root.media_type, "digest": root.digest, "size": root.size}
+    entry = {"mediaType": root.media_type, "digest": root.digest, "size": root.size}
     listed = [
         {
-            **descriptor,
+            **entry,
             "annotations": {
                 "io.containerd.image.name": name.canonical,
                 "org.opencontainers.image.ref.name": name.tag,
             },
         }
         for name in names
-    ] or [descriptor]
-    top = _json({"schemaVersion": 2, "mediaType": INDEX, "manifests": listed})
+    ] or [entry]
+    top = as_json({"schemaVersion": 2, "mediaType": INDEX, "manifests": listed})
     yield Member("oci-layout", len(LAYOUT), (LAYOUT,))
     yield Member("index.json", len(top), (top,))
 
 
-def _descriptor(media_type: str, data: bytes) -> dict[str, Any]:
+def descriptor(media_type: str, data: bytes) -> dict[str, Any]:
+    """What stands for a blob in a manifest or an index."""
     return {"mediaType": media_type, "digest": digests.of(data), "size": len(data)}
 
 
-def _json(value: object) -> bytes:
+def as_json(value: object) -> bytes:
+    """The bytes of a document, always the same for the same value."""
     return json.dumps(value, separators=(",", ":")).encode("ascii")

@@ -5,11 +5,10 @@ Sources: in-toto attestation framework 0.1, BuildKit's "Image attestation storag
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sandbox.image import digest as digests
-from sandbox.image.layoutwriting import Attached
+from sandbox.image.layoutwriting import Attached, as_json, descriptor
 from sandbox.image.manifest import CONFIG, MANIFEST
 
 if TYPE_CHECKING:
@@ -38,37 +37,29 @@ def attached(
         {"name": "_", "digest": {"sha256": digest.hex}}
     ]
     blobs = [
-        _json(
+        as_json(
             {"_type": _STATEMENT, "predicateType": one.predicate_type, "subject": subjects, "predicate": one.predicate}
         )
         for one in statements
     ]
     diff_ids = [digests.of(blob) for blob in blobs]
-    configuration = _json(
+    configuration = as_json(
         {"architecture": "unknown", "os": "unknown", "config": {}, "rootfs": {"type": "layers", "diff_ids": diff_ids}}
     )
     layers = [
-        {**_descriptor(_LAYER, blob), "annotations": {"in-toto.io/predicate-type": one.predicate_type}}
+        {**descriptor(_LAYER, blob), "annotations": {"in-toto.io/predicate-type": one.predicate_type}}
         for blob, one in zip(blobs, statements, strict=True)
     ]
     document = {
         "schemaVersion": 2,
         "mediaType": MANIFEST,
-        "config": _descriptor(CONFIG, configuration),
+        "config": descriptor(CONFIG, configuration),
         "layers": layers,
     }
     annotations = {"vnd.docker.reference.digest": digest, "vnd.docker.reference.type": "attestation-manifest"}
-    return Attached(_json(document), (configuration, *blobs), annotations)
+    return Attached(as_json(document), (configuration, *blobs), annotations)
 
 
 def _locator(name: Reference, platform: Platform) -> str:
     """A package URL of an image, as BuildKit writes it."""
     return f"pkg:docker/{name.familiar.replace(':', '@')}?platform={str(platform).replace('/', '%2F')}"
-
-
-def _descriptor(media_type: str, data: bytes) -> dict[str, Any]:
-    return {"mediaType": media_type, "digest": digests.of(data), "size": len(data)}
-
-
-def _json(value: object) -> bytes:
-    return json.dumps(value, separators=(",", ":")).encode("ascii")

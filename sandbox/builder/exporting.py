@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from sandbox.builder.base import Result
     from sandbox.builder.files import FileView
-    from sandbox.builder.options import BuildOptions, Material
+    from sandbox.builder.options import BuildOptions, CacheTarget, Material
     from sandbox.builder.progress import Progress, Step
     from sandbox.image.layoutwriting import LayoutImage
     from sandbox.image.saving import Member
@@ -132,10 +132,25 @@ def _solved(engine: Engine, options: BuildOptions, progress: Progress) -> Iterat
     with engine.images.lease() as lease, Scratch(engine.home) as folder:
         solver = Solver(engine, options, progress, lease, folder.path)
         result = solver.solve()
+        if options.cache_to is not None:
+            _export_cache(options.cache_to, solver, result)
         if options.rewrite_times and options.is_epoch:
             snapshots = engine.images.snapshots
             result = rewrite_times(result, options.nanoseconds, snapshots, lease, solver.opaque)
         yield Solved(result, tuple(solver.materials), solver.files(result))
+
+
+def _export_cache(target: CacheTarget, solver: Solver, result: Result) -> None:
+    from sandbox.builder.cachelayout import export  # noqa: PLC0415  (seldom)
+
+    step = solver.progress.begin("exporting cache to client directory")
+    steps = {
+        key: made
+        for key, made in solver.steps.items()
+        if target.everything or made.layer is None or made.layer in result.layers
+    }
+    step.note(f"writing cache manifest {export(target.folder, solver.engine.images.snapshots, steps)}")
+    step.done()
 
 
 def _warn(options: BuildOptions, step: Step) -> None:

@@ -11,11 +11,19 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sandbox.builder.attest.provenance import Mode
+    from sandbox.builder.cachelayout import CacheLayout
     from sandbox.dockerfile.ignorefile import IgnorePatterns
     from sandbox.dockerfile.parsing import Dockerfile
     from sandbox.image.image import Image
     from sandbox.image.platform import Platform
     from sandbox.runtime.spec import ContainerSpec
+
+
+class CacheTarget(NamedTuple):
+    """A folder for what the build remembers; `everything` are the steps of other stages than the target's, too."""
+
+    folder: Path
+    everything: bool
 
 
 class Secret(NamedTuple):
@@ -93,6 +101,8 @@ class BuildOptions:
     is_epoch: bool = False  # `moment` is SOURCE_DATE_EPOCH: it is the time of what earlier builds made, too
     rewrite_times: bool = False  # no file is younger than that
     use_cache: bool = True
+    cache_from: tuple[CacheLayout, ...] = ()
+    cache_to: CacheTarget | None = None
     not_cached: tuple[str, ...] = ()  # names and numbers of stages that take nothing from earlier builds
     names_platform: bool = False
     annotations: Mapping[str, str] = field(default_factory=dict)

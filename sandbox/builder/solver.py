@@ -26,7 +26,7 @@ from sandbox.dockerfile.expansion import Expander
 from sandbox.errors import InvalidError, NotFoundError
 from sandbox.image import platform as platforms
 from sandbox.image import whiteout
-from sandbox.image.buildcache import BuildCache
+from sandbox.image.buildcache import BuildCache, CachedStep
 from sandbox.image.unpack import in_user_namespace
 
 if TYPE_CHECKING:
@@ -62,6 +62,7 @@ class Solver:
         self.opaque = whiteout.opaque_attribute(user_namespace=in_user_namespace())
         self.digests = FileDigests(engine.home, options.context.paths)
         self.made: set[str] = set()
+        self.steps: dict[str, CachedStep] = {}  # all that the target needed, by their keys
         self.materials: list[Material] = []
         self.cancellation = Cancellation()
         self._stages = Stages(self._build_stage, self.cancellation)

@@ -257,6 +257,7 @@ class StageBuilder:
                 raise CancelledError from None
             step.failed(error.message)
             raise
+        self.solver.steps[key] = found
         options = self.solver.options
         created = options.moment if options.is_epoch else found.created
         self.result = self.result.stacked(found.layer, key, history or text, created)
@@ -281,7 +282,7 @@ class StageBuilder:
         cancellation = self.solver.cancellation
         cancellation.check()
         with self.solver.cache.making(key, cancellation.lock):
-            found = self._find(step, key)
+            found = self._find(step, key) or self._import(step, key)
             if found is None:
                 if self._runs > 1:
                     self.solver.engine.expect_starts()
@@ -290,6 +291,21 @@ class StageBuilder:
                 self.solver.made.add(key)
                 step.done()
             return found
+
+    def _import(self, step: Step, key: str) -> CachedStep | None:
+        """A step that a build elsewhere has done; a cache that is damaged is told of, and the step done here."""
+        solver = self.solver
+        for layout in solver.options.cache_from if self._use_cache else ():
+            try:
+                found = layout.find(key, self._below(), solver.engine.images.snapshots, solver.lease)
+            except SandboxError as error:
+                step.note_once(f"warning: {error.message}")
+                continue
+            if found is not None:
+                solver.cache.put(key, found)
+                step.cached()
+                return found
+        return None
 
     def _below(self) -> ChainID | None:
         return self.result.layers[-1].chain_id if self.result.layers else None

@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from sandbox.cli import build_checks, build_images, build_output, build_values, docker_options, values
+from sandbox.cli import build_cache, build_checks, build_images, build_output, build_values, docker_options, values
 from sandbox.cli.build_context import Sources
 from sandbox.cli.options import Option, Syntax, UsageError, Verb
 from sandbox.cli.output import say, tell
@@ -95,6 +95,8 @@ def _build(arguments: Arguments, home: str) -> int:
             labels=values.labels(arguments.texts("label"), "--label"),
             secrets=keys[0],
             agents=keys[1],
+            cache_from=build_cache.sources(arguments),
+            cache_to=build_cache.target(arguments),
             use_cache=not arguments.flag("no-cache"),
             not_cached=tuple(name for text in arguments.texts("no-cache-filter") for name in text.split(",")),
             network=arguments.text("network", "default"),
@@ -230,6 +232,8 @@ VERBS = {
                 Option(("--attest",), "as --provenance and --sbom", "type=KIND", many=True),
                 Option(("--build-arg",), "a value for an ARG", "NAME=VALUE", many=True),
                 Option(("--build-context",), "further files, for --from and FROM", "NAME=CONTEXT", many=True),
+                Option(("--cache-from",), "take steps from a folder, too", "type=local,src=FOLDER", many=True),
+                Option(("--cache-to",), "write the steps to a folder", "type=local,dest=FOLDER"),
                 Option(("--check",), "check the Dockerfile, and build nothing"),
                 Option(
                     ("-f", "--file"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import subprocess
 from typing import TYPE_CHECKING
@@ -90,3 +91,30 @@ def test_two_hosts_make_one_image(sandbox: Sandbox, tmp_path: Path, hako_home: P
         assert base != own
         assert home("run", "--rm", "--network", "none", made.stdout.strip(), "ls", "/bin/yes").returncode != 0
     assert digests[0] == digests[1]
+
+
+def test_a_cache_in_a_folder(sandbox: Sandbox, tmp_path: Path, hako_home: Path, repository: Path) -> None:
+    """Another host takes all steps from it, of other stages by `mode=max`; a damaged one is a warning and no more."""
+    other = Sandbox(hako_home, repository)
+    assert sandbox("save", "-o", str(tmp_path / "base.tar"), "busybox").returncode == 0
+    assert other("load", "-i", str(tmp_path / "base.tar")).returncode == 0
+    text = "FROM busybox AS one\nRUN echo NAME > /one\nFROM busybox\nCOPY --from=one /one /two\nRUN true\nRUN rm /two\n"
+    (tmp_path / "Dockerfile").write_text(text.replace("NAME", tmp_path.name))
+    (tmp_path / ".dockerignore").write_text("*")
+    folder = tmp_path / "cache"
+    source = ("--cache-from", f"type=local,src={folder}")
+    for mode in ("min", "max"):
+        made = sandbox("build", *source, "--cache-to", f"type=local,dest={folder},mode={mode}", str(tmp_path))
+        assert made.returncode == 0, made.stderr
+        assert "writing cache manifest" in made.stderr
+    for blob in (folder / "blobs" / "sha256").iterdir():
+        assert hashlib.sha256(blob.read_bytes()).hexdigest() == blob.name
+    taken = other("build", *source, str(tmp_path))
+    assert taken.stderr.count("CACHED") == 4, taken.stderr
+    assert other("build", "--no-cache", *source, str(tmp_path)).stderr.count("CACHED") == 0
+    assert other("builder", "prune").returncode == 0
+    for blob in (folder / "blobs" / "sha256").iterdir():
+        blob.write_bytes(b"{}" if blob.read_bytes().startswith(b"{") else b"")
+    damaged = other("build", *source, str(tmp_path))
+    assert (damaged.returncode, "is no cache of builds" in damaged.stderr) == (0, True), damaged.stderr
+    assert "is not understood" in other("build", "--cache-to", "type=s3", str(tmp_path)).stderr

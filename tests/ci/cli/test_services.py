@@ -30,6 +30,7 @@ steps:
     assert "look = passed" in done.stdout
 
 
+@pytest.mark.slow
 def test_a_service_that_is_never_ready(ci_run: Callable[..., subprocess.CompletedProcess[str]]) -> None:
     """What was missing and what the check said, the service's last lines, and no step."""
     done = ci_run("""
@@ -38,7 +39,7 @@ services:
     image: busybox
     commands: [echo the disk is broken, sleep 600]
     healthcheck: {command: "echo no answer; exit 1", interval: 100ms}
-    wait: 1s
+    wait: 4s
 steps:
   - name: look
     image: busybox
@@ -50,7 +51,7 @@ steps:
     assert "db   |   the disk is broken" in lines[at:]
     assert any(
         line.startswith("db   ! failed in ")
-        and line.endswith(": not ready: its healthcheck did not pass (no answer) within 1 s")
+        and line.endswith(": not ready: its healthcheck did not pass (no answer) within 4 s")
         for line in lines
     )
     assert "look - skipped: db failed" in lines

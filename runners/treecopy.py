@@ -56,14 +56,22 @@ def clone_file(source: int, name: str, target: int, new_name: str) -> None:
             _copy_content(here, there, status.st_size)
             os.fchown(there, status.st_uid, status.st_gid)
             os.fchmod(there, stat.S_IMODE(status.st_mode))  # after the owner, who takes setuid bits away
-            for attribute in os.listxattr(here):
-                with suppress(OSError):  # a file system, or an ordinary user, may not have them
-                    os.setxattr(there, attribute, os.getxattr(here, attribute))
+            for attribute, value in attributes(here):
+                with suppress(OSError):  # an ordinary user may not set all of them
+                    os.setxattr(there, attribute, value)
             os.utime(there, ns=(status.st_atime_ns, status.st_mtime_ns))
         finally:
             os.close(there)
     finally:
         os.close(here)
+
+
+def attributes(descriptor: int) -> list[tuple[str, bytes]]:
+    """The extended attributes of an open file, in order; none where the file system has none, or they change now."""
+    try:
+        return [(name, os.getxattr(descriptor, name)) for name in sorted(os.listxattr(descriptor))]
+    except OSError:
+        return []
 
 
 def measure(folder: int, name: str) -> Size:

@@ -16,6 +16,7 @@ import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from runners.inventory import REPOSITORY
+from runners.treecopy import attributes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -81,8 +82,7 @@ class Digests:
             descriptor = os.open(name, _SOURCE, dir_fd=folder)
             with os.fdopen(descriptor, "rb") as file:
                 digest = hashlib.file_digest(file, "sha256")
-                for attribute in sorted(os.listxattr(descriptor)):
-                    value = os.getxattr(descriptor, attribute)
+                for attribute, value in attributes(descriptor):
                     digest.update(b"%s %d:%s\n" % (os.fsencode(attribute), len(value), value))
                 found = digest.hexdigest()
         if status.st_ctime_ns < time.time_ns() - _RACY:

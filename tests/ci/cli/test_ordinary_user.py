@@ -13,7 +13,9 @@ from tests.sandbox.network.isolation import MISSING
 from tests.sandbox.runtime.person import Person, person
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+    from tests.sandbox.kernel.children import Account
 
 pytestmark = [
     pytest.mark.slow,
@@ -68,3 +70,30 @@ def test_services_of_two_stages_at_the_same_port(somebody: Person) -> None:
     assert "default[one]/ask | ready one" in done.stdout
     assert "default[two]/ask | ready two" in done.stdout
     assert "one by one" not in done.stderr
+
+
+@pytest.mark.parametrize("account", [account_with_ranges, account_without_ranges], ids=["range", "single"])
+def test_steps_that_are_not_run_again(account: Callable[[], Account]) -> None:
+    """What they changed comes back in the ids of the container; the results can be removed."""
+    pipeline = """
+image: busybox
+steps:
+  - name: make
+    commands: [echo content > made, chmod 640 made, rm given]
+  - name: look
+    commands: ['test "$(stat -c "%u %a" made)" = "0 640"', test ! -e given]
+"""
+    with person(account()) as somebody:
+        project = somebody.home / "project"
+        project.mkdir()
+        (project / "given").write_text("given by hand\n")
+        (project / ".ci.yml").write_text(pipeline)
+        for path in (project, *project.iterdir()):
+            os.chown(path, somebody.account.uid, somebody.account.gid)
+        assert somebody.sandbox("bootstrap", "busybox").returncode == 0
+        for again in (False, True):
+            done = somebody.run("-m", "ci.cli.main", "local", "--incremental", str(project / ".ci.yml"))
+            assert done.returncode == 0, done.stdout + done.stderr
+            assert done.stdout.count("= cached: ") == (2 if again else 0)
+        done = somebody.run("-m", "ci.cli.main", "cache", "prune", "--older-than", "1ms")
+        assert done.stdout.startswith("removed 2 caches, ")

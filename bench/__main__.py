@@ -28,6 +28,7 @@ MODULES = (
     "idle_memory",
     "container_output",
     "image_load",
+    "image_transfer",
     "image_commit",
     "image_build",
     "local_pipeline",

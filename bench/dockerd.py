@@ -37,10 +37,13 @@ _OWN_FOLDERS = 'mkdir -p /etc/docker; mount -t tmpfs none /run; mount -t tmpfs n
 
 
 class Docker:
-    """A running daemon: `client` begins a command line, `ask` speaks to its API. Thread-safe."""
+    """A running daemon: `client` begins a command line, `ask` speaks to its API; `inside` begins one that runs in its
+    network. Thread-safe.
+    """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, daemon: int) -> None:
         self.path = path
+        self.inside = ("nsenter", f"--net=/proc/{_first(daemon)}/ns/net")
         self.client = ("docker", "--host", f"unix://{path}")
 
     def ask(self, method: str, path: str, body: object = None) -> Any:
@@ -88,24 +91,29 @@ def docker(setup: Setup) -> Iterator[Docker | None]:
     with (home / "log").open("wb") as log:
         daemon = subprocess.Popen(command, cwd=home, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     try:
-        made = Docker(home / "socket")
-        _await(made, daemon, home / "log")
+        made = _await(home / "socket", daemon, home / "log")
         quietly([*made.client, "import", str(archive(home)), "busybox"])
         yield made
     finally:
         _end(daemon)
 
 
-def _await(made: Docker, daemon: subprocess.Popen[bytes], log: Path) -> None:
+def _await(path: Path, daemon: subprocess.Popen[bytes], log: Path) -> Docker:
     deadline = time.monotonic() + _PATIENCE
     while daemon.poll() is None and time.monotonic() < deadline:
         try:
+            made = Docker(path, daemon.pid)
             made.ask("GET", "/info")
-        except OSError:
+        except (OSError, IndexError):
             time.sleep(0.1)
         else:
-            return
+            return made
     raise BenchmarkError(f"dockerd does not listen: {log.read_text(errors='replace')[-500:]}")
+
+
+def _first(daemon: int) -> int:
+    """The first process of the namespaces. IndexError where it is not there yet."""
+    return int(Path(f"/proc/{daemon}/task/{daemon}/children").read_text().split()[0])
 
 
 def _end(daemon: subprocess.Popen[bytes]) -> None:

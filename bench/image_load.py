@@ -34,7 +34,7 @@ _LARGEST = 1_000_000
 @contextmanager
 def _load(setup: Setup) -> Iterator[Contest]:
     with engine_home(setup) as home, peers.podman(setup) as podman:
-        archives = cache(lambda number: _write_image(setup.directory, number))
+        archives = cache(lambda number: write_image(setup.directory, number))
         contenders = [_contender(OURS, archives, lambda *words: sandbox(setup, home, *words))]
         if podman:
             contenders.append(_contender("podman", archives, lambda *words: process([*podman, *words])))
@@ -51,7 +51,7 @@ def _contender(name: str, archives: Callable[[int], Path], command: Callable[...
     return Contender(name=name, measure=measure)
 
 
-def _write_image(directory: Path, number: int) -> Path:
+def write_image(directory: Path, number: int) -> Path:
     """docker's archive (image/spec v1.2) of the image of a round, on the disk to its last byte."""
     archive, layer = directory / f"{number}.tar", directory / "layer.tar"
     with tarfile.open(layer, "w") as tar:

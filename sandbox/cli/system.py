@@ -16,12 +16,17 @@ if TYPE_CHECKING:
 
 
 def _reclaim(_: Arguments, home: str) -> int:
+    from sandbox.registry.client.spool import Spool  # noqa: PLC0415  (this verb's alone)
+
     engine = open_engine(home)
     for line in engine.reclaim():
         say(f"{line}\n")
     freed = engine.images.reclaim()
     if freed:
         say(f"layers and blobs of no image: {size(freed)} freed\n")
+    freed = Spool(engine.home).reclaim(age=0)
+    if freed:
+        say(f"parts of images that were being pulled: {size(freed)} freed\n")
     return 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -16,6 +17,7 @@ from sandbox.errors import NotFoundError
 from sandbox.image.platform import Platform
 from sandbox.registry import media
 from sandbox.registry.client.failures import RegistryError
+from sandbox.registry.client.spool import Spool
 from tests.sandbox.registry.client.conftest import layer
 from tests.sandbox.registry.client.servers import Hostile, Reply, Request, digest_of
 
@@ -166,6 +168,24 @@ def test_what_passes_is_waited_for(hostile: Hostile, pulls: Pulls) -> None:
     with pytest.raises(RegistryError, match="wants fewer requests") as caught:
         pulls(f"{hostile.address}/x")
     assert "try again in 3600 s" in caught.value.hint
+
+
+def test_what_a_killed_pull_has_left_is_reclaimed(hostile: Hostile, store: ImageStore, pulls: Pulls) -> None:
+    """After a day by the next pull of anything, and at once by `system reclaim`; never what somebody works on."""
+    folder = store.home / "images/downloads"
+    folder.mkdir(parents=True)
+    old, young, whole = (folder / f"{figure * 64}{end}" for figure, end in (("a", ".part"), ("b", ".part"), ("c", "")))
+    for path in (old, young, whole):
+        path.write_bytes(b"x" * 1000)
+    os.utime(old, (0, 0))
+    os.utime(whole, (0, 0))
+    with whole.open("rb") as held:
+        fcntl.flock(held, fcntl.LOCK_SH)
+        hostile.image(layer())
+        pulls(f"{hostile.address}/x")
+        assert downloads(store) == [young.name, whole.name]
+        assert Spool(store.home).reclaim(age=0) == 1000
+    assert downloads(store) == [whole.name]
 
 
 PULL = """

@@ -115,6 +115,7 @@ def _commit(setup: Setup) -> Iterator[Contest]:
         change = sandbox(setup, home, "start", "--attach", "writer")
         write = "head -c 16 /dev/urandom > /changed"
         sandbox(setup, home, "run", "--name", "writer", "--network", "none", "large", "sh", "-c", write)()
+        os.sync()  # the large file
         measure = _before(change, sandbox(setup, home, "commit", "writer"))
         yield Contest(contenders=(Contender(name=OURS, measure=measure),))
 

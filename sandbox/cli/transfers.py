@@ -120,4 +120,4 @@ def _window(fd: int) -> tuple[int, int]:
         columns, lines = os.get_terminal_size(fd)
     except OSError:
         return 80, 24
-    return max(20, columns), max(4, lines)
+    return columns or 80, max(4, lines or 24)  # a serial line says 0

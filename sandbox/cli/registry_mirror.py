@@ -14,7 +14,8 @@ from sandbox.registry import media
 from sandbox.registry.client.failures import RegistryError
 from sandbox.registry.client.retrying import Retrying
 from sandbox.registry.client.session import Session, first_of
-from sandbox.registry.server.mirror import FetchedManifest, UpstreamError
+from sandbox.registry.server.mirror import FetchedManifest
+from sandbox.registry.server.passages import UpstreamError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

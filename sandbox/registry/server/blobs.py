@@ -42,17 +42,17 @@ class Blobs:
 
     def mount(self, repository: str, digest: Digest, source: str | None) -> bool:
         """Give a repository a blob of `source`, or of anybody where that is `None`; whether it is there."""
-        found = self._layout.blob(digest) if source is None else self._layout.blobs(source) / digest.hex
+        found = self._path(source, digest)
         with StoreLock(self._layout.root, exclusive=False):
             if touch(found) is None:
                 return False
             durable.link(found, self._layout.blobs(repository) / digest.hex)
         return True
 
-    def size(self, repository: str, digest: Digest) -> int | None:
-        """The size of a blob in bytes, for nobody who relies on it."""
+    def size(self, repository: str | None, digest: Digest) -> int | None:
+        """The size in bytes of a blob of a repository, or of anybody, for nobody who relies on it."""
         try:
-            return (self._layout.blobs(repository) / digest.hex).stat().st_size
+            return self._path(repository, digest).stat().st_size
         except (FileNotFoundError, NotADirectoryError):
             return None
 
@@ -76,6 +76,9 @@ class Blobs:
         except (FileNotFoundError, NotADirectoryError):
             return False
         return True
+
+    def _path(self, repository: str | None, digest: Digest) -> Path:
+        return self._layout.blob(digest) if repository is None else self._layout.blobs(repository) / digest.hex
 
 
 def touch(path: Path) -> int | None:

@@ -1,8 +1,7 @@
 """Pull-through: a registry that fetches from another one what it lacks, and keeps it.
 
-Content streams to the client while it is stored and verified; the last block is held back until the digest is right, so
-nobody receives a wrong blob whole. What a tag names is asked for again after a while; when the other registry does not
-answer, what is here is served. Clients cannot push to a mirror.
+Blobs stream to the clients while they are stored and verified (`passages`). What a tag names is asked for again after a
+while; when the other registry does not answer, what is here is served. Clients cannot push to a mirror.
 """
 
 from __future__ import annotations
@@ -16,26 +15,18 @@ from werkzeug import Response
 from sandbox.image import digest as digests
 from sandbox.registry.errors import ErrorCode
 from sandbox.registry.server.exchange import DIGEST_HEADER
+from sandbox.registry.server.passages import Passages, UpstreamError
 from sandbox.registry.server.refusal import Refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
-
     from sandbox.image.digest import Digest
     from sandbox.registry.server.exchange import Exchange
     from sandbox.registry.server.layout import Layout
     from sandbox.registry.server.manifests import Manifests
-    from sandbox.registry.server.uploads import Upload, Uploads
+    from sandbox.registry.server.passages import FetchedBlob
+    from sandbox.registry.server.uploads import Uploads
 
 FRESH = 60.0  # seconds for which a tag is not asked for again
-
-
-class UpstreamError(Exception):
-    """The other registry does not answer, or refuses; `too_many` when it wants fewer requests."""
-
-    def __init__(self, message: str, *, too_many: bool = False) -> None:
-        super().__init__(message)
-        self.too_many = too_many
 
 
 class FetchedManifest(NamedTuple):
@@ -43,17 +34,6 @@ class FetchedManifest(NamedTuple):
 
     media_type: str
     data: bytes
-
-
-class FetchedBlob(Protocol):
-    """A blob on its way. Blocks may raise UpstreamError."""
-
-    size: int
-
-    def __iter__(self) -> Iterator[bytes]: ...
-
-    def close(self) -> None:
-        """Stop fetching; may be called at any time, and twice."""
 
 
 class Upstream(Protocol):
@@ -80,8 +60,8 @@ class Mirror:
     ) -> None:
         self._layout = layout
         self._manifests = manifests
-        self._uploads = uploads
         self._upstream = upstream
+        self._passages = Passages(uploads)
         self._fresh = fresh
 
     def refresh(self, name: str, target: Digest | str) -> None:
@@ -121,19 +101,19 @@ class Mirror:
         """The answer with a blob that is not here yet; `None` if it is not there either."""
         name, digest = exchange.route.repository, exchange.route.digest
         try:
-            found = self._upstream.blob(name, digest)
+            if exchange.is_head:
+                found = self._upstream.blob(name, digest)
+                if found is None:
+                    return None
+                found.close()
+                return _answer(digest, found.size)
+            passage = self._passages.join(name, digest, lambda: self._upstream.blob(name, digest))
         except UpstreamError as error:
             raise _unavailable(ErrorCode.BLOB_UNKNOWN, error) from error
-        if found is None:
+        if passage is None:
             return None
-        response = Response(content_type="application/octet-stream", direct_passthrough=True)
-        response.content_length = found.size
-        response.headers[DIGEST_HEADER] = digest
-        if exchange.is_head:
-            found.close()
-        else:
-            upload = self._uploads.open(name, self._uploads.begin(name))
-            response.response = _Passage(found, upload, digest)
+        response = _answer(digest, passage.size)
+        response.response = passage.follow()
         return response
 
     def _is_fresh(self, name: str, tag: str) -> bool:
@@ -143,35 +123,11 @@ class Mirror:
             return False
 
 
-class _Passage:
-    """A blob that passes by and is kept. The server calls `close` whether or not it was read to its end."""
-
-    def __init__(self, found: FetchedBlob, upload: Upload, digest: Digest) -> None:
-        self._found = found
-        self._upload = upload
-        self._blocks = self._pass(digest)
-
-    def __iter__(self) -> Iterator[bytes]:
-        return self._blocks
-
-    def close(self) -> None:
-        self._blocks.close()
-        self._found.close()
-
-    def _pass(self, digest: Digest) -> Generator[bytes, None, None]:
-        with self._upload as upload:
-            try:
-                held = b""
-                over = Refusal(ErrorCode.SIZE_INVALID, "the blob is larger than the other registry said")
-                for block in self._found:
-                    upload.append((block,), room=self._found.size, over=over)
-                    if held:
-                        yield held
-                    held = block
-                upload.complete(digest)
-                yield held
-            finally:
-                upload.cancel()
+def _answer(digest: Digest, size: int) -> Response:
+    response = Response(content_type="application/octet-stream", direct_passthrough=True)
+    response.content_length = size
+    response.headers[DIGEST_HEADER] = digest
+    return response
 
 
 def _unavailable(code: ErrorCode, error: UpstreamError) -> Refusal:

@@ -116,9 +116,12 @@ def _mount(exchange: Exchange) -> Digest | None:
             return None
     elif not names.is_repository(source) or not exchange.may_pull(source):
         return None
-    size = parts.blobs.size(source, digest) if source is not None else None
-    _check_room(exchange, size or 1)
-    return digest if parts.blobs.mount(exchange.route.repository, digest, source) else None
+    size, name = parts.blobs.size(source, digest), exchange.route.repository
+    if size is None:
+        return None
+    if parts.blobs.size(name, digest) is None:
+        _check_room(exchange, size)
+    return digest if parts.blobs.mount(name, digest, source) else None
 
 
 def _append(exchange: Exchange, upload: Upload) -> None:

@@ -161,6 +161,10 @@ class Upload:
             self.size += len(block)
             self._hashed = self.size
 
+    def reader(self) -> int:
+        """A descriptor for reading what has come; it stays good when the upload is completed or given up."""
+        return os.open(self._folder / "data", os.O_RDONLY | os.O_CLOEXEC)
+
     def rewind(self, size: int) -> None:
         """Forget what came after the first `size` bytes."""
         os.ftruncate(self._data, size)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,7 +13,8 @@ from werkzeug.test import Client
 
 from sandbox.image import digest as digests
 from sandbox.registry.server.application import Registry
-from sandbox.registry.server.mirror import FetchedManifest, UpstreamError
+from sandbox.registry.server.mirror import FetchedManifest
+from sandbox.registry.server.passages import UpstreamError
 from tests.sandbox.registry.server.pushes import Peer, digest_of
 from tests.sandbox.registry.server.running import request, served
 
@@ -27,7 +31,8 @@ LAYER = os.urandom(1_000_000)
 class Blob:
     """A blob of the other registry, in pieces; `breaks` after so many."""
 
-    def __init__(self, data: bytes, size: int, breaks: int) -> None:
+    def __init__(self, data: bytes, size: int, breaks: int, gate: threading.Event | None) -> None:
+        self._gate = gate
         self.size = size
         self._data = data
         self._breaks = breaks
@@ -35,6 +40,8 @@ class Blob:
 
     def __iter__(self) -> Iterator[bytes]:
         for number, at in enumerate(range(0, len(self._data), 100_000)):
+            if self._gate is not None:
+                self._gate.wait(60)
             if number == self._breaks:
                 raise UpstreamError("connection lost")
             yield self._data[at : at + 100_000]
@@ -53,6 +60,7 @@ class Other:
         self.lies: bytes | None = None
         self.serves = ""  # whatever manifest is asked for
         self.breaks = -1
+        self.gate: threading.Event | None = None  # before which nothing comes
         self.asked: list[str] = []
         self.last: Blob | None = None
 
@@ -68,7 +76,7 @@ class Other:
     def blob(self, repository: str, digest: Digest) -> Blob | None:
         """By GET."""
         status, _, data = self._get("GET", f"{repository}/blobs/{digest}")
-        self.last = Blob(self.lies or data, len(data), self.breaks) if status == 200 else None
+        self.last = Blob(self.lies or data, len(data), self.breaks, self.gate) if status == 200 else None
         return self.last
 
     def tags(self, repository: str) -> list[str] | None:
@@ -159,18 +167,43 @@ def test_a_manifest_that_is_another_is_refused(mirror: Peer, other: Other) -> No
 
 
 def test_a_broken_passage_leaves_nothing(mirror: Peer, other: Other, root: Path) -> None:
-    """The connection to the other registry breaks, or the client leaves: no blob, no upload."""
+    """The connection to the other registry breaks: the client's breaks, too; there is neither blob nor upload."""
     other.breaks = 3
-    with pytest.raises(UpstreamError):
+    with pytest.raises(UpstreamError, match="connection lost"):
         mirror("GET", f"/v2/{NAME}/blobs/{digest_of(LAYER)}")
-    assert (blobs(root), list((root / "uploads").iterdir())) == (0, [])
-    other.breaks = -1
-    response = Client(Registry(root, upstream=other)).get(f"/v2/{NAME}/blobs/{digest_of(LAYER)}")
-    next(iter(response.response))
-    response.close()
     assert (blobs(root), list((root / "uploads").iterdir())) == (0, [])
     assert other.last is not None
     assert other.last.closed
+
+
+def test_a_client_that_leaves_early(root: Path, other: Other) -> None:
+    """The blob is fetched to its end all the same, and kept."""
+    response = Client(Registry(root, upstream=other)).get(f"/v2/{NAME}/blobs/{digest_of(LAYER)}")
+    next(iter(response.response))
+    response.close()
+    end = time.monotonic() + 60
+    while not (blobs(root) and not list((root / "uploads").iterdir())):
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    other.down = True
+    assert Peer(Registry(root, upstream=other))("GET", f"/v2/{NAME}/blobs/{digest_of(LAYER)}").data == LAYER
+
+
+def test_many_clients_at_once(root: Path, other: Other) -> None:
+    """A blob that many want at the same time is fetched once, and all get it while it comes: the last may be late."""
+    other.gate = threading.Event()
+    registry = Registry(root, upstream=other)
+    path = f"/v2/{NAME}/blobs/{digest_of(LAYER)}"
+    with ThreadPoolExecutor(6) as pool:
+        first = pool.submit(Client(registry).get, path, buffered=True)
+        end = time.monotonic() + 60
+        while other.last is None or not list((root / "uploads").iterdir()):
+            assert time.monotonic() < end
+            time.sleep(0.01)
+        others = [pool.submit(Client(registry).get, path, buffered=True) for _ in range(5)]
+        other.gate.set()
+        assert all(found.result(60).data == LAYER for found in (first, *others))
+    assert other.asked == [f"GET /blobs/{digest_of(LAYER)}"]
 
 
 def test_what_is_nowhere_is_unknown(mirror: Peer, other: Other) -> None:

@@ -19,7 +19,7 @@ from ci.pipeline import outputs
 from ci.pipeline.script import script_arguments
 from runners import runfolder
 from runners.backend import Kept
-from runners.enginehandle import EngineHandle, converted, remove_container
+from runners.enginehandle import LOCAL, EngineHandle, converted, remove_container
 from sandbox.errors import NotFoundError, SandboxError
 from sandbox.image.config import Healthcheck
 from sandbox.kernel.idmap import in_initial_namespace
@@ -56,7 +56,6 @@ BUILT = "hako-built"  # the same of those that a run has built for itself
 KEPT = "hako-kept"  # the name before the / of images of what failed steps left
 OUTPUT = "/run/hako/output"  # and leaves its outputs
 SCRIPT = "/run/hako/script"  # where a container finds its script
-_LOCAL = "127.0.0.1"
 _NANOSECONDS = 1e9
 _NO_HEALTHCHECK = Healthcheck(test=("NONE",))
 _PIPE_SIZE = 1 << 20  # a step that prints a lot runs ahead instead of waiting for the loop
@@ -297,7 +296,7 @@ class EngineStage:
         if not self._backend.publishes or not self._backend.has_networks:
             return ()
         return tuple(
-            PortRequest(container=port, address=_LOCAL, first=free, last=free)
+            PortRequest(container=port, address=LOCAL, first=free, last=free)
             for port in step.ports
             for free in (port if _is_free(port) else 0,)
         )
@@ -307,7 +306,7 @@ class EngineStage:
         if not self._backend.publishes:
             return {}
         if not self._backend.has_networks:
-            return {port: f"{_LOCAL}:{port}" for port in step.ports}
+            return {port: f"{LOCAL}:{port}" for port in step.ports}
         try:
             attachments = self._backend.engine.state(identifier).attachments
         except NotFoundError:
@@ -316,7 +315,7 @@ class EngineStage:
 
     def _address(self, identifier: str) -> str:
         if not self._backend.has_networks:
-            return "127.0.0.1"
+            return LOCAL
         try:
             return self._backend.engine.state(identifier).address.partition("/")[0]
         except NotFoundError:  # it has ended, and is removed
@@ -340,7 +339,7 @@ class EngineStage:
 
     def _names_of_this_host(self) -> tuple[tuple[str, str], ...]:
         every: Sequence[StepSpec] = (*self._stage.services, *self._stage.steps)
-        return tuple((_host_name(step.name), "127.0.0.1") for step in every)
+        return tuple((_host_name(step.name), LOCAL) for step in every)
 
 
 def _remove_run(engine: Engine, run: str) -> None:
@@ -391,7 +390,7 @@ def _is_free(port: int) -> bool:
     with socket.socket() as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            listener.bind((_LOCAL, port))
+            listener.bind((LOCAL, port))
         except OSError:
             return False
     return True

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import socket
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,12 +15,12 @@ from sandbox.errors import SandboxError
 from sandbox.runtime.signals import signal_number
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Mapping, Sequence
 
     from sandbox.runtime.engine import Engine
     from sandbox.runtime.process import Process
 
+LOCAL = "127.0.0.1"  # where containers that share the host's network are reached
 _KILLED = 128 + signal.SIGKILL
 
 
@@ -55,7 +56,11 @@ class EngineHandle:
         self.address = address
 
     def tcp_socket(self, family: int) -> socket.socket:
-        """Of this host, or of the namespace that the containers of an ordinary user have their networks in."""
+        """Of this host, whose network the container may share, or of the namespace that the containers of an ordinary
+        user have their networks in.
+        """
+        if self.address == LOCAL:
+            return socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         return self._engine.networks.tcp_socket(family)
 
     def health(self) -> Health:

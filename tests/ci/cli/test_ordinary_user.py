@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from typing import TYPE_CHECKING
 
 import pytest
@@ -70,6 +71,23 @@ def test_services_of_two_stages_at_the_same_port(somebody: Person) -> None:
     assert "default[one]/ask | ready one" in done.stdout
     assert "default[two]/ask | ready two" in done.stdout
     assert "one by one" not in done.stderr
+
+
+@pytest.mark.root
+def test_a_service_where_there_is_no_way_out(somebody: Person) -> None:
+    """The stages share the host's network, one after the other, and services are waited for there."""
+    project = somebody.home / "project"
+    project.mkdir()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    (project / ".ci.yml").write_text(_PIPELINE.replace("8080", str(port)))
+    for path in (project, project / ".ci.yml"):
+        os.chown(path, somebody.account.uid, somebody.account.gid)
+    done = somebody._replace(tun="600").run("-c", _PROGRAM, str(project))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "default[one]/ask | ready one" in done.stdout
+    assert "default[two]/ask | ready two" in done.stdout
+    assert "one by one" in done.stderr
 
 
 @pytest.mark.parametrize("account", [account_with_ranges, account_without_ranges], ids=["range", "single"])

@@ -261,7 +261,10 @@ def everything(home: Path, ids: Collection[str] = ()) -> list[str]:
     if os.geteuid() == 0 and (home / "networks").exists():
         table = Networks(home / "networks")._bridges.table
         for ports in ("ports", "ports_at"):
-            shown = subprocess.run(["nft", "list", "map", "inet", table, ports], capture_output=True, check=False)
+            command = ["nft", "list", "map", "inet", table, ports]
+            # An ordinary user's PATH has no /usr/sbin
+            paths = {"PATH": "/usr/sbin:/sbin:/usr/bin:/bin"}
+            shown = subprocess.run(command, env=paths, capture_output=True, check=False)
             found += [f"published {ports}"] if b"elements" in shown.stdout else []
     for network in Networks(home / "networks").list():
         folder = home / "networks" / network.name

@@ -35,6 +35,8 @@ SHARED = "HAKO_TEST_SHARED"  # the folder of what the processes of a run share
 _before = pytest.StashKey[leaks.Snapshot]()
 _found = pytest.StashKey[tuple[str, ...]]()
 REPOSITORY = Path(__file__).parent.parent
+# Each of their tests sets up real networks, servers or repositories: as a whole too long for `make check`.
+WHOLE = ("tests/sandbox/network", "tests/sandbox/registry", "tests/ci/mirror", "tests/ci/trigger", "tests/ci/store")
 # A busy machine makes single examples slow; what is too slow as a whole, the timeout of the test finds.
 hypothesis.settings.register_profile("hako", deadline=None)
 hypothesis.settings.load_profile("hako")
@@ -48,6 +50,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if os.environ.get("HAKO_TEST_OFFLINE"):
         reasons["network"] = "needs the package mirrors, and HAKO_TEST_OFFLINE is set"
     for item in items:
+        if item.path.is_relative_to(REPOSITORY / "tests") and str(item.path.relative_to(REPOSITORY)).startswith(WHOLE):
+            item.add_marker(pytest.mark.slow)
         for marker, reason in reasons.items():
             if item.get_closest_marker(marker):
                 item.add_marker(pytest.mark.skip(reason=reason))

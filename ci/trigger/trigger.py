@@ -84,7 +84,7 @@ class Trigger:
             ssh_url=repository.ssh_url or event.ssh_url,
             default_branch=event.default_branch or repository.default_branch,
             private=repository.private,
-            trusted=repository.trusted,
+            trusted=repository.trusted and not event.fork,  # whoever opens one writes the pipeline
             forge=repository.forge,
             forge_url=repository.forge_url,
             server_url=self._server,

@@ -182,6 +182,16 @@ def test_a_pull_request_of_a_fork_waits(server: Server, origin: Origin) -> None:
     assert trusted.state is State.PENDING
 
 
+def test_a_fork_is_not_trusted(server: Server, origin: Origin) -> None:
+    """Even in a repository that is: its pipeline is a stranger's, whoever approves it."""
+    server.repository = dataclasses.replace(server.repository, trusted=True)
+    commit = origin.commit(DOTciDOTyml=PIPELINE)
+    for fork in (False, True):
+        build = server.push(commit, kind=EventKind.PULL_REQUEST, pull_request=3, before="", fork=fork).build
+        assert build is not None
+        assert build.event.trusted is not fork
+
+
 def test_a_newer_push_stops_the_older(server: Server, origin: Origin) -> None:
     """What waits is killed, what runs is given back to be told; not for tags, nor where the settings say no."""
     first = server.push(origin.commit(DOTciDOTyml=PIPELINE)).build

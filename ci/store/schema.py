@@ -179,3 +179,55 @@ secrets = Table(
     Index(None, "repository_id", "name", unique=True),
     Index(None, "forge_url", "owner", "name"),
 )
+
+users = Table(
+    "users",
+    METADATA,
+    Column("id", Integer, primary_key=True),
+    Column("login", Text, nullable=False),
+    Column("forge_url", Text, nullable=False),  # empty: a local account
+    Column("forge_id", String(64), nullable=False),
+    _text("email"),
+    _text("avatar_url"),
+    Column("admin", Boolean, nullable=False, server_default=false()),
+    Column("active", Boolean, nullable=False, server_default=true()),
+    _text("password"),  # as `ci.access.passwords` keeps it
+    _text("token"),  # of the forge, encrypted
+    _time("created"),
+    _time("seen"),
+    _time("synchronized"),
+    UniqueConstraint("forge_url", "forge_id"),
+    UniqueConstraint("forge_url", "login"),
+)
+
+permissions = Table(
+    "permissions",
+    METADATA,
+    Column("user_id", Integer, ForeignKey("users.id", ondelete="CASCADE"), primary_key=True),
+    Column("repository_id", Integer, ForeignKey("repositories.id", ondelete="CASCADE"), primary_key=True),
+    Column("role", String(8), nullable=False),
+)
+
+sessions = Table(
+    "sessions",
+    METADATA,
+    Column("digest", String(64), primary_key=True),
+    _owner("users", "user_id"),
+    _time("created"),
+    _time("seen"),
+    Index(None, "seen"),
+)
+
+tokens = Table(
+    "tokens",
+    METADATA,
+    Column("id", Integer, primary_key=True),
+    _owner("users", "user_id"),
+    Column("name", Text, nullable=False),
+    Column("digest", String(64), nullable=False, unique=True),
+    Column("beginning", String(16), nullable=False),
+    Column("role", String(8), nullable=False),
+    _time("created"),
+    _time("used"),
+    _time("expires"),
+)

@@ -14,9 +14,9 @@ from sandbox.image.committing import now
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sandbox.builder.exporting import Solved
     from sandbox.builder.options import BuildOptions
     from sandbox.builder.progress import Progress
+    from sandbox.builder.solutions import Solved
     from sandbox.image.layoutwriting import Attached
     from sandbox.image.reference import Reference
 

@@ -1,45 +1,39 @@
-"""What becomes of a build's target: an image in the store, files, or an OCI layout with one image for each platform.
+"""What becomes of a build's target: an image in the store or in registries, files, or an OCI layout with one image for
+each platform.
 
 Called by `sandbox build`. Each of them builds first.
 """
 
 from __future__ import annotations
 
-from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, NamedTuple
+from contextlib import contextmanager
+from functools import cache, partial
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sandbox.builder.rewriting import rewrite_times
+from sandbox.builder.options import CacheKind
 from sandbox.builder.scope import PROXY_ARGS
-from sandbox.builder.solver import Solver
+from sandbox.builder.solutions import inline, solved
 from sandbox.dockerfile.instructions import Arg
+from sandbox.errors import SandboxError
 from sandbox.image import digest as digests
 from sandbox.image import reference as references
 from sandbox.image import whiteout
 from sandbox.image.committing import describe
 from sandbox.image.manifest import MANIFEST, ImageDocument, dump_document
-from sandbox.image.scratch import Scratch
 from sandbox.image.tree import Tree
 from sandbox.image.unpack import in_user_namespace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from sandbox.builder.base import Result
-    from sandbox.builder.files import FileView
-    from sandbox.builder.options import BuildOptions, CacheTarget, Material
+    from sandbox.builder.options import BuildOptions
+    from sandbox.builder.output import Publication
     from sandbox.builder.progress import Progress, Step
+    from sandbox.builder.solutions import Solved
     from sandbox.image.layoutwriting import LayoutImage
     from sandbox.image.saving import Member
     from sandbox.image.tree import Entries
     from sandbox.runtime.engine import Engine
-
-
-class Solved(NamedTuple):
-    """A target that was built: `materials` went into it, `files` shows what is in it."""
-
-    result: Result
-    materials: tuple[Material, ...]
-    files: FileView
 
 
 class Exported(NamedTuple):
@@ -54,13 +48,13 @@ class Exported(NamedTuple):
 def build(engine: Engine, options: BuildOptions, progress: Progress) -> Exported:
     """Build the target and give it its names. SandboxError says which instruction failed, and how."""
     names = tuple(references.parse(tag) for tag in options.tags)
-    with _solved(engine, options, progress) as solved:
-        result = solved.result
+    with solved(engine, (options,), progress) as (target,):
+        layers = target.result.layers
         step = progress.begin("exporting to image")
         _warn(options, step)
-        document = _document(options, result)
-        manifest = describe(document, result.layers, options.annotations)
-        image = engine.images.add(manifest, document, result.layers, names)
+        document = _document(options, target)
+        manifest = describe(document, layers, options.annotations)
+        image = engine.images.add(manifest, document, layers, names)
         step.note(f"writing image {image.id}")
         for name in names:
             step.note(f"naming to {name.canonical}")
@@ -68,18 +62,46 @@ def build(engine: Engine, options: BuildOptions, progress: Progress) -> Exported
         return Exported(MANIFEST, digests.of(manifest), len(manifest), image.id)
 
 
+def build_pushed(
+    engine: Engine, builds: Sequence[BuildOptions], progress: Progress, publication: Publication
+) -> Exported:
+    """Build the target for each platform, and push it under each of its names. What is for one platform is in the store
+    then, too. RegistryError where a registry does not take it.
+    """
+    from sandbox.builder.attesting import attestations  # noqa: PLC0415  (seldom)
+    from sandbox.builder.publishing import Target, publish  # noqa: PLC0415  (with all of the registry's client)
+
+    names = tuple(references.parse(tag) for tag in builds[0].tags)
+    with solved(engine, builds, progress) as solutions:
+        targets = [
+            Target(
+                _document(options, one),
+                one.result.layers,
+                tuple(options.platform),
+                options.annotations,
+                cache(partial(attestations, options, one, names=names, progress=progress)),  # the same under all names
+            )
+            for options, one in zip(builds, solutions, strict=True)
+        ]
+        with _step(progress, "exporting to registry", builds) as step:
+            made = [publish(engine.images, name, targets, publication, step) for name in names]
+            root, manifest = made[0]
+            if len(targets) == 1:
+                engine.images.add(manifest, targets[0].configuration, targets[0].layers, names)
+        config = digests.of(targets[0].configuration) if root.digest == digests.of(manifest) else ""
+        return Exported(root.media_type, root.digest, root.size, config)
+
+
 def build_files(
     engine: Engine, builds: Sequence[BuildOptions], progress: Progress, write: Callable[[BuildOptions, Entries], None]
 ) -> None:
     """Build the target for each platform, and have its files written; no image is made."""
     opaque = whiteout.opaque_attribute(user_namespace=in_user_namespace())
-    for options in builds:
-        with _solved(engine, options, progress) as solved:
-            step = progress.begin("exporting to client")
-            _warn(options, step)
-            paths = [engine.images.snapshots.path(layer.chain_id) for layer in reversed(solved.result.layers)]
-            write(options, Tree(paths, opaque))
-            step.done()
+    with solved(engine, builds, progress) as solutions:
+        for options, one in zip(builds, solutions, strict=True):
+            with _step(progress, "exporting to client", (options,)):
+                paths = [engine.images.snapshots.path(layer.chain_id) for layer in reversed(one.result.layers)]
+                write(options, Tree(paths, opaque))
 
 
 def build_layout(
@@ -90,21 +112,17 @@ def build_layout(
     from sandbox.image.layoutwriting import LayoutImage, layout  # noqa: PLC0415
 
     names = tuple(references.parse(tag) for tag in builds[0].tags)
-    with ExitStack() as stack:
+    with solved(engine, builds, progress) as solutions:
         images: list[LayoutImage] = []
-        for options in builds:
-            solved = stack.enter_context(_solved(engine, options, progress))
-            document = _document(options, solved.result)
-            manifest = describe(document, solved.result.layers, options.annotations)
-            found = attestations(options, solved, manifest, names, progress)
-            images.append(LayoutImage(document, manifest, solved.result.layers, tuple(options.platform), found))
-        step = progress.begin("exporting to oci image format")
-        for options in builds:
-            _warn(options, step)
-        made = layout(engine.images, images, names)
-        write(made.members)
-        step.note(f"exporting {made.root.digest}")
-        step.done()
+        for options, one in zip(builds, solutions, strict=True):
+            document = _document(options, one)
+            manifest = describe(document, one.result.layers, options.annotations)
+            found = attestations(options, one, manifest, names, progress)
+            images.append(LayoutImage(document, manifest, one.result.layers, tuple(options.platform), found))
+        with _step(progress, "exporting to oci image format", builds) as step:
+            made = layout(engine.images, images, names)
+            write(made.members)
+            step.note(f"exporting {made.root.digest}")
         return Exported(made.root.media_type, made.root.digest, made.root.size, made.configuration)
 
 
@@ -115,41 +133,26 @@ def build_archive(
     from sandbox.image.saving import unnamed_members  # noqa: PLC0415  (seldom)
 
     names = [references.parse(tag) for tag in options.tags]
-    with _solved(engine, options, progress) as solved:
-        result = solved.result
-        step = progress.begin("exporting to docker image format")
-        _warn(options, step)
-        document = _document(options, result)
-        manifest = describe(document, result.layers)
-        write(unnamed_members(engine.images, document, result.layers, names))
-        step.done()
+    with solved(engine, (options,), progress) as (target,):
+        layers = target.result.layers
+        with _step(progress, "exporting to docker image format", (options,)):
+            document = _document(options, target)
+            manifest = describe(document, layers)
+            write(unnamed_members(engine.images, document, layers, names))
         return Exported(MANIFEST, digests.of(manifest), len(manifest), digests.of(document))
 
 
 @contextmanager
-def _solved(engine: Engine, options: BuildOptions, progress: Progress) -> Iterator[Solved]:
-    """The target, whose layers stay as long as the block."""
-    with engine.images.lease() as lease, Scratch(engine.home) as folder:
-        solver = Solver(engine, options, progress, lease, folder.path)
-        result = solver.solve()
-        if options.cache_to is not None:
-            _export_cache(options.cache_to, solver, result)
-        if options.rewrite_times and options.is_epoch:
-            snapshots = engine.images.snapshots
-            result = rewrite_times(result, options.nanoseconds, snapshots, lease, solver.opaque)
-        yield Solved(result, tuple(solver.materials), solver.files(result))
-
-
-def _export_cache(target: CacheTarget, solver: Solver, result: Result) -> None:
-    from sandbox.builder.cachelayout import export  # noqa: PLC0415  (seldom)
-
-    step = solver.progress.begin("exporting cache to client directory")
-    steps = {
-        key: made
-        for key, made in solver.steps.items()
-        if target.everything or made.layer is None or made.layer in result.layers
-    }
-    step.note(f"writing cache manifest {export(target.folder, solver.engine.images.snapshots, steps)}")
+def _step(progress: Progress, name: str, builds: Iterable[BuildOptions]) -> Iterator[Step]:
+    """A step that fails with what goes wrong in the block, and says first what is odd about the builds."""
+    step = progress.begin(name)
+    for options in builds:
+        _warn(options, step)
+    try:
+        yield step
+    except SandboxError as error:
+        step.failed(error.message)
+        raise
     step.done()
 
 
@@ -169,11 +172,14 @@ def _unused(options: BuildOptions) -> list[str]:
     )
 
 
-def _document(options: BuildOptions, result: Result) -> bytes:
+def _document(options: BuildOptions, solved: Solved) -> bytes:
+    result = solved.result
     config = result.config._replace(labels={**result.config.labels, **options.labels})
-    unknown = {"author": result.author} if result.author else {}
+    unknown: dict[str, Any] = {"author": result.author} if result.author else {}
     if options.platform.variant:
         unknown["variant"] = options.platform.variant
+    if any(target.kind is CacheKind.INLINE for target in options.cache_to):
+        unknown |= inline(solved)
     return dump_document(
         ImageDocument(
             architecture=options.platform.architecture,

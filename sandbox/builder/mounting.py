@@ -139,7 +139,7 @@ class Mounter:
         made.mkdir()
         if mount.origin:
             with self._view(mount.origin) as view, FileView((), "") as nothing:
-                from sandbox.builder.output import write_folder  # noqa: PLC0415  (seldom)
+                from sandbox.builder.delivering import write_folder  # noqa: PLC0415  (seldom)
 
                 write_folder(_beginning(mount, nothing, view), made, keep_owners=True)
         made.chmod(0o755 if mount.mode is None else mount.mode)

@@ -4,26 +4,55 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from sandbox.registry.client.compression import Packed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from sandbox.builder.attest.provenance import Mode
-    from sandbox.builder.cachelayout import CacheLayout
     from sandbox.dockerfile.ignorefile import IgnorePatterns
     from sandbox.dockerfile.parsing import Dockerfile
+    from sandbox.image.buildcache import CachedStep
+    from sandbox.image.digest import ChainID
     from sandbox.image.image import Image
+    from sandbox.image.locking import Lease
     from sandbox.image.platform import Platform
     from sandbox.runtime.spec import ContainerSpec
 
 
-class CacheTarget(NamedTuple):
-    """A folder for what the build remembers; `everything` are the steps of other stages than the target's, too."""
+class CacheSource(Protocol):
+    """What builds elsewhere remember: a folder or a registry. Stages ask side by side."""
 
-    folder: Path
-    everything: bool
+    def find(self, key: str, below: ChainID | None, lease: Lease) -> CachedStep | None:
+        """The step of a key, its layer unpacked on top of `below` and leased; None where there is none for it.
+
+        SandboxError where there is no such cache, or a damaged one: once, or each time.
+        """
+
+
+class CacheKind(StrEnum):
+    """Where a build writes what it remembers."""
+
+    LOCAL = "local"  # a folder
+    REGISTRY = "registry"
+    INLINE = "inline"  # the image's own configuration
+
+
+class CacheTarget(NamedTuple):
+    """A folder or a name in a registry for what the build remembers.
+
+    `everything` are the steps of other stages than the target's, too. A `forgiving` one that cannot be written is a
+    warning.
+    """
+
+    kind: CacheKind
+    place: str
+    everything: bool = False
+    forgiving: bool = False
+    packed: Packed = Packed()
 
 
 class Secret(NamedTuple):
@@ -100,9 +129,10 @@ class BuildOptions:
     agents: Mapping[str, str] = field(default_factory=dict)  # the socket of each ssh agent, by id
     is_epoch: bool = False  # `moment` is SOURCE_DATE_EPOCH: it is the time of what earlier builds made, too
     rewrite_times: bool = False  # no file is younger than that
+    squash: bool = False  # what the build makes is one layer
     use_cache: bool = True
-    cache_from: tuple[CacheLayout, ...] = ()
-    cache_to: CacheTarget | None = None
+    cache_from: tuple[CacheSource, ...] = ()
+    cache_to: tuple[CacheTarget, ...] = ()
     not_cached: tuple[str, ...] = ()  # names and numbers of stages that take nothing from earlier builds
     names_platform: bool = False
     annotations: Mapping[str, str] = field(default_factory=dict)

@@ -295,9 +295,9 @@ class StageBuilder:
     def _import(self, step: Step, key: str) -> CachedStep | None:
         """A step that a build elsewhere has done; a cache that is damaged is told of, and the step done here."""
         solver = self.solver
-        for layout in solver.options.cache_from if self._use_cache else ():
+        for source in solver.options.cache_from if self._use_cache else ():
             try:
-                found = layout.find(key, self._below(), solver.engine.images.snapshots, solver.lease)
+                found = source.find(key, self._below(), solver.lease)
             except SandboxError as error:
                 step.note_once(f"warning: {error.message}")
                 continue

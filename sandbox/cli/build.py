@@ -44,6 +44,7 @@ def _build(arguments: Arguments, home: str) -> int:
     for number in (signal.SIGTERM, signal.SIGHUP):  # what runs is taken down first, as after Ctrl-C
         signal.signal(number, _leave)
     build_args = _build_args(arguments)
+    caches, remembered = build_cache.targets(arguments), build_cache.Sources(arguments)
     entitlements, limits = build_values.entitlements(arguments), build_values.limits(arguments)
     with ExitStack() as stack:
         scratch = stack.enter_context(Scratch(state_directory(home)))
@@ -88,6 +89,7 @@ def _build(arguments: Arguments, home: str) -> int:
             sbom=build_output.sbom(arguments),
             moment=now() if epoch is None else epoch,
             is_epoch=epoch is not None,
+            squash=arguments.flag("squash"),
             rewrite_times=build_output.output(arguments).rewrite_times,
             target=arguments.text("target"),
             tags=arguments.texts("tag"),
@@ -95,8 +97,7 @@ def _build(arguments: Arguments, home: str) -> int:
             labels=values.labels(arguments.texts("label"), "--label"),
             secrets=keys[0],
             agents=keys[1],
-            cache_from=build_cache.sources(arguments),
-            cache_to=build_cache.target(arguments),
+            cache_to=caches,
             use_cache=not arguments.flag("no-cache"),
             not_cached=tuple(name for text in arguments.texts("no-cache-filter") for name in text.split(",")),
             network=arguments.text("network", "default"),
@@ -105,7 +106,12 @@ def _build(arguments: Arguments, home: str) -> int:
             on_failure=partial(_open_shell, engine) if arguments.flag("shell-on-failure") else None,
         )
         builds = [
-            replace(options, platform=platform, contexts=sources.named(engine.images, lease, platform))
+            replace(
+                options,
+                platform=platform,
+                contexts=sources.named(engine.images, lease, platform),
+                cache_from=remembered.opened(engine.images, platform, stack),
+            )
             for platform in build_output.platforms(arguments)
         ]
         _solve(engine, arguments, builds)
@@ -232,8 +238,8 @@ VERBS = {
                 Option(("--attest",), "as --provenance and --sbom", "type=KIND", many=True),
                 Option(("--build-arg",), "a value for an ARG", "NAME=VALUE", many=True),
                 Option(("--build-context",), "further files, for --from and FROM", "NAME=CONTEXT", many=True),
-                Option(("--cache-from",), "take steps from a folder, too", "type=local,src=FOLDER", many=True),
-                Option(("--cache-to",), "write the steps to a folder", "type=local,dest=FOLDER"),
+                Option(("--cache-from",), "take steps from a folder or registry, too", "type=KIND,…", many=True),
+                Option(("--cache-to",), "write the steps to a folder, a registry, the image", "type=KIND,…", many=True),
                 Option(("--check",), "check the Dockerfile, and build nothing"),
                 Option(
                     ("-f", "--file"),
@@ -246,16 +252,20 @@ VERBS = {
                 Option(("--network",), "the network of RUN: default, none, host", "NETWORK"),
                 Option(("--no-cache",), "take nothing from earlier builds"),
                 Option(("--no-cache-filter",), "take nothing from earlier builds for a stage", "STAGE", many=True),
-                Option(("-o", "--output"), "files to a folder, or type=local|tar|oci|docker,dest=PATH", "OUTPUT"),
+                Option(
+                    ("-o", "--output"), "files to a folder, or type=local|tar|oci|docker|image|registry,…", "OUTPUT"
+                ),
                 Option(("--platform",), "what to build for, such as linux/arm64", "PLATFORM", many=True),
                 Option(("--progress",), f"how to show progress: {', '.join(FORMS)}", "FORM"),
                 Option(("--provenance",), "say how the image was made: true, mode=min, mode=max", "MODE", many=True),
                 Option(("--pull",), "fetch the images of FROM again, even where they are here"),
+                Option(("--push",), "push the image to the registries that its names say"),
                 Option(("-q", "--quiet"), "print the image's id alone"),
                 Option(("--sbom",), "say what packages are in the image: true", "BOOL", many=True),
                 Option(("--secret",), "a secret for RUN --mount=type=secret", "id=NAME,src=FILE", many=True),
                 Option(("--shell-on-failure",), "open a shell in the container as a failing RUN left it"),
                 Option(("--shm-size",), "size of /dev/shm of RUN (64m)", "BYTES[k|m|g]"),
+                Option(("--squash",), "put what the build makes into one layer"),
                 Option(
                     ("--ssh",), "an agent for RUN --mount=type=ssh: default, ID=SOCKET, ID=KEY", "ID[=…]", many=True
                 ),

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from sandbox.runtime.engine import Engine
 
 
+_INDEX = "write it: --output type=oci,dest=FILE; or push it: --push"
+
+
 def platforms(arguments: Arguments) -> tuple[Platform, ...]:
     """What is built for, each once; this machine's by default."""
     from sandbox.image.platform import host, parse  # noqa: PLC0415  (each is for a build alone)
@@ -43,19 +46,28 @@ def output(arguments: Arguments) -> Output:
     from sandbox.builder.output import Output, OutputKind, parse_output  # noqa: PLC0415
 
     found = parse_output(arguments.text("output")) if arguments.given("output") else Output(OutputKind.IMAGE, "")
+    if arguments.flag("push"):
+        found = _pushed(found)
     if found.is_files and (arguments.given("tag") or arguments.given("iidfile")):
         raise UsageError("--output makes no image, so it goes with neither --tag nor --iidfile")
-    if found.kind is not OutputKind.OCI and (sbom(arguments) or provenance(arguments)):
-        raise UsageError(
-            "attestations are in an index, which the store cannot keep", hint="write it: --output type=oci,dest=FILE"
-        )
-    several = len(platforms(arguments)) > 1
-    if several and found.kind not in (OutputKind.OCI, OutputKind.LOCAL):
-        raise UsageError(
-            "several platforms make an index, which the store cannot keep",
-            hint="write it: --output type=oci,dest=FILE",
-        )
+    if found.publication is not None and not (arguments.given("tag") or found.names):
+        raise UsageError("an image that is pushed needs a name", hint="add -t REGISTRY/NAME:TAG")
+    if found.takes_index:
+        return found
+    if sbom(arguments) or provenance(arguments):
+        raise UsageError("attestations are in an index, which the store cannot keep", hint=_INDEX)
+    if len(platforms(arguments)) > 1 and found.kind is not OutputKind.LOCAL:
+        raise UsageError("several platforms make an index, which the store cannot keep", hint=_INDEX)
     return found
+
+
+def _pushed(found: Output) -> Output:
+    """`--push`: what goes into the store otherwise."""
+    from sandbox.builder.output import OutputKind, Publication  # noqa: PLC0415
+
+    if found.kind is not OutputKind.IMAGE:
+        raise UsageError(f"--push is for images, and --output makes type={found.kind}", hint="leave one of them out")
+    return found._replace(publication=found.publication or Publication())
 
 
 def manifest_annotations(arguments: Arguments) -> dict[str, str]:
@@ -111,15 +123,30 @@ def _attested(arguments: Arguments, kind: str) -> list[str]:
 
 def export(engine: Engine, builds: Sequence[BuildOptions], progress: Progress, wanted: Output) -> Exported | None:
     """Build, and have it where it is wanted; None for files."""
-    from sandbox.builder.exporting import build, build_archive, build_files, build_layout  # noqa: PLC0415
+    from sandbox.builder.exporting import (  # noqa: PLC0415
+        build,
+        build_archive,
+        build_files,
+        build_layout,
+        build_pushed,
+    )
     from sandbox.builder.output import OutputKind  # noqa: PLC0415
 
-    builds = [replace(options, tags=(*options.tags, *wanted.names)) for options in builds]
+    builds = [
+        replace(
+            options,
+            tags=(*options.tags, *wanted.names),
+            annotations={**wanted.annotations, **options.annotations},
+        )
+        for options in builds
+    ]
     if wanted.is_files:
         build_files(engine, builds, progress, partial(_write_files, wanted, several=len(builds) > 1))
         return None
     if wanted.kind is OutputKind.OCI:
         return build_layout(engine, builds, progress, lambda members: _write_members(wanted, members))
+    if wanted.publication is not None:
+        return build_pushed(engine, builds, progress, wanted.publication)
     if wanted.destination:
         return build_archive(engine, builds[0], progress, lambda members: _write_members(wanted, members))
     return build(engine, builds[0], progress)
@@ -158,7 +185,8 @@ def _write(path: str, text: str) -> None:
 
 
 def _write_files(wanted: Output, options: BuildOptions, entries: Entries, *, several: bool) -> None:
-    from sandbox.builder.output import OutputKind, write_archive, write_folder  # noqa: PLC0415
+    from sandbox.builder.delivering import write_archive, write_folder  # noqa: PLC0415
+    from sandbox.builder.output import OutputKind  # noqa: PLC0415
     from sandbox.cli.archives import written  # noqa: PLC0415
 
     if wanted.kind is OutputKind.LOCAL:

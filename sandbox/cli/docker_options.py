@@ -68,7 +68,6 @@ RUN = (
 _WHOLE = "a RUN has what the host has"
 BUILD = (
     Foreign("load", "", ("true", "false"), ""),
-    Foreign("push", "", ("false",), "an image is pushed after it is built", "write -o type=oci,dest=FILE for skopeo"),
     Foreign("rm", "", ("true", "false"), ""),
     Foreign("force-rm", "", ("true", "false"), ""),
     Foreign("compress", "", ("true", "false"), ""),
@@ -84,7 +83,6 @@ BUILD = (
     Foreign("cpu-shares", "NUMBER", ("0",), _WHOLE, "leave it out"),
     Foreign("cpuset-cpus", "CPUS", ("",), _WHOLE, "leave it out"),
     Foreign("cpuset-mems", "NODES", ("",), _WHOLE, "leave it out"),
-    Foreign("squash", "", ("false",), "layers stay as they were made", "-o type=tar and sandbox import make one"),
 )
 OPTIONS = tuple(one.option for one in RUN)
 

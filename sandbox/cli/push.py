@@ -12,6 +12,7 @@ from sandbox.errors import NotFoundError
 
 if TYPE_CHECKING:
     from sandbox.cli.options import Arguments
+    from sandbox.registry.client.compression import Packed
 
 
 def _push(arguments: Arguments, home: str) -> int:
@@ -30,14 +31,24 @@ def _push(arguments: Arguments, home: str) -> int:
         names = sorted(one for one in listed if one.name == reference.name and not one.digest)
         if not names:
             raise NotFoundError(f"no image of {reference.familiar_name!r}", hint="`sandbox images` lists what there is")
-    quiet = arguments.flag("quiet")
+    quiet, packed = arguments.flag("quiet"), _packed(arguments)
     for one in names:
         with Display(1, quiet=quiet) as display:
             if len(names) == 1 and not quiet and not name.endswith(f":{one.tag}"):
                 display.line(f"Using default tag: {one.tag}")
-            pushed = push(store, one.canonical, verify=arguments.flag("tls-verify", default=True), progress=display)
+            verify = arguments.flag("tls-verify", default=True)
+            pushed = push(store, one.canonical, verify=verify, progress=display, packed=packed)
         say(f"{one.canonical}\n" if quiet else f"{one.tag}: digest: {pushed.digest} size: {pushed.size}\n")
     return 0
+
+
+def _packed(arguments: Arguments) -> Packed:
+    """A form that somebody asks for is one that all layers have, as with podman."""
+    from sandbox.registry.client.compression import AS_KNOWN, Packed, parse_form  # noqa: PLC0415
+
+    if not arguments.given("compression"):
+        return AS_KNOWN
+    return Packed(parse_form(arguments.text("compression")), always=True)
 
 
 VERBS = {
@@ -47,6 +58,9 @@ VERBS = {
             "NAME[:TAG]",
             (
                 Option(("-a", "--all-tags"), "every tag of the repository that is here"),
+                Option(
+                    ("--compression",), "what layers are: gzip, zstd or uncompressed (as known there, gzip)", "FORM"
+                ),
                 Option(("-q", "--quiet"), "print the name alone"),
                 TLS_VERIFY,
             ),

@@ -71,13 +71,14 @@ def layout(
         index = b""
         root = Root(MANIFEST, digests.of(images[0].manifest), len(images[0].manifest))
     else:
-        index = _index(images, annotations or {})
+        index = index_of(images, annotations)
         root = Root(INDEX, digests.of(index), len(index))
     configuration = digests.of(images[0].configuration) if single else ""
     return Layout(root, configuration, _members(store, images, index, root, names))
 
 
-def _index(images: Sequence[LayoutImage], annotations: Mapping[str, str]) -> bytes:
+def index_of(images: Sequence[LayoutImage], annotations: Mapping[str, str] | None = None) -> bytes:
+    """The bytes of an index of the images and of what is attached to them; `annotations` are its own."""
     listed: list[dict[str, Any]] = []
     for image in images:
         fields = dict(zip(("os", "architecture", "variant"), image.platform, strict=False))

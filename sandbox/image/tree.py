@@ -30,10 +30,14 @@ _KINDS = {stat.S_IFLNK: Kind.SYMLINK, stat.S_IFIFO: Kind.FIFO, stat.S_IFCHR: Kin
 
 
 class _Folder(NamedTuple):
-    """A directory still to be listed, and the layers that have a part in it, topmost first."""
+    """A directory still to be listed, and the layers that have a part in it, topmost first.
+
+    `closed`: one of several layers says that those below have none.
+    """
 
     path: bytes
     layers: tuple[int, ...]
+    closed: bool = False
 
 
 def _no_data() -> Iterator[bytes]:
@@ -56,7 +60,8 @@ class Tree:
     """`for entry, data in Tree(paths, opaque):`; call `data()` for a file's contents before going on to the next.
 
     Parents come before what is in them, names in order, the root itself not at all. `opaque` is overlay's attribute.
-    With `whiteouts` (one layer) what is deleted is shown as `.wh.` entries. `leave_out` are paths that are not shown.
+    With `whiteouts` what is deleted from layers further below is shown as `.wh.` entries. `leave_out` are paths that
+    are not shown.
     """
 
     def __init__(
@@ -102,7 +107,7 @@ class Tree:
                 opened.append(fd)
                 self._merge(fd, index, len(opened) - 1, found, below, closed)
             if folder.path:
-                yield from self._directory(opened[0], folder.path)
+                yield from self._directory(opened[0], folder)
             prefix = folder.path + b"/" if folder.path else b""
             inner: list[_Folder] = []
             for name in sorted(found):
@@ -112,7 +117,7 @@ class Tree:
                 if path in self._leave_out or (self._whiteouts and self._is_unsayable(base)):
                     continue
                 if name in below:
-                    inner.append(_Folder(path, tuple(below[name])))
+                    inner.append(_Folder(path, tuple(below[name]), name in closed))
                 else:
                     yield from self._entries(opened[place], base, path, status)
             stack += reversed(inner)
@@ -171,11 +176,11 @@ class Tree:
         else:
             yield from self._special(directory, base, path, status)
 
-    def _directory(self, fd: int, path: bytes) -> Iterator[tuple[TarEntry, Data]]:
+    def _directory(self, fd: int, folder: _Folder) -> Iterator[tuple[TarEntry, Data]]:
         status = os.fstat(fd)
-        yield entry_of(path, Kind.DIRECTORY, status, xattrs=attributes.read_open(fd)), _no_data
-        if self._whiteouts and _has_attribute(fd, self._opaque):
-            yield TarEntry(path + b"/" + whiteout.OPAQUE, mtime=status.st_mtime_ns), _no_data
+        yield entry_of(folder.path, Kind.DIRECTORY, status, xattrs=attributes.read_open(fd)), _no_data
+        if self._whiteouts and (folder.closed or _has_attribute(fd, self._opaque)):
+            yield TarEntry(folder.path + b"/" + whiteout.OPAQUE, mtime=status.st_mtime_ns), _no_data
 
     def _file(self, directory: int, base: bytes, path: bytes) -> Iterator[tuple[TarEntry, Data]]:
         try:

@@ -1,4 +1,4 @@
-"""A layer on its way out: written as it came, compressed on every processor into a file, and sent while that grows.
+"""A layer on its way out: written as it came, compressed into a file (`compression`), and sent while that grows.
 
 The file makes an upload that breaks go on where it broke, without compressing anything twice.
 """
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from sandbox.errors import SandboxError
 from sandbox.image import digest as digests
-from sandbox.image.blockgzip import BlockGzip
+from sandbox.registry.client.compression import GZIP
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -21,16 +21,18 @@ if TYPE_CHECKING:
     from typing import Self
 
     from sandbox.image.digest import Digest
+    from sandbox.registry.client.compression import Form
     from sandbox.registry.client.retrying import Stop
 
 _CHUNK = 1 << 18  # bytes
 
 
 class Packing:
-    """`with Packing(path, pieces, stop) as packing:` compresses `pieces` in a thread into the new file `path`."""
+    """`with Packing(path, pieces, stop, form) as packing:` compresses `pieces` in a thread into the new file `path`."""
 
-    def __init__(self, path: Path, pieces: Callable[[], Iterable[bytes]], stop: Stop) -> None:
+    def __init__(self, path: Path, pieces: Callable[[], Iterable[bytes]], stop: Stop, form: Form = GZIP) -> None:
         self._pieces = pieces
+        self._form = form
         self._stop = stop
         self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         self._hash = hashlib.sha256()
@@ -81,12 +83,12 @@ class Packing:
     def _run(self) -> None:
         error: BaseException | None = None
         try:
-            with BlockGzip(self._write) as gzip:
+            with self._form.compressor(self._write) as compressor:
                 for piece in self._pieces():
                     if self._abandoned or self._stop.is_set:
                         raise SandboxError("the push was stopped", reference="stopped")
-                    gzip.write(piece)
-                gzip.close()
+                    compressor.write(piece)
+                compressor.close()
         except BaseException as raised:
             error = raised
         with self._changed:

@@ -8,7 +8,6 @@ the builder, the runners. It starts threads, and ends them: a process that must 
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from sandbox.errors import LimitError, NotFoundError, SandboxError
@@ -17,11 +16,11 @@ from sandbox.image import platform as platforms
 from sandbox.image import reference as references
 from sandbox.image.content import MAX_DOCUMENT
 from sandbox.image.decompress import open_stream
-from sandbox.image.limits import Limits
 from sandbox.image.manifest import parse_document
 from sandbox.registry.client import known
 from sandbox.registry.client.downloading import Download, Downloads
 from sandbox.registry.client.failures import RegistryError, wrong
+from sandbox.registry.client.layers import limits_of
 from sandbox.registry.client.progress import Progress, Silent, State
 from sandbox.registry.client.resolving import resolve
 from sandbox.registry.client.retrying import Retrying
@@ -41,9 +40,6 @@ if TYPE_CHECKING:
     from sandbox.image.store import ImageStore
     from sandbox.registry.client.repository import Repository
     from sandbox.registry.client.resolving import Resolved
-
-_RATIO = 200  # of a layer's size to that of its blob; real ones have 10 at most, bombs 1000
-_ALWAYS = 1 << 30  # bytes that any layer may have
 
 
 class Pulled(NamedTuple):
@@ -241,7 +237,7 @@ class _Pull:
                 below[-1].chain_id if below else None,
                 lease=lease,
                 expected=layer.diff_id,
-                limits=_limits(layer.descriptor),
+                limits=limits_of(layer.descriptor),
             )
         except LimitError as error:
             raise LimitError(f"layer {name} of {self._reference.familiar}: {error.message}", hint=error.hint) from None
@@ -267,9 +263,3 @@ class _Watched:
             descriptor = self._download.descriptor
             self._progress.layer(descriptor.digest.short, State.EXTRACTING, self._count, descriptor.size)
         return data
-
-
-def _limits(descriptor: Descriptor) -> Limits:
-    """How much may come out of a layer."""
-    limits = Limits()
-    return replace(limits, data=min(limits.data, max(_ALWAYS, _RATIO * descriptor.size)))

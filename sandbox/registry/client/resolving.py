@@ -37,16 +37,24 @@ class Resolved(NamedTuple):
     manifest: Manifest
 
 
-def resolve(repository: Repository, target: str, wanted: Platform, content: ContentStore) -> Resolved:
-    """Find the image of `target`, a tag or digest, for a platform. Raises RegistryError, NotFoundError where the
-    platform is not there, UnsupportedError for what is no image.
+def resolve(
+    repository: Repository,
+    target: str,
+    wanted: Platform,
+    content: ContentStore,
+    *,
+    configs: frozenset[str] = media.CONFIGS,
+) -> Resolved:
+    """Find the image of `target`, a tag or digest, for a platform; `configs` are the types of its configuration.
+
+    Raises RegistryError, NotFoundError where the platform is not there, UnsupportedError for what is no image.
     """
     document = repository.manifest(target)
     first = document.digest
     for _ in range(_NESTED):
         kind = _kind(document, f"{repository.name}{'@' if ':' in target else ':'}{target}")
         if kind not in media.INDEXES:
-            return Resolved(first, document, _manifest(document, repository.name))
+            return Resolved(first, document, _manifest(document, repository.name, configs))
         chosen = choose(_descriptors(document, repository.name), wanted, f"{repository.name}:{target}")
         document = _fetch(repository, chosen, content)
     raise LimitError(f"{repository.name}:{target} has indexes in indexes in indexes")
@@ -116,10 +124,10 @@ def _descriptors(document: Document, name: str) -> tuple[Descriptor, ...]:
     return tuple(Descriptor.parse(item) for item in listed)
 
 
-def _manifest(document: Document, name: str) -> Manifest:
+def _manifest(document: Document, name: str, configs: frozenset[str]) -> Manifest:
     kind = document.media_type if document.media_type in media.MANIFESTS else None
     manifest = parse_manifest(document.data, media_type=kind)
-    if manifest.config.media_type not in media.CONFIGS:
+    if manifest.config.media_type not in configs:
         what = manifest.unknown.get("artifactType") or manifest.config.media_type
         raise UnsupportedError(f"{name} is not an image but {str(what)[:100]!r}", reference="not-an-image")
     if len(manifest.layers) > _LAYERS:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import subprocess
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.sandbox.command import Sandbox
+from tests.sandbox.registry.server.running import served
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -118,3 +120,92 @@ def test_a_cache_in_a_folder(sandbox: Sandbox, tmp_path: Path, hako_home: Path, 
     damaged = other("build", *source, str(tmp_path))
     assert (damaged.returncode, "is no cache of builds" in damaged.stderr) == (0, True), damaged.stderr
     assert "is not understood" in other("build", "--cache-to", "type=s3", str(tmp_path)).stderr
+
+
+@pytest.fixture
+def others(sandbox: Sandbox, tmp_path: Path, hako_home: Path, repository: Path) -> Sandbox:
+    """Another host, which has the base image."""
+    other = Sandbox(hako_home, repository)
+    assert sandbox("save", "-o", str(tmp_path / "base.tar"), "busybox").returncode == 0
+    assert other("load", "-i", str(tmp_path / "base.tar")).returncode == 0
+    return other
+
+
+def test_a_cache_in_a_registry(sandbox: Sandbox, others: Sandbox, tmp_path: Path) -> None:
+    """Another host takes all steps from it, those of all platforms; one that is not there is a warning."""
+    context = tmp_path / "context"
+    context.mkdir()
+    text = (
+        "FROM --platform=$BUILDPLATFORM busybox AS one\nARG TARGETARCH\n"
+        "RUN echo NAME $TARGETARCH > /one\nFROM scratch\nCOPY --from=one /one /two\n"
+    )
+    (context / "Dockerfile").write_text(text.replace("NAME", tmp_path.name))
+    platforms = ("--platform", "local,linux/s390x", "-o", str(tmp_path / "out"))
+    with served(tmp_path / "registry") as server:
+        name = f"{server.address}/cache:1"
+        words = ("--cache-to", f"type=registry,ref={name},mode=max,compression=zstd", "--cache-from", name)
+        first = sandbox("build", *platforms, *words, str(context))
+        assert first.returncode == 0, first.stderr
+        assert f"warning: cache {name}: " in first.stderr
+        taken = others("build", *platforms, "--cache-from", f"type=registry,ref={name}", str(context))
+        assert taken.returncode == 0, taken.stderr
+        assert taken.stderr.count("CACHED") == 4, taken.stderr
+    assert others("builder", "prune").returncode == 0
+    alone = others("build", *platforms, "--cache-from", name, str(context))
+    assert (alone.returncode, alone.stderr.count("CACHED")) == (0, 0), alone.stderr
+    failed = others("build", *platforms, "--cache-to", name, str(context))
+    assert failed.returncode != 0
+    forgiven = others("build", *platforms, "--cache-to", f"type=registry,ref={name},ignore-error=true", str(context))
+    assert (forgiven.returncode, "warning: registry" in forgiven.stderr) == (0, True), forgiven.stderr
+
+
+def test_a_cache_in_an_image(sandbox: Sandbox, others: Sandbox, tag: str, tmp_path: Path) -> None:
+    """Whoever may pull the image takes its steps; those of other stages are not in it; an image without says so."""
+    context = tmp_path / "context"
+    context.mkdir()
+    text = "FROM busybox AS one\nRUN echo NAME > /one\nFROM busybox\nRUN echo NAME > /three\nCOPY --from=one /one /\n"
+    (context / "Dockerfile").write_text(text.replace("NAME", tmp_path.name))
+    with served(tmp_path / "registry") as server:
+        name = f"{server.address}/{tag}:1"
+        made = sandbox("build", "--push", "-t", name, "--cache-to", "type=inline", str(context))
+        assert made.returncode == 0, made.stderr
+        taken = others("build", "--cache-from", name, str(context))
+        assert taken.stderr.count("CACHED") == 2, taken.stderr
+        (context / "Dockerfile").write_text(text.replace("NAME", tmp_path.name) + "LABEL a=b\n")
+        plain = sandbox("build", "--push", "-t", name, str(context))
+        assert plain.returncode == 0, plain.stderr
+        assert others("builder", "prune").returncode == 0
+        without = others("build", "--cache-from", name, str(context))
+        assert "it is an image without a cache" in without.stderr
+        sandbox("rmi", "-f", name)
+
+
+def test_what_a_build_makes_in_one_layer(sandbox: Sandbox, others: Sandbox, tag: str, tmp_path: Path) -> None:
+    """With `--squash`: what was deleted is in no layer, what hides the base's files still does; the history stays."""
+    (tmp_path / "Dockerfile").write_text(
+        f"FROM busybox\nRUN echo {tmp_path.name} > /secret && mkdir -p /d/e && echo 1 > /d/e/1 && rm /bin/yes\n"
+        "RUN rm /secret && rm -r /d/e && mkdir /d/e && echo 2 > /d/e/2\n"
+        "RUN rm -r /home && mkdir /home && touch /home/new\n"
+        "RUN rm -r /var && echo file > /var\nENV A=b\n"
+    )
+    sandbox("run", "--name", tag, "busybox", "sh", "-c", "mkdir /home/old && touch /home/old/file")
+    base = f"{tag}-base"
+    sandbox("commit", tag, base)
+    sandbox("rm", tag)
+    (tmp_path / "Dockerfile").write_text((tmp_path / "Dockerfile").read_text().replace("busybox", base))
+    made = sandbox("build", "--squash", "-t", tag, str(tmp_path))
+    assert made.returncode == 0, made.stderr
+    listed = [len(json.loads(sandbox("image", "inspect", name).stdout)[0]["RootFS"]["Layers"]) for name in (base, tag)]
+    assert listed[1] == listed[0] + 1
+    script = "ls /secret /bin/yes; ls /home /d/e; cat /var; echo $A"
+    assert (
+        sandbox("run", "--rm", "--network", "none", tag, "sh", "-c", script).stdout
+        == "/d/e:\n2\n\n/home:\nnew\nfile\nb\n"
+    )
+    assert "squash 4 layers" in sandbox("history", "--no-trunc", tag).stdout
+    exported = tmp_path / "image.tar"
+    assert sandbox("save", "-o", str(exported), tag).returncode == 0
+    assert others("load", "-i", str(exported)).returncode == 0
+    assert others("run", "--rm", "--network", "none", tag, "ls", "/home").stdout == "new\n"
+    assert sandbox("build", "--squash", str(tmp_path)).stderr.count("CACHED") == 4
+    sandbox("rmi", "-f", tag, base)

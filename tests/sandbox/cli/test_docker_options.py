@@ -112,4 +112,4 @@ def test_what_a_build_cannot_have_is_said(one: Foreign) -> None:
 
 def test_a_build_says_it_too(sandbox: Sandbox, tmp_path: Path) -> None:
     """Before anything is done."""
-    assert "--squash cannot be had" in sandbox("build", "--squash", str(tmp_path)).stderr
+    assert "--memory 1g cannot be had" in sandbox("build", "--memory", "1g", str(tmp_path)).stderr

@@ -14,7 +14,7 @@ import pytest
 
 from sandbox.errors import SandboxError
 from sandbox.registry import media
-from sandbox.registry.client import pulling
+from sandbox.registry.client import layers
 from sandbox.registry.client.failures import RegistryError
 from tests.sandbox.image.archives import archive, member
 from tests.sandbox.registry.client.conftest import QUICK, certificate, layer
@@ -165,7 +165,7 @@ def test_more_bytes_than_said(hostile: Hostile, refused: Any) -> None:
 
 def test_a_bomb(hostile: Hostile, refused: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """A small layer that would be large ends at two hundred times its size (from a gigabyte on, here a megabyte)."""
-    monkeypatch.setattr(pulling, "_ALWAYS", 1 << 20)
+    monkeypatch.setattr(layers, "_ALWAYS", 1 << 20)
     plain = archive(member("bomb", data=bytes(64 << 20)))
     packed = gzip.compress(plain, 9, mtime=0)
     hostile.image((plain, packed))

@@ -1,1 +1,1 @@
-"""Hako on the web: webhooks, REST API, runners' RPC and pages."""
+"""The server: webhooks, the runners' RPC, the REST API, pages and live logs. `application` puts it together."""

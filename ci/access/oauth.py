@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 from urllib.parse import urlencode
 
@@ -29,7 +29,7 @@ class Application:
     forge: str  # its kind
     forge_url: str
     client_id: str
-    client_secret: str
+    client_secret: str = field(repr=False)
 
 
 class Attempt(NamedTuple):

@@ -28,6 +28,7 @@ MODULES = {
     "schema": "schema",
     "shell": "shell",
     "cache": "cache",
+    "server": "server",
 }
 _USAGE = 2
 _INTERRUPTED = 130

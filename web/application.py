@@ -1,0 +1,56 @@
+"""The server as a WSGI application. Each part of it is a blueprint; what they all have in common is here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from flask import Flask
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from web import health, refusals
+from web.services import EXTENSION
+
+if TYPE_CHECKING:
+    from flask import Response
+
+    from web.services import Services
+
+_LARGEST_BODY = 32 << 20  # bytes, where an endpoint does not allow more
+# Pages have no script and no style but the server's own files, and are shown in no frame (CSP level 3).
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: https:; font-src 'self'; "
+    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+_HEADERS = {
+    "Content-Security-Policy": _POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+_BLUEPRINTS = (health.blueprint,)
+
+
+def create_app(services: Services) -> Flask:
+    """The application on these services."""
+    app = Flask("web", template_folder="pages/templates", static_folder="pages/static")
+    app.config["MAX_CONTENT_LENGTH"] = _LARGEST_BODY
+    app.extensions[EXTENSION] = services
+    app.jinja_options = {"autoescape": True}
+    app.json.sort_keys = False  # type: ignore[attr-defined]
+    for blueprint in _BLUEPRINTS:
+        app.register_blueprint(blueprint)
+    refusals.register(app)
+
+    @app.after_request
+    def protect(response: Response) -> Response:
+        for name, value in _HEADERS.items():
+            response.headers.setdefault(name, value)
+        if services.settings.secure:
+            response.headers.setdefault("Strict-Transport-Security", "max-age=31536000")
+        return response
+
+    if services.settings.proxies:
+        count = services.settings.proxies
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=count, x_proto=count, x_host=count)  # type: ignore[method-assign]
+    return app

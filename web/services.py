@@ -1,0 +1,106 @@
+"""What the server's processes work with, put together of its settings: the composition root of `web`.
+
+A process has one `Services` for all of its threads. Nothing in it is a state of that process: what is remembered is in
+the database, in Redis or in files, so that there may be any number of processes.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import redis
+from flask import current_app
+from redis.backoff import ExponentialBackoff
+from redis.exceptions import BusyLoadingError, ConnectionError, TimeoutError
+from redis.retry import Retry
+
+from ci.errors import CiError
+from ci.mirror.mirrors import Mirrors
+from ci.queue.embedded import EmbeddedValkey
+from ci.queue.queues import Queues
+from ci.secrets import keyring
+from ci.store.database import Database
+from ci.trigger.trigger import Trigger
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ci.secrets.keyring import Keyring
+    from web.settings import Settings
+
+EXTENSION = "hako"  # where Flask's application has them
+_RETRIES = 6  # of a command of Redis, over some seconds: it is being restarted
+_PATIENCE = 10.0  # seconds for an answer of Redis
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """Everything is safe to be used by several threads. `clock` gives seconds since 1970."""
+
+    settings: Settings
+    database: Database
+    redis: redis.Redis
+    queues: Queues
+    mirrors: Mirrors
+    keyring: Keyring
+    trigger: Trigger
+    clock: Callable[[], float]
+    valkey: EmbeddedValkey | None = None  # where it is our own
+
+    def close(self) -> None:
+        """Give back what is open. The Valkey is left to whoever has started it, see `EmbeddedValkey.stop`."""
+        self.redis.close()
+        self.database.close()
+
+
+def connect(settings: Settings, *, clock: Callable[[], float] = time.time) -> Services:
+    """Open everything, and bring the tables up to date. Raises CiError."""
+    try:
+        settings.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise CiError(f"cannot make {settings.folder}: {(error.strerror or '').lower()}", reference="home") from None
+    if not os.access(settings.folder, os.W_OK):
+        raise CiError(f"{settings.folder} is not ours to write", hint="set HAKO_HOME", reference="home")
+    valkey = None
+    if not settings.redis_url:
+        valkey = EmbeddedValkey(settings.valkey)
+        valkey.start()
+    database = Database(settings.database_url)
+    database.migrate()
+    connection = _redis(settings.redis_url or (valkey.url if valkey is not None else ""))
+    mirrors = Mirrors(settings.mirrors, files=settings.files)
+    return Services(
+        settings=settings,
+        database=database,
+        redis=connection,
+        queues=Queues(connection),
+        mirrors=mirrors,
+        keyring=keyring.load(settings.keys),
+        trigger=Trigger(database, mirrors, server=settings.server_url, clock=clock),
+        clock=clock,
+        valkey=valkey,
+    )
+
+
+def current() -> Services:
+    """Those of the application that answers this request."""
+    found: Services = current_app.extensions[EXTENSION]
+    return found
+
+
+def _redis(url: str) -> redis.Redis:
+    """A client that waits for a Redis which is being restarted. Raises CiError for a URL that is none."""
+    try:
+        return redis.Redis.from_url(
+            url,
+            retry=Retry(ExponentialBackoff(cap=2.0, base=0.05), _RETRIES),
+            retry_on_error=[ConnectionError, TimeoutError, BusyLoadingError],
+            socket_timeout=_PATIENCE,
+            socket_connect_timeout=_PATIENCE,
+            health_check_interval=30,
+        )
+    except ValueError as error:
+        raise CiError(f"HAKO_REDIS_URL: {error}", hint="write redis://HOST:PORT/0", reference="bad-setting") from None

@@ -64,22 +64,23 @@ def connect(settings: Settings, *, clock: Callable[[], float] = time.time) -> Se
         raise CiError(f"cannot make {settings.folder}: {(error.strerror or '').lower()}", reference="home") from None
     if not os.access(settings.folder, os.W_OK):
         raise CiError(f"{settings.folder} is not ours to write", hint="set HAKO_HOME", reference="home")
-    valkey = None
-    if not settings.redis_url:
-        valkey = EmbeddedValkey(settings.valkey)
-        valkey.start()
     database = Database(settings.database_url)
     database.migrate()
-    connection = _redis(settings.redis_url or (valkey.url if valkey is not None else ""))
+    keys = keyring.load(settings.keys)
     mirrors = Mirrors(settings.mirrors, files=settings.files)
+    trigger = Trigger(database, mirrors, server=settings.server_url, clock=clock)
+    valkey = None if settings.redis_url else EmbeddedValkey(settings.valkey)
+    connection = _redis(settings.redis_url if valkey is None else valkey.url)
+    if valkey is not None:
+        valkey.start()  # last: nothing that fails leaves it running
     return Services(
         settings=settings,
         database=database,
         redis=connection,
         queues=Queues(connection),
         mirrors=mirrors,
-        keyring=keyring.load(settings.keys),
-        trigger=Trigger(database, mirrors, server=settings.server_url, clock=clock),
+        keyring=keys,
+        trigger=trigger,
         clock=clock,
         valkey=valkey,
     )

@@ -7,6 +7,7 @@ part.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ci.errors import CiError
@@ -176,6 +177,15 @@ class Build:
             return value
         raise OutputError(f"there is no output {source}")
 
+    def _outputs_before(self, stage: StageSpec) -> dict[str, Mapping[str, str]]:
+        """What the steps of the Stages that this one depends on have written, by `stage/step`."""
+        return {
+            f"{result.stage.name}/{step}": written
+            for result in self._results.values()
+            if result.stage.name in stage.depends_on
+            for step, written in result.outputs.items()
+        }
+
     def _conclude(self, result: StageResult) -> None:
         self._results[result.stage.number] = result
         self._reporter.stage_finished(result)
@@ -183,7 +193,7 @@ class Build:
     def _start(self, stage: StageSpec) -> None:
         run = StageRun(
             stage,
-            self._inputs(stage),
+            replace(self._inputs(stage), outputs=self._outputs_before(stage)),
             loop=self._loop,
             backend=self._backend,
             reporter=self._reporter,

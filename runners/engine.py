@@ -161,7 +161,7 @@ class EngineStage:
     def start(self, container: Container) -> EngineHandle | BuildHandle:
         """Start one container, or one build, with its output on a pipe."""
         if container.step.build is not None:
-            return self._build(container.step, container.step.build)
+            return self._build(container, container.step.build)
         try:
             spec = self._spec(container)
             output = self._output()
@@ -206,14 +206,17 @@ class EngineStage:
         image = self._backend.engine.images.find(self._images.get(step.built_by) or step.image)
         return image.id if image is not None else ""
 
-    def _build(self, step: StepSpec, build: Build) -> BuildHandle:
+    def _build(self, container: Container, build: Build) -> BuildHandle:
         from runners import imagebuild  # noqa: PLC0415  (few Stages build images)
 
+        step, values = container.step, container.environment
+        secrets = {name: values[variable] for variable, name in step.secrets.items()}
+        secrets |= {variable: values[variable] for variable in step.secrets}
         engine = self._backend.engine
         image = f"{BUILT}/{self._backend.folder.name}-{self.name}-{len(self._images)}"
         network = self._backend.network if self._backend.network in {"host", "none"} else "default"
         try:
-            handle = imagebuild.begin(build, self._workspace, image, home=engine.home, network=network)
+            handle = imagebuild.begin(build, self._workspace, image, home=engine.home, network=network, secrets=secrets)
         except OSError as error:
             raise converted(error) from error
         self._images[step.name] = image

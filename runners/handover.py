@@ -1,6 +1,7 @@
-"""What the steps of one Stage have written for those after them: read once, handed on as it is, shown masked.
+"""What steps have written for those after them: read once, handed on as it is, shown masked.
 
-`runners.stage` gives it what a container wrote, which may be anything (`ci.pipeline.outputs`).
+`runners.stage` gives it what a container of its own wrote, which may be anything (`ci.pipeline.outputs`), and what the
+steps of earlier Stages have.
 """
 
 from __future__ import annotations
@@ -18,15 +19,16 @@ if TYPE_CHECKING:
 
 
 class Handover:
-    """The outputs by steps. `patterns` are the secrets to mask (`masking`)."""
+    """The outputs by steps. `patterns` are the secrets to mask (`masking`), `earlier` outputs by `stage/step`."""
 
-    def __init__(self, patterns: tuple[bytes, ...]) -> None:
+    def __init__(self, patterns: tuple[bytes, ...], earlier: Mapping[str, Mapping[str, str]]) -> None:
         self._patterns = patterns
+        self._earlier = earlier
         self._written: dict[str, Mapping[str, str]] = {}
 
     @property
     def written(self) -> Mapping[str, Mapping[str, str]]:
-        """All of them, as they are: not to be shown."""
+        """Those of this Stage's steps, as they are: not to be shown."""
         return self._written
 
     def read(self, step: StepSpec, data: bytes) -> None:
@@ -50,7 +52,7 @@ class Handover:
         """What a step gets from those before it; of one that did not run, nothing. Raises BackendError."""
         found = {}
         for variable, source in step.outputs.items():
-            written = self._written.get(source.step)
+            written = self._written.get(source.step, self._earlier.get(source.step))
             if written is None:
                 continue
             if source.name not in written:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _ROOT = str(Path(__file__).resolve().parents[1])
 _DOCKERFILE_LIMIT = 1 << 20  # bytes
+_VARIABLE = "HAKO_BUILD_VARIABLE_"  # variables of the build's process
 # -I: what is in the environment is for the build and not for the engine's interpreter.
 # It ends with the runner, however that ends.
 _PROGRAM = (
@@ -34,8 +35,13 @@ _PROGRAM = (
 )
 
 
-def begin(build: Build, workspace: Path, image: str, *, home: Path, network: str) -> BuildHandle:
-    """Start to build `image`. Raises BackendError for what the workspace does not have, OSError."""
+def begin(
+    build: Build, workspace: Path, image: str, *, home: Path, network: str, secrets: Mapping[str, str]
+) -> BuildHandle:
+    """Start to build `image`. `secrets` are those of `RUN --mount=type=secret`, by their ids.
+
+    Raises BackendError for what the workspace does not have, OSError.
+    """
     with Root(workspace) as root:
         text = _dockerfile(root, build.dockerfile)
         try:
@@ -50,7 +56,11 @@ def begin(build: Build, workspace: Path, image: str, *, home: Path, network: str
             words = ["build", "--progress", "plain", "--file", "-", "--tag", image, "--network", network]
             words += [word for name, value in build.args.items() for word in ("--build-arg", f"{name}={value}")]
             words += ["--target", build.target] if build.target else []
-            return BuildHandle([*words, "."], given, context, {"HAKO_HOME": str(home.resolve())})
+            environment = {"HAKO_HOME": str(home.resolve())}
+            for number, (name, value) in enumerate(secrets.items()):  # the command line is for all to see
+                words += ["--secret", f"id={name},env={_VARIABLE}{number}"]
+                environment[f"{_VARIABLE}{number}"] = value
+            return BuildHandle([*words, "."], given, context, environment)
         finally:
             os.close(given)
     finally:

@@ -32,8 +32,8 @@ _LAST_BYTES, _LAST_LINES = 4096, 10  # that are shown of a service that was neve
 class Watcher(Protocol):
     """Who is told; called from the loop, at most once each."""
 
-    def is_ready(self, name: str) -> None:
-        """The service `name` can be used."""
+    def is_ready(self, name: str, doubt: str = "") -> None:
+        """The service `name` can be used; or, with the doubt that there is, nobody waits for it any more."""
 
     def will_close(self, running: Running, ended: Ended, handle: Handle) -> None:
         """The container has ended, and is about to be removed."""
@@ -125,9 +125,15 @@ class Running:
         self._watcher.is_ready(self.step.name)
 
     def _not_ready(self) -> None:
-        if not self._is_ready and self._readiness is not None:
+        if self._is_ready or self._readiness is None:
+            return
+        if self.step.must_be_ready:
             self._missed = self._readiness.missing
             self._time_out()
+            return
+        self._is_ready = True
+        self._stop_waiting()
+        self._watcher.is_ready(self.step.name, f"{self._readiness.missing} within {seconds(self.step.wait)}")
 
     def _time_out(self) -> None:
         self.timed_out = True

@@ -59,6 +59,7 @@ class StageInput:
     container is removed and while everything waits for it; `artifacts` with each step that has some, when it has run.
     `caches` makes those of a Stage that has some, for its workspace; what it has to say goes to the callback.
     `memory` makes that of a Stage, whose steps then run one at a time, and not again where nothing has changed.
+    `outputs` are those of the Stages that this one depends on, as they were written, by `stage/step`.
     """
 
     workspace: Callable[[], Path]
@@ -66,6 +67,7 @@ class StageInput:
     mounts: tuple[HostMount, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
     secrets: Mapping[str, str] = field(default_factory=dict)
+    outputs: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     excluded: frozenset[str] = frozenset()
     failed: Callable[[FailedStep], None] | None = None
     artifacts: Callable[[StepSpec], None] = lambda _: None
@@ -101,7 +103,7 @@ class StageRun:
         self._containers: dict[str, Container] = {}
         self._results: dict[str, StepResult] = {}
         self._ready: set[str] = set()
-        self._handover = Handover(self._patterns)
+        self._handover = Handover(self._patterns, given.outputs)
         self._retried: dict[str, int] = {}
         self._cancelled = ""
         self._interrupted = False
@@ -315,8 +317,10 @@ class StageRun:
 
     # --- called by the running containers --------------------------------------------------------------------------
 
-    def is_ready(self, name: str) -> None:
-        """A service can be used."""
+    def is_ready(self, name: str, doubt: str = "") -> None:
+        """A service can be used, or is not waited for any more."""
+        if doubt:
+            self._notice(f"{name}: {doubt}; the steps begin without waiting for it")
         self._ready.add(name)
         self._advance()
 

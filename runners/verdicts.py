@@ -41,7 +41,7 @@ def of_service(running: Running, ended: Ended, *, stopping: bool) -> StepResult:
 
 def _never_ready(running: Running) -> str:
     """Why a service that was waited for could never be used, or empty."""
-    if not running.missing:
+    if not running.missing or not running.step.must_be_ready:
         return ""
     if running.timed_out:
         return f"not ready: {running.missing} within {seconds(running.step.wait)}"

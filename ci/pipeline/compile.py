@@ -289,7 +289,7 @@ class _Cell:
 
     def _service(self, service: Step, index: int) -> StepSpec:
         # The document's secrets are for its steps: a service gets those that it names itself.
-        return self._container(service, index, "service", ())
+        return replace(self._container(service, index, "service", ()), must_be_ready=self.rules.must_be_ready)
 
     def _own_variables(self, name: str, index: int, kind: str) -> dict[str, str]:
         """The variables of one container; plugins know those of drone everywhere."""

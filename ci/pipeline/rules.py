@@ -39,6 +39,7 @@ class Rules(NamedTuple):
     inner_secrets: bool = True  # `from_secret` means a secret inside of a setting's lists and maps, too
     drone_copies: bool = False  # DRONE_* are copies of CI_*
     others_by_file: bool = False  # depends_on of a document names files
+    must_be_ready: bool = True  # a service whose ports do not open fails the Stage
 
     @property
     def events(self) -> tuple[str, ...]:
@@ -87,4 +88,5 @@ WOODPECKER = Rules(
     event_names=_WOODPECKER_EVENTS,
     drone_copies=True,
     others_by_file=True,
+    must_be_ready=False,  # Woodpecker itself waits for no port
 )

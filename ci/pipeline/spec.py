@@ -139,6 +139,7 @@ class StepSpec:
     ports: tuple[int, ...] = ()  # services: waited for until they accept
     healthcheck: Health | None = None  # services: waited for until it passes
     wait: float = 60.0  # services: seconds that they have until then
+    must_be_ready: bool = True  # services: else the steps begin without them when the wait is over
     detach: bool = False
     pull: str = ""  # always | if-not-exists | never; empty: as the runner likes
     network_mode: str = ""  # empty: the Stage's network; else host, none or bridge

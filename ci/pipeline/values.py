@@ -40,6 +40,7 @@ _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SECRET = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,254}")
 _USER = re.compile(r"[a-z_][a-z0-9_.-]{0,31}|\d{1,10}", re.IGNORECASE | re.ASCII)
 _HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,251}[A-Za-z0-9])?")
+HOST_GATEWAY = "host-gateway"  # in the place of an address: the host, as containers reach it (docker, podman)
 _OPTION = re.compile(
     r"(?:size|mode|uid|gid|nr_inodes)=[0-9]{1,15}[kmg%]?|exec|noexec|suid|nosuid|dev|nodev|rw|ro", re.ASCII
 )
@@ -285,11 +286,11 @@ def address(text: str) -> str:
 
 
 def extra_host(text: str) -> tuple[str, str]:
-    """A line of /etc/hosts, `name:address`, as name and address."""
+    """A line of /etc/hosts, `name:address`, as name and address; `host-gateway` is the host that runs the step."""
     name, colon, rest = text.partition(":")
     if not colon or not _HOST.fullmatch(name):
         raise BadValue("bad-host", f'"{text}" is not a name and an address', 'write "name:address": "db:192.0.2.7"')
-    return name, address(rest.strip("[]"))
+    return name, rest if rest == HOST_GATEWAY else address(rest.strip("[]"))
 
 
 def network_mode(text: str) -> str:

@@ -92,6 +92,16 @@ def test_outputs_reach_later_steps_and_nobody_else(run: Any, backend: Any, act: 
     assert result.steps[0].outputs == {"v": "1.2 $(reboot)", "key": "********"}
 
 
+def test_outputs_of_earlier_stages(run: Any, backend: Any) -> None:
+    """By stage and step; of a step that did not run there is none, and what it did not write is an error."""
+    reads = {"V": Reference("plan/list", "v"), "NONE": Reference("plan/out", "v")}
+    written = {"plan/list": {"v": "1.2"}}
+    run(stage(step("a", outputs=reads)), outputs=written)
+    assert backend.containers["a"].environment == {"V": "1.2"}
+    result = run(stage(step("a", outputs={"W": Reference("plan/list", "w")})), outputs=written)
+    assert result.steps[0].reason == "plan/list has no output 'w' (it wrote v)"
+
+
 def test_an_output_that_was_not_written_is_an_error(run: Any, backend: Any, act: Any) -> None:
     """The step does not start with nothing in its place."""
     backend.acts = {"a": act(writes=b"version=1\n")}
@@ -223,6 +233,21 @@ def test_a_service_that_dies_before_it_accepts_fails_the_stage(
     assert result.steps[0].reason == f"not ready: port {port} did not accept before it ended"
     assert result.steps[0].exit_code == 1
     assert loop.now() == 2
+
+
+def test_a_service_that_need_not_be_ready(
+    run: Any, backend: Any, act: Any, reporter: Any, free_port: Callable[[], int]
+) -> None:
+    """Woodpecker waits for no port: when the wait is over, or the service itself, the steps begin, with a notice."""
+    port = free_port()
+    backend.acts = {"db": act(lasts=1000)}
+    service = step("db", ports=(port,), wait=5.0, must_be_ready=False)
+    result = run(stage(step("a"), services=(service,)))
+    assert states(result) == {"db": "passed", "a": "passed"}
+    assert reporter.notices == [f"db: port {port} did not accept within 5 s; the steps begin without waiting for it"]
+    backend.acts = {"db": act(lasts=1, code=3)}
+    result = run(stage(step("a"), services=(service,)))
+    assert states(result) == {"db": "ignored", "a": "passed"}
 
 
 def test_steps_wait_for_a_healthcheck(run: Any, backend: Any, act: Any, reporter: Any) -> None:

@@ -29,4 +29,4 @@ def lint(documents: Sequence[Document], report: Report) -> None:
         references.check_steps(document, report)
         additions.check_outputs(document, report)
     references.check_documents(documents, report)
-    additions.check_matrices(documents, report)
+    additions.check_stages(documents, report)

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 from ci.pipeline import cachekey, graph, outputs, values
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from ci.pipeline.diagnostics import Report
     from ci.pipeline.document import BuildUse, Document, Matrix, Step
     from ci.pipeline.lint.values import Values
+    from ci.pipeline.source import Text
 
-_MATRIX_HINT = 'write the stage, the step and the output: "plan/list.targets"'
+_SOURCE_HINT = 'write the stage, the step and the output: "plan/list.targets"'
 
 
 def check_container(step: Step, check: Values) -> None:
@@ -66,6 +67,8 @@ def check_outputs(document: Document, report: Report) -> None:
                 source = outputs.reference(use.output.value).step
             except values.BadValue:
                 continue  # said already
+            if "/" in source:
+                continue  # of another stage: `check_stages`
             if source not in before:
                 hint = report.suggester.did_you_mean(source, before)
                 report.error("unknown-output", use.output.position, f'there is no step "{source}"', hint)
@@ -82,29 +85,36 @@ def later_names(matrix: Matrix | None) -> frozenset[str] | None:
     return None if matrix.source else frozenset(axis.name.value for axis in matrix.axes if axis.source)
 
 
-def check_matrices(documents: Sequence[Document], report: Report) -> None:
-    """That a matrix is made of outputs of a stage that is over by then, and that there is one of."""
+def check_stages(documents: Sequence[Document], report: Report) -> None:
+    """That what is read of another stage, for a matrix or by a step, is of one that is over by then and ran once."""
     by_title = {document.title: document for document in documents}
     for document in documents:
         for text in document.matrix.sources if document.matrix else ():
-            try:
-                source, slash, step = outputs.reference(text.value).step.partition("/")
-            except values.BadValue as error:
-                report.error(error.code, text.position, error.message, _MATRIX_HINT)
-                continue
-            other = by_title.get(source)
-            if not slash or other is None:
-                hint = report.suggester.did_you_mean(source, by_title) if slash else _MATRIX_HINT
-                report.error("unknown-output", text.position, f'there is no stage "{source}" for this', hint)
-            elif source not in {one.value for one in document.depends_on}:
-                message = f'"{document.title}" does not wait for "{source}", whose output it reads'
-                report.error("bad-output", text.position, message, f'write "depends_on: {source}"')
-            elif step not in (names := [one.name.value for one in other.steps]):
-                hint = report.suggester.did_you_mean(step, names)
-                report.error("unknown-output", text.position, f'"{source}" has no step "{step}"', hint)
-            elif other.matrix is not None:
-                message = f'"{source}" has a matrix, so "{step}" writes an output for each cell'
-                report.error("bad-output", text.position, message, "take it from a stage that runs once")
+            _check_source(text, document, by_title, report)
+        for use in (use for step in document.steps for use in step.outputs):
+            if "/" in use.output.value:
+                _check_source(use.output, document, by_title, report)
+
+
+def _check_source(text: Text, document: Document, by_title: Mapping[str, Document], report: Report) -> None:
+    try:
+        source, slash, step = outputs.reference(text.value).step.partition("/")
+    except values.BadValue as error:
+        report.error(error.code, text.position, error.message, _SOURCE_HINT)
+        return
+    other = by_title.get(source)
+    if not slash or other is None:
+        hint = report.suggester.did_you_mean(source, by_title) if slash else _SOURCE_HINT
+        report.error("unknown-output", text.position, f'there is no stage "{source}" for this', hint)
+    elif source not in {one.value for one in document.depends_on}:
+        message = f'"{document.title}" does not wait for "{source}", whose output it reads'
+        report.error("bad-output", text.position, message, f'write "depends_on: {source}"')
+    elif step not in (names := [one.name.value for one in other.steps]):
+        hint = report.suggester.did_you_mean(step, names)
+        report.error("unknown-output", text.position, f'"{source}" has no step "{step}"', hint)
+    elif other.matrix is not None:
+        message = f'"{source}" has a matrix, so "{step}" writes an output for each cell'
+        report.error("bad-output", text.position, message, "take it from a stage that runs once")
 
 
 def _check_waiting(step: Step, check: Values) -> None:

@@ -47,6 +47,31 @@ steps:
     assert not [name for name in names if name.startswith("hako-built/")]
 
 
+def test_secrets_of_a_build(ci_run: Callable[..., subprocess.CompletedProcess[str]], project: Path) -> None:
+    """`RUN --mount=type=secret` finds the step's by name and by variable; no layer has them, and output is masked."""
+    (project / "Dockerfile").write_text(
+        "FROM busybox\n"
+        'RUN --mount=type=secret,id=npm_token test "$(cat /run/secrets/npm_token)" = hunter22\n'
+        "RUN --mount=type=secret,id=TOKEN,env=TOKEN echo got $TOKEN\n"
+    )
+    done = ci_run(
+        """
+steps:
+  - name: app
+    build: .
+    environment: {TOKEN: {from_secret: npm_token}}
+  - name: use
+    image: app
+    commands: ['test -z "$(ls -A /run/secrets)"']
+""",
+        "--secret",
+        "npm_token=hunter22",
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "got ********" in done.stdout
+    assert "hunter22" not in done.stdout
+
+
 def test_a_build_that_fails(ci_run: Callable[..., subprocess.CompletedProcess[str]], project: Path) -> None:
     """The step has failed, with what the Dockerfile printed; what it is not there for, is said in one line."""
     (project / "Dockerfile").write_text("FROM busybox\nRUN echo this breaks; exit 3\n")

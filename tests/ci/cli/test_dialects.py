@@ -122,3 +122,18 @@ def test_a_file_of_woodpecker(ci_run: Run, project: Path) -> None:
     assert {"1.10 woodpecker woodpecker", "2.0 woodpecker woodpecker"} <= set(lines)
     assert "never" not in lines
     assert "undefined-variable" not in done.stderr
+
+
+def test_a_service_of_woodpecker_that_is_never_ready(ci_run: Run, project: Path) -> None:
+    """Woodpecker waits for no port: what its service does, changes nothing; steps reach the host by `host-gateway`."""
+    text = """
+services: {broken: {image: busybox, commands: [exit 4], ports: [1234]}}
+steps:
+  one:
+    image: busybox
+    commands: [grep host.docker.internal /etc/hosts]
+    extra_hosts: ["host.docker.internal:host-gateway"]
+"""
+    done = run(ci_run, project, ".woodpecker.yml", text)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "host-gateway" not in done.stdout.partition("one | ")[2].partition("\n")[2]

@@ -51,6 +51,28 @@ steps:
     assert plan["outputs"] == {"word": '$(touch /hako/src/made) `id` "x', "lines": "one\ntwo", "token": "********"}
 
 
+def test_stages_hand_values_on(ci_run: Callable[..., subprocess.CompletedProcess[str]]) -> None:
+    """To the stages that wait for them; where the stage is left out by a person, the variable is not set."""
+    text = """
+name: plan
+image: busybox
+steps:
+  - {name: list, commands: ['echo "v=1.2" >> "$CI_OUTPUT"']}
+---
+name: use
+image: busybox
+depends_on: plan
+steps:
+  - name: show
+    commands: ['echo "got ${V-nothing}"']
+    environment: {V: {from_output: plan/list.v}}
+"""
+    done = ci_run(text)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "got 1.2" in done.stdout
+    assert "got nothing" in ci_run(text, "--only", "use").stdout
+
+
 def test_an_enormous_file_is_not_read(ci_run: Callable[..., subprocess.CompletedProcess[str]]) -> None:
     """The step has failed, with the limit."""
     done = ci_run("steps: [{name: a, image: busybox, commands: ['truncate -s 5G $CI_OUTPUT']}]")

@@ -146,6 +146,37 @@ steps: [{{name: s, image: b, environment: {{X: "x"}}}}]
     assert sorted(code for code, _, _ in codes(text)) == sorted(expected)
 
 
+@pytest.mark.parametrize(
+    ("output", "expected"),
+    [
+        ("plan/list.x", []),
+        ("plan/list", ["bad-output"]),
+        ("paln/list.x", ["unknown-output"]),
+        ("plan/lits.x", ["unknown-output"]),
+        ("cells/one.x", ["bad-output"]),
+        ("later/one.x", ["bad-output"]),
+    ],
+)
+def test_outputs_of_other_stages(output: str, expected: list[str]) -> None:
+    """A step reads those of a stage that its own waits for and that runs once."""
+    text = f"""
+name: plan
+steps: [{{name: list, image: b}}]
+---
+name: cells
+matrix: {{N: [1, 2]}}
+steps: [{{name: one, image: b}}]
+---
+name: later
+steps: [{{name: one, image: b}}]
+---
+name: use
+depends_on: [plan, cells]
+steps: [{{name: s, image: b, environment: {{V: {{from_output: {output}}}}}}}]
+"""
+    assert [code for code, _, _ in codes(text)] == expected
+
+
 def test_variables_of_outputs() -> None:
     """Of an axis, that name and no other; of a whole matrix, any."""
     head = "name: plan\nsteps: [{name: list, image: b}]\n---\nname: use\ndepends_on: plan\n"

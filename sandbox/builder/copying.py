@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 from sandbox.builder.adding import ArchiveTransfer
 from sandbox.builder.files import FileView
 from sandbox.builder.giturl import COMMIT, parse_git_url
+from sandbox.builder.ownership import owner_of
 from sandbox.builder.transfer import InlineFile, Owner, Placing, Selected, select
 from sandbox.dockerfile.diagnostics import Mistake
 from sandbox.dockerfile.ignorefile import IgnorePatterns
 from sandbox.dockerfile.instructions import Add
 from sandbox.errors import NotFoundError
 from sandbox.image import settings
-from sandbox.runtime import users
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -104,14 +104,10 @@ class Copying:
         text = self._expand(self._instruction.chown)
         if not text:
             return None
-        name, _, group = text.partition(":")
-        passwd, groups = self._target.read(b"etc/passwd"), self._target.read(b"etc/group")
         try:
-            found = users.resolve(text if group else name, passwd, groups)
+            return owner_of(text, self._target)
         except NotFoundError as error:
             if self._instruction.link:
                 hint = "with --link there are numbers alone: the files do not know the image"
                 raise NotFoundError(error.message, hint=hint, reference=error.reference) from None
             raise
-        # Without a group it is the number of the user, by docker's reference.
-        return Owner(found.uid, found.gid if group else found.uid)

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from sandbox.builder.graph import find_stage
 from sandbox.builder.options import CacheKind
 from sandbox.builder.scope import PROXY_ARGS
 from sandbox.builder.solutions import inline, solved
@@ -50,15 +51,13 @@ def build(engine: Engine, options: BuildOptions, progress: Progress) -> Exported
     names = tuple(references.parse(tag) for tag in options.tags)
     with solved(engine, (options,), progress) as (target,):
         layers = target.result.layers
-        step = progress.begin("exporting to image")
-        _warn(options, step)
-        document = _document(options, target)
-        manifest = describe(document, layers, options.annotations)
-        image = engine.images.add(manifest, document, layers, names)
-        step.note(f"writing image {image.id}")
-        for name in names:
-            step.note(f"naming to {name.canonical}")
-        step.done()
+        with _step(progress, "exporting to image", (options,)) as step:
+            document = _document(options, target)
+            manifest = describe(document, layers, options.annotations)
+            image = engine.images.add(manifest, document, layers, names)
+            step.note(f"writing image {image.id}")
+            for name in names:
+                step.note(f"naming to {name.canonical}")
         return Exported(MANIFEST, digests.of(manifest), len(manifest), image.id)
 
 
@@ -160,6 +159,9 @@ def _warn(options: BuildOptions, step: Step) -> None:
     unused = _unused(options)
     if unused:
         step.note_once(f"warning: no ARG takes the build arguments {', '.join(unused)}")
+    stages = options.dockerfile.stages
+    if unknown := [name for name in options.not_cached if find_stage(stages, name, len(stages)) is None]:
+        step.note_once(f"warning: --no-cache-filter names no stage: {', '.join(unknown)}")
 
 
 def _unused(options: BuildOptions) -> list[str]:

@@ -1,6 +1,7 @@
 """Stages → which of them a target needs, and what each depends on. Pure.
 
-A stage depends on the one that its FROM names and on those of its `COPY --from` and `RUN --mount=from=`. What is not
+A stage depends on the one that its FROM names and on those of its `COPY --from` and `RUN --mount=from=`, and of what
+the one below has in ONBUILD. What is not
 reached from the target is not built, and its images need not exist.
 """
 
@@ -12,14 +13,14 @@ from typing import TYPE_CHECKING
 from sandbox.builder.scope import global_scope, platform_args
 from sandbox.dockerfile.diagnostics import Mistake, did_you_mean
 from sandbox.dockerfile.expansion import Expander
-from sandbox.dockerfile.instructions import Copy, Run
+from sandbox.dockerfile.instructions import Copy, OnBuild, Run
 from sandbox.dockerfile.mounts import MountError, parse_mount
 from sandbox.errors import InvalidError
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Mapping
+    from collections.abc import Container, Iterable, Iterator, Mapping
 
-    from sandbox.dockerfile.instructions import BuildStage
+    from sandbox.dockerfile.instructions import BuildStage, Instruction
     from sandbox.dockerfile.parsing import Dockerfile
     from sandbox.image.platform import Platform
 
@@ -88,7 +89,9 @@ def _needed(
         if number not in needed:
             needed.add(number)
             waiting += plans[number].needs
-    return tuple(plans[number] for number in sorted(needed))  # only earlier stages can be named
+    for number in needed:
+        _check_order(stages, stages[number], contexts)
+    return tuple(plans[number] for number in sorted(needed))
 
 
 def find_stage(stages: tuple[BuildStage, ...], name: str, before: int) -> int | None:
@@ -101,10 +104,10 @@ def find_stage(stages: tuple[BuildStage, ...], name: str, before: int) -> int | 
     return None
 
 
-def origins(stage: BuildStage) -> tuple[str, ...]:
-    """What the stage takes files from by `--from` and `from=`, as written; ONBUILD's are for others."""
+def origins(instructions: Iterable[Instruction]) -> tuple[str, ...]:
+    """What files are taken from by `--from` and `from=`, as written; ONBUILD's are for others."""
     names = []
-    for instruction in stage.instructions:
+    for instruction in instructions:
         if isinstance(instruction, Copy) and instruction.origin:
             names.append(instruction.origin)
         elif isinstance(instruction, Run):
@@ -136,7 +139,7 @@ def _plan(
     elsewhere = image.lower() in contexts or image.lower() == SCRATCH or image.isdecimal()
     parent = None if elsewhere else find_stage(stages, image, stage.number)
     needs = {parent} if parent is not None else set()
-    for name in origins(stage):
+    for name in origins((*_triggers(stages, parent), *stage.instructions)):
         if name.lower() in contexts:
             continue
         number = find_stage(stages, name, stage.number)
@@ -151,6 +154,27 @@ def _plan(
         platform=expander.word(stage.base.platform, values),
         needs=tuple(sorted(needs)),
     )
+
+
+def _check_order(stages: tuple[BuildStage, ...], stage: BuildStage, contexts: Container[str]) -> None:
+    """Files come from earlier stages alone; FROM of a later one's name is an image, as docker has it."""
+    for name in origins(stage.instructions):
+        if name.lower() in contexts or find_stage(stages, name, stage.number) is not None:
+            continue
+        later = find_stage(stages, name, len(stages))
+        if later is not None:
+            raise InvalidError(
+                f"stage {stage.name!r} takes files from {name!r}, which is defined after it, in line "
+                f"{stages[later].base.span.line}",
+                hint="move it up",
+            )
+
+
+def _triggers(stages: tuple[BuildStage, ...], parent: int | None) -> Iterator[Instruction]:
+    """What ONBUILD of the stage below adds; that of an image is not known yet."""
+    for instruction in stages[parent].instructions if parent is not None else ():
+        if isinstance(instruction, OnBuild):
+            yield instruction.instruction
 
 
 def _target(stages: tuple[BuildStage, ...], target: str) -> int:

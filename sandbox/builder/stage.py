@@ -14,6 +14,7 @@ from sandbox.builder.cancelling import CancelledError
 from sandbox.builder.copying import Copying
 from sandbox.builder.foreign import is_runnable
 from sandbox.builder.keys import files_digest, files_key, run_key
+from sandbox.builder.ownership import owner_of_folders
 from sandbox.builder.rights import check_rights
 from sandbox.builder.running import RunError, RunStep, run
 from sandbox.builder.scope import StageScope
@@ -88,13 +89,11 @@ class StageBuilder:
         return self.solver.expander.word(text, self.variables())
 
     def _triggers(self) -> Iterator[Instruction]:
-        """The base image's ONBUILD instructions; this image has none of them."""
-        if self.plan.parent is not None:
-            return
+        """The ONBUILD instructions of the base, be it an image or a stage; this image has none of them."""
         triggers = self.result.config.on_build
         self.result = replace(self.result, config=self.result.config._replace(on_build=()))
         for text in triggers:
-            yield parse_trigger(text, self.plan.image)
+            yield parse_trigger(text, self.plan.image or self.plan.stage.base.image)
 
     def _do(self, instruction: Instruction) -> None:
         if isinstance(instruction, records.Arg):
@@ -124,7 +123,8 @@ class StageBuilder:
         config = settings.apply(self.result.config, instruction, self.solver.expander, self.variables())
         self.result = replace(self.result, config=config)
         with self.solver.files(self.result) as target:
-            transfer = FolderTransfer(target, config.working_dir, self.solver.options.nanoseconds)
+            owner = owner_of_folders(config.user, target)
+            transfer = FolderTransfer(target, config.working_dir, owner, self.solver.options.nanoseconds)
             digest = files_digest(transfer)
             key = files_key(self.result.key, digest)
             self._cached(f"WORKDIR {config.working_dir}", key, lambda _: self._pack(transfer))

@@ -282,10 +282,10 @@ class Transfer:
 
 
 class FolderTransfer(Transfer):
-    """WORKDIR: a folder, where the image has none."""
+    """WORKDIR: a folder, where the image has none, and those above it."""
 
-    def __init__(self, target: FileView, path: str, moment: int) -> None:
-        super().__init__(target, (), (), Placing(path, moment=moment))
+    def __init__(self, target: FileView, path: str, owner: Owner, moment: int) -> None:
+        super().__init__(target, (), (), Placing(path, owner=owner, moment=moment))
 
     def __iter__(self) -> Iterator[tuple[TarEntry, Data]]:
         self._made.clear()

@@ -76,6 +76,17 @@ def context(tmp_path: Path) -> Path:
     (folder / "link").symlink_to("one")
     (folder / "tree" / "inside").symlink_to("sub/b.txt")
     (folder / "tree" / "dangling").symlink_to("/nowhere")
+    with tarfile.open(folder / "archive.tar.gz", "w:gz") as archive:
+        for name, kind, owner in (
+            ("d", tarfile.DIRTYPE, 0),
+            ("d/file", tarfile.REGTYPE, 11),
+            ("l", tarfile.SYMTYPE, 0),
+        ):
+            entry = tarfile.TarInfo(name)
+            entry.type, entry.uid, entry.gid = kind, owner, owner
+            entry.mode = 0o751 if kind == tarfile.DIRTYPE else 0o640
+            entry.linkname = "d/file" if kind == tarfile.SYMTYPE else ""
+            archive.addfile(entry)
     (folder / ".dockerignore").write_text("ignored\n**/*.md\n!tree/notes.md\n*.Dockerfile\n")
     for path in CORPUS.iterdir():
         shutil.copy(path, folder)

@@ -166,10 +166,15 @@ def test_standard_input(sandbox: Sandbox, tag: str) -> None:
 
 
 def test_triggers(sandbox: Sandbox, tag: str, context: Path) -> None:
-    """ONBUILD runs in the image that is built on top, and not in those on top of that."""
+    """ONBUILD runs in the image or stage that is built on top, and not in those on top of that."""
     sandbox("build", "-t", tag, write(context, "FROM busybox\nONBUILD RUN echo triggered > /t"))
     made = sandbox("build", "-t", tag, "-", stdin=f"FROM {tag}\n")
     assert show(sandbox, tag, "cat /t") == "triggered\n", made.stderr
+    assert "OnBuild" not in config(sandbox, tag)
+    stages = "FROM busybox AS files\nRUN echo from > /f\nFROM busybox AS base\nONBUILD COPY --from=files /f /\n"
+    place = write(context, f"{stages}FROM base AS one\nRUN echo more >> /f\nFROM one\n")
+    assert sandbox("build", "-t", tag, place).returncode == 0
+    assert show(sandbox, tag, "cat /f") == "from\nmore\n"
     assert "OnBuild" not in config(sandbox, tag)
 
 
@@ -391,7 +396,7 @@ def test_output(sandbox: Sandbox, tmp_path: Path, context: Path) -> None:
     )
     with tarfile.open(fileobj=io.BytesIO(sandbox.printed("build", "-q", "-o", "-", place))) as made:
         assert {(one.name, one.uid) for one in made} == {("f", 5), ("l", 0)}
-    assert "not understood" in sandbox("build", "-o", "type=registry", place).stderr
+    assert "not understood" in sandbox("build", "-o", "type=flat", place).stderr
 
 
 def test_what_is_likely_a_mistake_is_said(sandbox: Sandbox, context: Path) -> None:

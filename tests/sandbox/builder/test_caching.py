@@ -48,7 +48,7 @@ def test_a_clone_elsewhere_has_the_same_keys(sandbox: Sandbox, tmp_path: Path) -
 
 
 def test_stages_that_the_line_names_are_built_anew(sandbox: Sandbox, tmp_path: Path) -> None:
-    """By name in any case or by number, several with commas; the others come from the cache."""
+    """By name in any case or number, several with commas; the others come from the cache. What names none is said."""
     text = (
         f"FROM busybox AS one\nRUN echo {tmp_path.name} > /one\nFROM busybox AS two\nRUN echo {tmp_path.name} > /two\n"
     )
@@ -61,6 +61,7 @@ def test_stages_that_the_line_names_are_built_anew(sandbox: Sandbox, tmp_path: P
         made = sandbox("build", *options, str(tmp_path))
         assert made.returncode == 0, made.stderr
         assert made.stderr.count("CACHED") == cached, made.stderr
+        assert ("--no-cache-filter names no stage: other" in made.stderr) == ("other" in words)
 
 
 def test_two_hosts_make_one_image(sandbox: Sandbox, tmp_path: Path, hako_home: Path, repository: Path) -> None:

@@ -1,0 +1,19 @@
+ARG BASE=busybox
+ARG OUTSIDE=outside
+FROM ${BASE} AS first
+ARG OUTSIDE
+ARG DEFAULTED=${OUTSIDE}-inside
+ARG EMPTY
+ENV PATHS="/a:/b" PLACE=/place FILE=one
+ENV TWICE=1 TWICE=2
+ENV SAME=$TWICE
+WORKDIR ${PLACE}/${OUTSIDE}
+COPY ${FILE} ./$FILE-copied
+RUN echo "$OUTSIDE|$DEFAULTED|$EMPTY|$TWICE|$SAME" > values
+RUN echo "${PATHS}" '${PATHS}' "\$PATHS" >> values
+LABEL first="$FILE" second='$FILE' third="a\"b"
+FROM first
+ARG AGAIN=again
+RUN echo "[$AGAIN][$TWICE]" > again
+USER ${UNSET:-1000}:${UNSET:-1001}
+EXPOSE ${UNSET:-8080}

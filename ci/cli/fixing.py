@@ -25,24 +25,32 @@ _RESET = "\x1b[0m"
 
 
 def fix(name: str, *, write: bool, colour: bool) -> bool:
-    """Correct a file, or all files of a folder; returns whether anything was to be corrected. Raises CiError."""
+    """Correct a file with its templates, or all files of a folder; returns whether there was anything to correct.
+
+    Raises CiError.
+    """
     if name == "-":
         raise CiError("standard input cannot be corrected", hint="name a file", reference="usage")
     changed = False
     for filename in members(name):
         before = read_file(filename)
-        after = fixed(before, filename, ProjectLibrary(project(filename))).data
-        if after == before:
-            continue
-        changed = True
-        sys.stdout.writelines(_diff(filename, before, after, colour=colour))
-        if write:
-            try:
-                Path(filename).write_bytes(after)
-            except OSError as error:
-                reason = (error.strerror or str(error)).lower()
-                raise CiError(f"cannot write {filename!r}: {reason}", reference="cannot-write") from None
+        found = fixed(before, filename, ProjectLibrary(project(filename)))
+        after = {filename: found.data} if found.data != before else {}
+        after |= {str(Path(filename).parent / path): data for path, data in found.templates.items()}
+        for path, data in after.items():
+            changed = True
+            sys.stdout.writelines(_diff(path, read_file(path), data, colour=colour))
+            if write:
+                _write(path, data)
     return changed
+
+
+def _write(path: str, data: bytes) -> None:
+    try:
+        Path(path).write_bytes(data)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise CiError(f"cannot write {path!r}: {reason}", reference="cannot-write") from None
 
 
 def _diff(filename: str, before: bytes, after: bytes, *, colour: bool) -> Iterator[str]:

@@ -35,7 +35,7 @@ def configure(parser: ArgumentParser) -> None:
     add(
         "--payload",
         metavar="FILE",
-        help="a saved webhook of GitHub or Gitea (push, tag, pull request, release, deployment)",
+        help="a saved webhook of GitHub, Gitea or GitLab (push, tag, pull request, release, deployment)",
     )
 
 

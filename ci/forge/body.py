@@ -6,6 +6,7 @@ What has another type than it should counts as not being there.
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from typing import Any
 
 from ci.errors import CiError
@@ -50,6 +51,13 @@ class Body:
         """A positive number, or 0."""
         value = self.at(*path)
         return value if isinstance(value, int) and 0 < value < _LARGEST_NUMBER else 0
+
+    def time(self, *path: str) -> int:
+        """Seconds since 1970 of a time in ISO 8601, or 0."""
+        try:
+            return max(0, int(datetime.fromisoformat(self.text(*path)).timestamp()))
+        except (ValueError, OverflowError):
+            return 0
 
     def parts(self, *path: str) -> list[Body]:
         """The elements of a list."""

@@ -68,6 +68,7 @@ def push(payload: Body) -> Event:
         ref,
         payload.text("after"),
         message=payload.text(head, "message").rstrip("\n"),
+        committed=payload.time(head, "timestamp"),
         author=payload.text(head, "author", "name"),
         author_login=payload.text(head, "author", "username"),
         author_email=payload.text(head, "author", "email"),

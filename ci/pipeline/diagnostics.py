@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ci.pipeline.source import Position
 from ci.pipeline.suggest import Suggester
@@ -82,22 +82,34 @@ class Diagnostic:
         }
 
 
+class _Included(NamedTuple):
+    """A template: its text, and which line includes it."""
+
+    source: Source
+    by: str
+    is_the_projects: bool
+
+
 class Report:
     """Collects diagnostics. The same one (a place reached twice through an alias) is kept once."""
 
     def __init__(self, source: Source) -> None:
         self.source = source
-        self._included: list[tuple[Source, str]] = []  # by Position.file, from 1: with who includes it
+        self._included: list[_Included] = []  # by Position.file, from 1
         self.suggester = Suggester()
         self._found: dict[tuple[Position, str, str], Diagnostic] = {}
 
-    def include(self, source: Source, position: Position) -> int:
-        """A file that is included at a position; returns its number, for the positions in it."""
-        self._included.append((source, f"included in {self._source(position.file).filename}:{position.line}"))
+    def include(self, source: Source, position: Position, *, is_the_projects: bool = True) -> int:
+        """A file that is included at a position; returns its number, for the positions in it.
+
+        One that is not the project's, but as git has it somewhere, cannot be corrected.
+        """
+        by = f"included in {self._source(position.file).filename}:{position.line}"
+        self._included.append(_Included(source, by, is_the_projects))
         return len(self._included)
 
     def _source(self, file: int) -> Source:
-        return self._included[file - 1][0] if file else self.source
+        return self._included[file - 1].source if file else self.source
 
     def error(self, code: str, position: Position, message: str, hint: str = "", fix: Edit | None = None) -> None:
         """Add an error; positions are those of the source."""
@@ -140,7 +152,9 @@ class Report:
             message, hint = f"more than {DIAGNOSTICS_LIMIT} mistakes; the rest is not shown", ""
         source = self._source(position.file)
         if position.file:
-            hint = "; ".join(part for part in (hint, self._included[position.file - 1][1]) if part)
+            included = self._included[position.file - 1]
+            hint = "; ".join(part for part in (hint, included.by) if part)
+            fix = fix if included.is_the_projects else None
         self._found[key] = Diagnostic(
             code=code,
             severity=severity,
@@ -149,7 +163,7 @@ class Report:
             filename=source.filename,
             position=position,
             excerpt=_excerpt(source.lines, position),
-            fix=fix if fix and not fix.position.file else None,
+            fix=fix,
         )
 
 

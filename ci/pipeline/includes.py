@@ -17,6 +17,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from ci.pipeline.edits import Edit
 from ci.pipeline.nodes import Entry, Kind, Mapping, Scalar, Sequence
 from ci.pipeline.parameters import filled, with_variables
 from ci.pipeline.source import SourceError, invisible, read
@@ -193,13 +194,14 @@ class _Expander:
         try:
             source = read(data, str(place))
         except SourceError as error:
-            file = self.report.include(error.source, position)
+            file = self.report.include(error.source, position, is_the_projects=not place.ref)
             self.report.error(error.code, error.position._replace(file=file), error.message, error.hint)
             return None
-        file = self.report.include(source, position)
+        file = self.report.include(source, position, is_the_projects=not place.ref)
         for where, character in invisible(source):
             message = f"the character U+{ord(character):04X} is not seen, and may change how this line reads"
-            self.report.warning("invisible-character", where._replace(file=file), message, "remove it")
+            here = where._replace(file=file)
+            self.report.warning("invisible-character", here, message, "remove it", Edit(here, ""))
         failed = self.report.failed
         nodes = parse(source, self.report, file=file)
         if len(nodes) == 1 and isinstance(nodes[0], Mapping):
@@ -270,10 +272,14 @@ class _Expander:
 
     def _keys(self, node: Mapping, what: str, known: tuple[str, ...]) -> dict[str, Entry]:
         """The entries of a map; those that are not known are reported."""
+        present = {entry.key.value for entry in node.entries}
         for entry in node.entries:
             if entry.key.value not in known:
                 hint = self.report.suggester.did_you_mean(entry.key.value, known)
-                self.report.error("unknown-key", entry.key.position, f'unknown key "{entry.key.value}" in {what}', hint)
+                meant = self.report.suggester.sure(entry.key.value, known)
+                fix = Edit(entry.key.position, meant) if meant and meant not in present else None
+                message = f'unknown key "{entry.key.value}" in {what}'
+                self.report.error("unknown-key", entry.key.position, message, hint, fix)
         return {entry.key.value: entry for entry in node.entries}
 
     def _text(self, keys: Map[str, Entry], key: str) -> Scalar | None:

@@ -186,6 +186,22 @@ def test_fix(capsys: pytest.CaptureFixture[str]) -> None:
     assert "---" not in capsys.readouterr().out
 
 
+def test_fix_of_a_template(capsys: pytest.CaptureFixture[str]) -> None:
+    """A template of the project is corrected in its own file, once, however often it is included."""
+    Path("ci").mkdir()
+    file, template = Path(".ci.yml"), Path("ci/check.yml")
+    file.write_text(
+        "image: b\nsteps:\n- include: ci/check.yml\n  with: {N: a}\n- {include: ci/check.yml, with: {N: b}}\n"
+    )
+    template.write_text("# theirs\nparameters: {N: x}\nstpes:\n- {name: '${N}', comands: [x]} # c\n")
+    assert run("--check", ".ci.yml") == 2
+    assert run("--fix", ".ci.yml") == 0
+    fixed = "# theirs\nparameters: {N: x}\nsteps:\n- {name: '${N}', commands: [x]} # c\n"
+    assert template.read_text() == fixed
+    assert file.read_text().startswith("image: b\nsteps:\n- include")
+    assert capsys.readouterr().out.count("--- ci/check.yml") == 2
+
+
 def test_fix_of_a_folder() -> None:
     """All its files are corrected."""
     folder = Path(".woodpecker")

@@ -49,6 +49,40 @@ def test_a_saved_webhook_is_played(tmp_path: Path) -> None:
     assert (played.full_ref, played.commit, played.platform) == ("refs/heads/y", "1" * 40, "linux/arm64")
 
 
+GITLAB = {"project": {"path_with_namespace": "team/app", "git_http_url": "https://lab.example/team/app.git"}}
+GITEA = {"repository": {"full_name": "team/app", "clone_url": "https://tea.example/team/app.git"}}
+
+
+@pytest.mark.parametrize(
+    ("body", "ref", "branch"),
+    [
+        (GITLAB | {"object_kind": "push", "ref": "refs/heads/x", "after": "1" * 40}, "refs/heads/x", "x"),
+        (GITLAB | {"object_kind": "tag_push", "ref": "refs/tags/v1", "after": "1" * 40}, "refs/tags/v1", ""),
+        (
+            GITLAB
+            | {"object_kind": "merge_request"}
+            | {"object_attributes": {"action": "open", "iid": 7, "source_branch": "fix", "target_branch": "main"}},
+            "refs/merge-requests/7/head",
+            "main",
+        ),
+        (GITEA | {"ref": "v1", "ref_type": "tag", "sha": "1" * 40}, "refs/tags/v1", ""),
+        (
+            GITEA
+            | {"action": "opened", "number": 7}
+            | {"pull_request": {"head": {"ref": "fix", "sha": "1" * 40}, "base": {"ref": "main"}}},
+            "refs/pull/7/head",
+            "main",
+        ),
+    ],
+)
+def test_webhooks_of_other_forges(tmp_path: Path, body: dict[str, object], ref: str, branch: str) -> None:
+    """GitLab's name their kind, Gitea's are as GitHub's; both say the repository."""
+    file = tmp_path / "hook.json"
+    file.write_text(json.dumps(body))
+    played = play(tmp_path, "--payload", str(file))
+    assert (played.full_ref, played.branch, played.repository) == (ref, branch, "team/app")
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -33,7 +33,11 @@ def event(**keys: Any) -> Event:
 
 def test_a_push() -> None:
     """Of several commits: the head's message and author, the files of all."""
-    head = {"message": "Second\n\nwhy\n", "author": {"name": "Ann", "email": "ann@example.org"}}
+    head = {
+        "message": "Second\n\nwhy\n",
+        "author": {"name": "Ann", "email": "ann@example.org"},
+        "timestamp": "2026-11-24T12:00:00+02:00",
+    }
     commits = [
         {"added": ["a"], "removed": [], "modified": ["b"]},
         {"added": [], "removed": ["c"], "modified": ["b"]},
@@ -45,6 +49,7 @@ def test_a_push() -> None:
         ref="refs/heads/topic/x",
         commit=SHA,
         message="Second\n\nwhy",
+        committed=1795514400,
         author="Ann",
         author_email="ann@example.org",
         sender="ann",

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
+from ci.errors import CiError
 from web import health, refusals
+from web.access import identity, login
 from web.services import EXTENSION
 
 if TYPE_CHECKING:
@@ -28,7 +30,7 @@ _HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
-_BLUEPRINTS = (health.blueprint,)
+_BLUEPRINTS = (health.blueprint, login.blueprint)
 
 
 def create_app(services: Services) -> Flask:
@@ -41,6 +43,7 @@ def create_app(services: Services) -> Flask:
     for blueprint in _BLUEPRINTS:
         app.register_blueprint(blueprint)
     refusals.register(app)
+    app.context_processor(_common)
 
     @app.after_request
     def protect(response: Response) -> Response:
@@ -54,3 +57,12 @@ def create_app(services: Services) -> Flask:
         count = services.settings.proxies
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=count, x_proto=count, x_host=count)  # type: ignore[method-assign]
     return app
+
+
+def _common() -> dict[str, object]:
+    """What every page shows; also one that says why nobody knows who asks."""
+    try:
+        who = identity.identity()
+    except CiError:
+        who = identity.Identity()
+    return {"user": who.user, "csrf_token": who.csrf_token}

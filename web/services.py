@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 import redis
 from flask import current_app
+from limits.storage import RedisStorage
+from limits.strategies import SlidingWindowCounterRateLimiter
 from redis.backoff import ExponentialBackoff
 from redis.exceptions import BusyLoadingError, ConnectionError, TimeoutError
 from redis.retry import Retry
@@ -43,6 +45,7 @@ class Services:
     settings: Settings
     database: Database
     redis: redis.Redis
+    limiter: SlidingWindowCounterRateLimiter
     queues: Queues
     mirrors: Mirrors
     keyring: Keyring
@@ -58,14 +61,7 @@ class Services:
 
 def connect(settings: Settings, *, clock: Callable[[], float] = time.time) -> Services:
     """Open everything, and bring the tables up to date. Raises CiError."""
-    try:
-        settings.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise CiError(f"cannot make {settings.folder}: {(error.strerror or '').lower()}", reference="home") from None
-    if not os.access(settings.folder, os.W_OK):
-        raise CiError(f"{settings.folder} is not ours to write", hint="set HAKO_HOME", reference="home")
-    database = Database(settings.database_url)
-    database.migrate()
+    database = open_database(settings)
     keys = keyring.load(settings.keys)
     mirrors = Mirrors(settings.mirrors, files=settings.files)
     trigger = Trigger(database, mirrors, server=settings.server_url, clock=clock)
@@ -77,6 +73,7 @@ def connect(settings: Settings, *, clock: Callable[[], float] = time.time) -> Se
         settings=settings,
         database=database,
         redis=connection,
+        limiter=_limiter(connection),
         queues=Queues(connection),
         mirrors=mirrors,
         keyring=keys,
@@ -84,6 +81,19 @@ def connect(settings: Settings, *, clock: Callable[[], float] = time.time) -> Se
         clock=clock,
         valkey=valkey,
     )
+
+
+def open_database(settings: Settings) -> Database:
+    """The database alone, up to date: for who needs nothing else. Raises CiError."""
+    try:
+        settings.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise CiError(f"cannot make {settings.folder}: {(error.strerror or '').lower()}", reference="home") from None
+    if not os.access(settings.folder, os.W_OK):
+        raise CiError(f"{settings.folder} is not ours to write", hint="set HAKO_HOME", reference="home")
+    database = Database(settings.database_url)
+    database.migrate()
+    return database
 
 
 def current() -> Services:
@@ -105,3 +115,9 @@ def _redis(url: str) -> redis.Redis:
         )
     except ValueError as error:
         raise CiError(f"HAKO_REDIS_URL: {error}", hint="write redis://HOST:PORT/0", reference="bad-setting") from None
+
+
+def _limiter(connection: redis.Redis) -> SlidingWindowCounterRateLimiter:
+    """Counts on the same connections; the URL is only asked for the kind of the server."""
+    storage = RedisStorage("redis://", connection_pool=connection.connection_pool, key_prefix="hako:limits")
+    return SlidingWindowCounterRateLimiter(storage)

@@ -29,6 +29,7 @@ MODULES = {
     "shell": "shell",
     "cache": "cache",
     "server": "server",
+    "user": "user",
 }
 _USAGE = 2
 _INTERRUPTED = 130

@@ -165,6 +165,9 @@ def _problem(words: list[str]) -> str:
         code, text = _run(name, *verb, "--help")
     if code:
         return f"{name} has no verb {words[1]}"
+    if name == "ci-run" and len(words) > 2 and f"{words[2]} " in text.partition("ACTION")[2]:
+        verb = words[1:3]  # one of the verb's own verbs
+        text = _run(name, *verb, "--help")[1]
     return next(
         (f"{name} {' '.join(verb)} has no option {word}" for word in _options(words[2:]) if word not in text), ""
     )

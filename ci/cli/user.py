@@ -1,0 +1,107 @@
+"""`ci-run user`: accounts of the server on this host, for its first administrator and for who has lost a password.
+
+Works on the database, whether the server runs or not. A password is asked for, or read from standard input; it is never
+an argument, which every process of the host could read.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from ci.errors import CiError
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+
+    import sqlalchemy as sql
+
+    from ci.store.users import User
+
+HELP = "accounts of the server on this host"
+_LONGEST = 4096  # characters of a line with a password
+
+
+def configure(parser: ArgumentParser) -> None:
+    """Declare the verb's arguments."""
+    verbs = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    verbs.add_parser("ls", help="list the accounts")
+    add = verbs.add_parser("add", help="add a local account; its password is asked for")
+    add.add_argument("--admin", action="store_true", help="an administrator of the server")
+    password = verbs.add_parser("password", help="give a local account another password, and end its sessions")
+    for one in (add, password):
+        one.add_argument("--password-stdin", action="store_true", help="read the password from standard input")
+    promote = verbs.add_parser("promote", help="make an account an administrator of the server")
+    demote = verbs.add_parser("demote", help="make an administrator an ordinary account")
+    lock = verbs.add_parser("lock", help="keep an account out, and end its sessions")
+    unlock = verbs.add_parser("unlock", help="let an account in again")
+    for one in (add, password, promote, demote, lock, unlock):
+        one.add_argument("login", metavar="NAME")
+    for one in (promote, demote, lock, unlock):
+        one.add_argument("--forge", default="", metavar="URL", help="whose account it is, for one of a forge")
+
+
+def run(arguments: Namespace) -> int:
+    """Do it; returns the exit code."""
+    from ci.access import passwords  # noqa: PLC0415  (the database's library takes longer to load than --help may)
+    from ci.store import sessions, users  # noqa: PLC0415
+    from ci.store.users import User  # noqa: PLC0415
+    from sandbox.runtime.overview import default_home  # noqa: PLC0415
+    from web import settings  # noqa: PLC0415
+    from web.services import open_database  # noqa: PLC0415
+
+    kept = ""
+    if arguments.action in ("add", "password"):
+        kept = passwords.keep(_password(arguments))
+    database = open_database(settings.read(os.environ, default_home()))
+    try:
+        with database.write() as connection:
+            if arguments.action == "ls":
+                sys.stdout.write(_table(users.every(connection)))
+                return 0
+            if arguments.action == "add":
+                new = User(login=arguments.login, password=kept, admin=arguments.admin, created=time.time())
+                users.add(connection, new)
+                return 0
+            user = users.find(connection, arguments.login, forge_url=getattr(arguments, "forge", "").rstrip("/"))
+            _change(connection, user, arguments.action, kept)
+            if arguments.action in ("password", "lock"):
+                sessions.end_all(connection, user.id)
+    finally:
+        database.close()
+    return 0
+
+
+def _change(connection: sql.Connection, user: User, action: str, password: str) -> None:
+    from ci.store import users  # noqa: PLC0415
+
+    changes: dict[str, dict[str, object]] = {
+        "password": {"password": password},
+        "promote": {"admin": True},
+        "demote": {"admin": False},
+        "lock": {"active": False},
+        "unlock": {"active": True},
+    }
+    users.update(connection, user.id, **changes[action])
+
+
+def _password(arguments: Namespace) -> str:
+    if arguments.password_stdin or not sys.stdin.isatty():
+        return sys.stdin.readline(_LONGEST).rstrip("\r\n")
+    from getpass import getpass  # noqa: PLC0415  (seldom)
+
+    password = getpass(f"Password of {arguments.login}: ")
+    if getpass("Once more: ") != password:
+        raise CiError("the two passwords are not the same", reference="bad-password")
+    return password
+
+
+def _table(accounts: tuple[User, ...]) -> str:
+    rows = [("NAME", "OF", "IS")]
+    for user in accounts:
+        what = [word for word, holds in (("admin", user.admin), ("locked", not user.active)) if holds]
+        rows.append((user.login, user.forge_url or "this server", ", ".join(what)))
+    widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
+    return "".join(f"{name:<{widths[0]}}  {of:<{widths[1]}}  {what}".rstrip() + "\n" for name, of, what in rows)

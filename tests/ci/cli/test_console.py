@@ -6,7 +6,6 @@ import fcntl
 import os
 import signal
 import threading
-import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -191,12 +190,10 @@ def test_a_reader_that_does_not_read_does_not_hold_an_interrupt(screen: Callable
     try:
         timer = threading.Timer(0.2, lambda: signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1))
         timer.start()
-        started = time.monotonic()
         it.step("a").write(b"x\n" * 1_000_000)
         timer.join()
     finally:
         signal.signal(signal.SIGUSR1, before)
-    assert time.monotonic() - started < 5
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,12 +35,10 @@ steps:
     commands: [echo never]
 """)
     wait_for(process, b"| started")
-    started = time.monotonic()
     process.send_signal(number)
     assert process.stdout is not None
     rest = process.stdout.read()
-    assert process.wait(20) == 130
-    assert time.monotonic() - started < 5
+    assert process.wait(60) == 130
     assert b"ci-run: interrupted: ending the steps" in rest
     assert b"b  - skipped: interrupted" in rest
     assert b"interrupted in " in rest
@@ -52,15 +49,18 @@ steps:
 def test_a_second_interrupt_kills(background: Callable[..., subprocess.Popen[bytes]], project: Path) -> None:
     """The first lets a step end in its own way, which may take a while; the second does not wait."""
     (project / "mark").write_text(str(project))
-    process = background(steps("trap 'echo ending' TERM", "echo started", "while true; do sleep 0.1; done"))
+    process = background(
+        steps("trap 'echo ending' TERM", "echo started", "while true; do echo goes on; sleep 0.1; done")
+    )
     wait_for(process, b"| started")
     process.send_signal(signal.SIGINT)
     wait_for(process, b"| ending")
     assert process.poll() is None
-    started = time.monotonic()
     process.send_signal(signal.SIGINT)
-    assert process.wait(20) == 130
-    assert time.monotonic() - started < 3
+    assert process.stdout is not None
+    rest = process.stdout.read()
+    assert process.wait(60) == 130
+    assert rest.count(b"| goes on") < 40  # in the five seconds that a step has it is said fifty times
 
 
 def test_a_step_can_end_in_its_own_way(background: Callable[..., subprocess.Popen[bytes]], project: Path) -> None:

@@ -1,10 +1,11 @@
 # Everything a person does with this checkout. `make` alone lists it.
 .DEFAULT_GOAL := help
-.PHONY: help demo setup test check lint types contracts quick bench format lock clean
+.PHONY: help demo setup test check lint types contracts quick fuzz bench format lock clean
 SHELL := /bin/bash
 PY := .venv/bin/python
 # Two processes: containers of one run share a machine, and two cores are the smallest machine that we promise to be quick on.
 JOBS ?= 2
+FUZZ ?= 60
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -31,6 +32,9 @@ contracts:
 
 quick:
 	@$(PY) -m pytest -q -n $(JOBS) -m 'not slow and not network and not root'
+
+fuzz: setup ## mutate Dockerfiles for FUZZ=60 seconds, and see that each is read or refused
+	@$(PY) -m tests.sandbox.dockerfile.fuzzing --seconds $(FUZZ)
 
 bench: setup ## measure Hako beside podman, runc and bwrap
 	@$(PY) -m bench $(BENCH)

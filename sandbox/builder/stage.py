@@ -141,6 +141,7 @@ class StageBuilder:
                 transfer = copying.transfer(source, origin, self.solver.options.nanoseconds)
                 digest = files_digest(transfer, self.solver.digests.digest)
             except SandboxError as error:
+                self._step += 1
                 self.solver.progress.begin(self._name(text)).failed(error.message)
                 raise
             self._cached(text, files_key(self.result.key, digest), lambda _: self._pack(transfer))

@@ -70,7 +70,7 @@ def _build(arguments: Arguments, home: str) -> int:
         findings = build_checks.findings(engine.images, dockerfile, arguments, build_args, sources, given)
         failed = bool(findings) and dockerfile.directives.check.error
         if arguments.flag("check"):
-            return _show(dockerfile, findings, failed=failed)
+            return _show(dockerfile, findings)
         if failed:
             raise InvalidError(
                 f"{given.name} violates checks, and says that this is an error", hint="see them with --check"
@@ -122,12 +122,13 @@ def _build(arguments: Arguments, home: str) -> int:
         return 0
 
 
-def _show(dockerfile: Dockerfile, findings: tuple[Diagnostic, ...], *, failed: bool) -> int:
+def _show(dockerfile: Dockerfile, findings: tuple[Diagnostic, ...]) -> int:
+    """What the checks found; as with docker, a warning is enough for exit code 1."""
     from sandbox.dockerfile.diagnostics import render, summary  # noqa: PLC0415
 
     say(render(dockerfile.source, findings))
     say(f"{summary(findings)}\n")
-    return int(failed)
+    return int(bool(findings))
 
 
 def _open_shell(engine: Engine, spec: ContainerSpec, image: Image) -> None:

@@ -91,6 +91,8 @@ def parse(data: bytes, name: str = "Dockerfile") -> Dockerfile:
             )
     if not lines:
         report.error("empty", Span(1, 1, 1, 1), "the file has no instructions")
+    elif not stages and not report.diagnostics:
+        report.error("no-stage", global_args[-1].span, "the file has no FROM", "begin a stage: FROM IMAGE")
     return Dockerfile(
         source=source,
         directives=directives,

@@ -118,6 +118,7 @@ def test_all_mistakes_are_shown_at_once() -> None:
     [
         ("", "empty"),
         ("RUN x\nFROM a", "no-stage"),
+        ("ARG A", "no-stage"),
         ("FROM a b", "arguments"),
         ("FROM a AS 1x", "stage-name"),
         ("FROM a\nCMD [1]", "json-strings"),

@@ -52,6 +52,7 @@ OPTIONS = (
     ),
     Option(("-l", "--label"), "a label", "NAME[=VALUE]", many=True),
     Option(("--label-file",), "a file of labels, one a line", "FILE", many=True),
+    Option(("--annotation",), "a note that `inspect` shows", "NAME=VALUE", many=True),
     Option(("--cidfile",), "write the container's id to a file, which must not be there", "FILE"),
     Option(("--stop-signal",), "signal that asks it to end", "SIGNAL"),
     Option(("--stop-timeout",), "seconds that `stop` waits before it kills (10)", "SECONDS"),
@@ -90,6 +91,7 @@ def container_spec(arguments: Arguments, ours: Mapping[str, str], resolve: Calla
         shm_size=values.size(arguments.text("shm-size", "64m"), "--shm-size"),
         labels=values.labels(entries(arguments, "label-file"), "--label-file")
         | values.labels(arguments.texts("label"), "--label"),
+        annotations=values.labels(arguments.texts("annotation"), "--annotation"),
         resources=Resources(**limits.limits(arguments)),
         restart=_restart(arguments),
         healthcheck=health_options.healthcheck(arguments),

@@ -59,7 +59,6 @@ RUN = (
     Foreign("kernel-memory", "BYTES", (), "the kernel has no such limit any more", "use --memory"),
     Foreign("cpu-rt-period", "MICROSECONDS", ("0",), "real-time scheduling is not given away", "leave it out"),
     Foreign("cpu-rt-runtime", "MICROSECONDS", ("0",), "real-time scheduling is not given away", "leave it out"),
-    Foreign("annotation", "KEY=VALUE", (), "there is no other program that would read them", "use --label"),
     Foreign("cpu-count", "NUMBER", (), _WINDOWS, "use --cpus"),
     Foreign("cpu-percent", "NUMBER", (), _WINDOWS, "use --cpus"),
     Foreign("io-maxbandwidth", "BYTES", (), _WINDOWS, "use --device-read-bps and --device-write-bps"),

@@ -27,9 +27,10 @@ _TMPFS_IGNORED = frozenset(("rw", "noexec", "nosuid", "nodev", "relatime", "asyn
 _ALIASES = {"src": "source", "dst": "target", "destination": "target", "ro": "readonly", "bind-nonrecursive": "flat"}
 _FIELDS = {
     "bind": ("bind-propagation", "bind-recursive", "flat", "consistency"),
-    "volume": ("volume-nocopy", "volume-label", "volume-driver"),
+    "volume": ("volume-nocopy", "volume-subpath", "volume-label", "volume-driver"),
     "tmpfs": ("tmpfs-size", "tmpfs-mode"),
 }
+_RECURSION = ("enabled", "disabled", "writable", "readonly")
 _TRUE = ("true", "1", "")
 
 
@@ -81,14 +82,18 @@ def mount(text: str, option: str, resolve: Callable[[str], str]) -> Mount:
         raise UsageError(f"{what}: tmpfs has no source")
     if not source and kind == MountKind.BIND:
         raise UsageError(f"{what}: bind needs a source")
+    read_only = _switch(fields, "readonly", what)
+    recursion = _recursion(fields, read_only, what)
     made = Mount(
         kind=MountKind(kind),
         source=source,
         target=fields["target"],
-        read_only=_switch(fields, "readonly", what),
+        read_only=read_only,
         size=size(fields["tmpfs-size"], f"{option} tmpfs-size") if "tmpfs-size" in fields else None,
         copy=not _switch(fields, "volume-nocopy", what),
-        recursive=not _switch(fields, "flat", what) and fields.get("bind-recursive") != "disabled",
+        recursive=not _switch(fields, "flat", what) and recursion != "disabled",
+        writable_below=recursion == "writable",
+        subpath=_subpath(fields, what),
         propagation=_propagation(fields.get("bind-propagation", ""), what),
         options=(f"mode={_mode(fields['tmpfs-mode'], what)}",) if "tmpfs-mode" in fields else (),
     )
@@ -121,6 +126,24 @@ def _switch(fields: Mapping[str, str], key: str, what: str) -> bool:
     if value not in (*_TRUE, "false", "0"):
         raise UsageError(f"{what}: {key} is true or false, not {value!r}")
     return value in _TRUE
+
+
+def _recursion(fields: Mapping[str, str], read_only: bool, what: str) -> str:
+    """Of bind-recursive. That a read-only bind is so with all mounts below it (`readonly`) is the rule here."""
+    word = fields.get("bind-recursive", "enabled")
+    word = {"true": "enabled", "false": "disabled", "1": "enabled", "0": "disabled"}.get(word, word)
+    if word not in _RECURSION:
+        raise UsageError(f"{what}: unknown bind-recursive {word!r}", hint=", ".join(_RECURSION))
+    if word in ("writable", "readonly") and not read_only:
+        raise UsageError(f"{what}: bind-recursive={word} is about read-only mounts", hint="add readonly")
+    return word
+
+
+def _subpath(fields: Mapping[str, str], what: str) -> str:
+    path = fields.get("volume-subpath", "")
+    if path.startswith("/") or ".." in path.split("/"):
+        raise UsageError(f"{what}: volume-subpath {path!r} leads out of the volume", hint="name a path within it")
+    return path
 
 
 def _mode(text: str, what: str) -> str:

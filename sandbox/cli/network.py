@@ -113,8 +113,8 @@ def _fits(networks: Networks, network: Network, key: str, value: str) -> bool:
     custom = network.name not in PREDEFINED
     if key in ("name", "id", "driver", "scope", "type"):
         return {
-            "name": value in network.name,
-            "id": network.id.startswith(value),
+            "name": values.fits(network.name, value),
+            "id": values.fits(network.id, value),
             "driver": network.driver == value,
             "scope": value == "local",
             "type": value == ("custom" if custom else "builtin"),

@@ -12,7 +12,7 @@ from sandbox.cli.options import Option, Syntax, Verb
 from sandbox.cli.output import say
 from sandbox.cli.session import open_engine, reclaim
 from sandbox.cli.table import ago, duration, shortened
-from sandbox.errors import NotFoundError
+from sandbox.errors import NotFoundError, SandboxError
 from sandbox.runtime.state import Status
 
 if TYPE_CHECKING:
@@ -45,10 +45,8 @@ def _ps(arguments: Arguments, home: str) -> int:
     wanted = ps_filters.parse(arguments.texts("filter"))
     last = 1 if arguments.flag("latest") else arguments.number("last", least=-1)
     everyone = arguments.flag("all") or last is not None or ps_filters.want_all(wanted)
-    if "before" in wanted or "since" in wanted:  # which may name one that does not run
-        found = ps_filters.select(engine.containers(all=True), wanted)
-    else:
-        found = ps_filters.select(engine.containers(all=everyone), wanted)
+    listed = engine.containers(all=everyone or "before" in wanted or "since" in wanted)  # may name one that has ended
+    found = ps_filters.select(listed, wanted, {name: _descendants(engine, name) for name in wanted.get("ancestor", ())})
     if last is not None and last >= 0:
         found = found[:last]
     now = time.time()
@@ -59,6 +57,15 @@ def _ps(arguments: Arguments, home: str) -> int:
             one["Size"] = _size(engine, config)
     say(listing(rows, _HEADINGS, (*_COLUMNS, "Size") if sizes else _COLUMNS, arguments))
     return 0
+
+
+def _descendants(engine: Engine, name: str) -> list[str]:
+    """The ids of the images whose lowest layers are those of the image."""
+    try:
+        chain_id = engine.images.get(name).chain_id
+    except SandboxError:
+        return []
+    return [image.id for image in engine.images.list() if chain_id in (layer.chain_id for layer in image.layers)]
 
 
 def _size(engine: Engine, config: ContainerConfig) -> str:

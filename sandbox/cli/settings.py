@@ -23,7 +23,9 @@ OPTIONS = (
     Option(("--oom-score-adj",), "how soon it is killed when memory runs out (-1000 to 1000)", "NUMBER"),
     Option(("--init",), "a first process of the engine's, which passes signals on and buries orphans"),
     Option(("--pid",), "host: see the host's processes; container:NAME: share another's", "NAMESPACE"),
-    Option(("--ipc",), "host: its shared memory; shareable, and container:NAME to share it", "NAMESPACE"),
+    Option(
+        ("--ipc",), "host: its shared memory; shareable, and container:NAME to share it; none: no /dev/shm", "NAMESPACE"
+    ),
     Option(("--uts",), "host: its host name", "NAMESPACE"),
     Option(("--cgroupns",), "host: see where its control group is", "NAMESPACE"),
     Option(("--userns",), "host: its ids, so that root in the container is root of the host", "NAMESPACE"),
@@ -61,6 +63,7 @@ def shared(arguments: Arguments) -> Shared:
         pid_container=others["pid"],
         ipc_container=others["ipc"],
         ipc_shareable=arguments.text("ipc") == "shareable",
+        no_memory=arguments.text("ipc") == "none",
     )
     return further._replace(
         pid=hosts["pid"], ipc=hosts["ipc"], uts=hosts["uts"], cgroup=hosts["cgroupns"], user=hosts["userns"]
@@ -69,10 +72,12 @@ def shared(arguments: Arguments) -> Shared:
 
 def _is_host(arguments: Arguments, key: str) -> bool:
     text = arguments.text(key)
-    if text not in ("", "private", "shareable", "host") or (text == "shareable" and key != "ipc"):
-        if _container(arguments, key):
-            return False
-        raise UsageError(f"--{key} {text!r} is not supported", hint="host or private")
+    known = ("", "private", "host", *(("shareable", "none") if key == "ipc" else ()))
+    if text not in known and not _container(arguments, key):
+        others = {"ipc": ", shareable, none or container:NAME", "pid": " or container:NAME"}.get(key, "")
+        raise UsageError(
+            f"--{key} {text!r} is not supported", hint=f"host, private{others}" if others else "host or private"
+        )
     return text == "host"
 
 

@@ -87,6 +87,18 @@ def has_label(labels: Mapping[str, str], wanted: str) -> bool:
     return name in labels and (not equals or labels[name] == value)
 
 
+def fits(text: str, pattern: str) -> bool:
+    """Whether a filter's value fits: the text itself, or a regular expression for a part of it (docker's rule)."""
+    if pattern == text or pattern in text:
+        return True
+    import re  # noqa: PLC0415  (for few filters)
+
+    try:
+        return re.search(pattern, text) is not None
+    except re.error:
+        return False
+
+
 def address(text: str, option: str) -> str:
     """An IPv4 or IPv6 address."""
     import ipaddress  # noqa: PLC0415  (a millisecond that few lines need)

@@ -53,7 +53,7 @@ def _wanted(engine: Engine, volume: Volume, filters: tuple[str, ...]) -> bool:
         key, _, value = text.partition("=")
         if key not in _FILTERS:
             raise UsageError(f"--filter {text!r} is unknown", hint=f"one of: {', '.join(_FILTERS)}")
-        if key == "name" and value not in volume.name:
+        if key == "name" and not values.fits(volume.name, value):
             return False
         if key == "dangling" and (not engine.uses_of_volume(volume.name)) != (value in ("true", "1")):
             return False

@@ -168,7 +168,7 @@ def _resources_from_json(data: dict[str, Any]) -> Resources:
     return Resources(**(data | {"disk_rates": tuple(DiskRate(*rate) for rate in data.get("disk_rates", ()))}))
 
 
-_MAPPINGS = ("environment", "labels", "sysctls", "log_options")
+_MAPPINGS = ("environment", "labels", "annotations", "sysctls", "log_options")
 _TUPLES = ("entrypoint", "command", "aliases", "ulimits", "groups", "device_rules")
 
 

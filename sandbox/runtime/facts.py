@@ -313,10 +313,17 @@ def _owner(home: Path, config: ContainerConfig) -> Owner:
 def _bind(home: Path, mount: Mount, idmapped: bool) -> Bind:
     if mount.kind is MountKind.VOLUME:
         source = home / "volumes" / mount.source / "data"
-        # One that is mounted read-only cannot be filled on the way.
-        fill = mount.copy and not mount.read_only and _is_empty(source)
+        # One that is mounted read-only cannot be filled on the way, nor can a part of one.
+        fill = mount.copy and not mount.read_only and not mount.subpath and _is_empty(source)
         return Bind(
-            str(source), mount.target, mount.read_only, directory=True, idmapped=idmapped, recursive=False, fill=fill
+            str(source),
+            mount.target,
+            mount.read_only,
+            directory=not mount.subpath or _is_directory(source, mount),
+            idmapped=idmapped,
+            recursive=False,
+            fill=fill,
+            subpath=mount.subpath,
         )
     try:
         information = os.stat(mount.source)
@@ -334,7 +341,27 @@ def _bind(home: Path, mount: Mount, idmapped: bool) -> Bind:
         idmapped=idmapped,
         recursive=mount.recursive,
         propagation=mount.propagation,
+        writable_below=mount.writable_below,
     )
+
+
+def _is_directory(volume: Path, mount: Mount) -> bool:
+    """What a part of a volume is."""
+    from sandbox.kernel.paths import Root  # noqa: PLC0415  (for few mounts)
+
+    with Root(volume) as root:
+        try:
+            descriptor = root.open(mount.subpath, os.O_PATH)
+        except OSError as error:
+            raise InvalidError(
+                f"cannot mount {mount.subpath!r} of volume {mount.source}: {(error.strerror or '').lower()}",
+                hint="make it first, or correct volume-subpath",
+                reference="mount-source",
+            ) from error
+    try:
+        return stat.S_ISDIR(os.fstat(descriptor).st_mode)
+    finally:
+        os.close(descriptor)
 
 
 def _is_empty(directory: Path) -> bool:

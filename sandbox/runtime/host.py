@@ -257,7 +257,7 @@ class Host:
 
     def _prepare_mount(self, operation: op.PrepareMount) -> None:
         try:
-            tree = mounts.open_tree(operation.source, clone=True, recursive=operation.recursive)
+            tree = self._open_tree(operation)
         except OSError as error:
             if operation.device is not None and error.errno == errno.ENOENT:
                 raise UnsupportedError(f"the host has no {operation.source}", hint="is /dev mounted?") from error
@@ -282,9 +282,23 @@ class Host:
                     f"{operation.source}: its file system cannot map ids, so its files appear as nobody's inside"
                 )
         if operation.read_only:
-            mounts.set_attributes(tree, set=Attr.RDONLY, recursive=operation.recursive)
+            recursive = operation.recursive and not operation.writable_below
+            mounts.set_attributes(tree, set=Attr.RDONLY, recursive=recursive)
         if operation.private:
             mounts.set_attributes(tree, propagation=mounts.Mount.PRIVATE, recursive=operation.recursive)
+
+    @staticmethod
+    def _open_tree(operation: op.PrepareMount) -> int:
+        if not operation.subpath:
+            return mounts.open_tree(operation.source, clone=True, recursive=operation.recursive)
+        from sandbox.kernel.paths import Root  # noqa: PLC0415  (for few mounts)
+
+        with Root(operation.source) as root:
+            place = root.open(operation.subpath, os.O_PATH)
+        try:
+            return mounts.open_tree(place, clone=True, recursive=operation.recursive)
+        finally:
+            os.close(place)
 
     def _make_device(self, operation: op.MakeDevice) -> None:
         try:

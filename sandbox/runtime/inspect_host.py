@@ -33,6 +33,7 @@ def _life(config: ContainerConfig) -> dict[str, Any]:
         "ConsoleSize": [0, 0],
         "Isolation": "",
         "Runtime": "hako",
+        "Annotations": dict(spec.annotations) or None,
         "CgroupParent": "",
         "Links": None,
     }
@@ -116,6 +117,8 @@ def _resources(spec: ContainerSpec) -> dict[str, Any]:
 def _ipc_mode(shared: Shared) -> str:
     if shared.ipc_container:
         return f"container:{shared.ipc_container}"
+    if shared.no_memory:
+        return "none"
     return "host" if shared.ipc else "shareable" if shared.ipc_shareable else "private"
 
 

@@ -106,7 +106,10 @@ class MountOverlay(NamedTuple):
 
 
 class PrepareMount(NamedTuple):
-    """A detached copy of a host directory, file or device, handed to init as a descriptor under `key`."""
+    """A detached copy of a host directory, file or device, handed to init as a descriptor under `key`.
+
+    With a `subpath`, of what that is in the directory: containers may write there, so it is resolved beneath it.
+    """
 
     key: str
     source: str
@@ -115,6 +118,8 @@ class PrepareMount(NamedTuple):
     recursive: bool
     device: tuple[int, int] | None  # (major, minor) that the source must be: CVE-2025-31133
     private: bool = False  # among binds that pass on what is mounted on the host later, one that does not
+    writable_below: bool = False  # `read_only` does not mean the mounts below it
+    subpath: str = ""
 
 
 class MakeDevice(NamedTuple):

@@ -68,6 +68,8 @@ class Bind(NamedTuple):
     recursive: bool
     fill: bool = False  # a new volume
     propagation: str = ""
+    writable_below: bool = False
+    subpath: str = ""
 
 
 class Facts(NamedTuple):
@@ -215,7 +217,15 @@ def _prepared(facts: Facts, *, passing_on: bool, privileged: bool) -> Iterator[o
     for index, bind in enumerate(facts.binds):
         private = passing_on and bind.propagation != "slave"
         yield op.PrepareMount(
-            f"bind/{index}", bind.source, bind.read_only, bind.idmapped, bind.recursive, None, private
+            f"bind/{index}",
+            bind.source,
+            bind.read_only,
+            bind.idmapped,
+            bind.recursive,
+            None,
+            private,
+            bind.writable_below,
+            bind.subpath,
         )
 
 
@@ -230,7 +240,7 @@ def _init(config: ContainerConfig, facts: Facts) -> Iterator[op.InitOperation]:
         yield op.SetHostname(config.hostname, config.spec.domainname)
     for target, filesystem in _filesystems(config, facts):
         yield op.PrepareFilesystem(target, *filesystem)
-    yield op.FurnishFilesystem("/dev", ("pts", "shm", "mqueue"), tuple(DEVICES), LINKS)
+    yield op.FurnishFilesystem("/dev", _directories(config.spec.shared), tuple(DEVICES), LINKS)
     yield op.AttachRoot()
     if facts.own_network:
         yield op.ConfigureNetwork(facts.attachments)
@@ -268,6 +278,11 @@ def _restrictions(config: ContainerConfig) -> Iterator[op.InitOperation]:
         yield from (op.InstallSeccomp(profile, keep) for profile in profiles)
 
 
+def _directories(shared: Shared) -> tuple[str, ...]:
+    """Where file systems are mounted in /dev."""
+    return ("pts", "mqueue") if shared.no_memory else ("pts", "shm", "mqueue")
+
+
 # (type, options, attributes) of a file system
 _Filesystem = tuple[str, tuple[tuple[str, str | None], ...], tuple[str, ...]]
 
@@ -301,7 +316,7 @@ def _own_filesystems(config: ContainerConfig, facts: Facts) -> Iterator[tuple[st
 
 def _own_memory(config: ContainerConfig) -> Iterator[tuple[str, _Filesystem]]:
     safe = ("NOSUID", "NODEV", "NOEXEC")
-    if not config.spec.shared.ipc_container:
+    if not config.spec.shared.ipc_container and not config.spec.shared.no_memory:
         yield "/dev/shm", ("tmpfs", (("mode", "1777"), ("size", str(config.spec.shm_size))), safe)  # noqa: S108
     yield "/dev/mqueue", ("mqueue", (), safe)
 
@@ -324,8 +339,10 @@ def _tmpfs(mount: Mount) -> _Filesystem:
 
 def _system_mounts(facts: Facts, spec: ContainerSpec) -> Iterator[op.InitOperation]:
     """What every container has, outer targets first."""
+    callers = {mount.target for mount in spec.mounts if mount.kind is MountKind.TMPFS}
+    memory = () if spec.shared.no_memory and "/dev/shm" not in callers else ("/dev/shm",)  # noqa: S108
     queues = () if spec.shared.ipc else ("/dev/mqueue",)  # only who owns their namespace may mount them
-    for target in ("/proc", "/dev", "/dev/pts", "/dev/shm", *queues):  # noqa: S108
+    for target in ("/proc", "/dev", "/dev/pts", *memory, *queues):
         yield op.PlaceMount(target, target, directory=True)
     for name in DEVICES:
         yield op.PlaceMount(f"dev/{name}", f"/dev/{name}", directory=False)

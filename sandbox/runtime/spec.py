@@ -51,6 +51,8 @@ class Mount(NamedTuple):
     anonymous: bool = False  # a volume that goes with its container
     copy: bool = True  # a new volume is filled with what the image has there
     recursive: bool = True  # with the mounts below a bind's source
+    writable_below: bool = False  # those below stay as they are where it is read-only
+    subpath: str = ""  # of a volume: this file or directory in it, links followed within
     propagation: str = ""  # of a bind: private, or slave: what is mounted there on the host later is seen, too
     options: tuple[str, ...] = ()  # of a tmpfs: mode=…, uid=…, gid=…, nr_inodes=…, exec, suid, dev
 
@@ -129,6 +131,7 @@ class Shared(NamedTuple):
     pid_container: str = ""
     ipc_container: str = ""
     ipc_shareable: bool = False
+    no_memory: bool = False  # shared memory of its own, but no /dev/shm
 
 
 class Device(NamedTuple):
@@ -167,6 +170,7 @@ class ContainerSpec(NamedTuple):
     read_only: bool = False
     shm_size: int = 64 << 20
     labels: Mapping[str, str] = MappingProxyType({})
+    annotations: Mapping[str, str] = MappingProxyType({})  # kept for whoever inspects it
     resources: Resources = Resources()
     security: Security = Security()
     stop_signal: str = ""

@@ -168,23 +168,6 @@ def test_events_can_be_watched(sandbox: Sandbox, name: str) -> None:
         watching.terminate()
 
 
-def test_ps_filters(sandbox: Sandbox, name: str) -> None:
-    """By name, label, status, exit code, image, age; sizes; the last one."""
-    sandbox("run", *QUIET, "--name", name, "--label", "a=1", "busybox", "sh", "-c", "echo hello > /file; exit 3")
-
-    def names(*words: str) -> list[str]:
-        return sandbox("ps", "-f", f"name={name}", "--format", "{{.Names}}", *words).stdout.split()
-
-    assert names() == []
-    assert names("-a") == names("-f", "exited=3") == names("-f", "status=exited") == [name]
-    assert names("-a", "-f", "label=a=1", "-f", "ancestor=busybox") == [name]
-    assert names("-f", "exited=0") == names("-a", "-f", "label=a=2") == names("-f", f"since={name}") == []
-    assert names("-n", "1000") == [name]
-    assert re.match(r"[\d.]+kB \(virtual [\d.]+MB\)\n",
-                    sandbox("ps", "-a", "-f", f"name={name}", "--format", "{{.Size}}").stdout)  # fmt: skip
-    assert sandbox("ps", "--filter", "colour=red").returncode == 2
-
-
 def test_attach_without_a_terminal(sandbox: Sandbox, name: str) -> None:
     """Output and errors from now on, input to one that has it open, the exit code; its input outlives us."""
     background(sandbox, name, "sh", "-c", "read a; echo got $a; read b; echo got $b >&2; exit 5", options=("-i",))

@@ -163,6 +163,79 @@ def test_mounts_of_the_host_are_passed_on(sandbox: Sandbox, name: str, tmp_path:
 
 
 @pytest.mark.root
+def test_read_only_binds_and_the_mounts_below(sandbox: Sandbox, tmp_path: Path) -> None:
+    """Below a read-only bind all is read-only, unless bind-recursive=writable; with `disabled` it is not there."""
+    from sandbox.kernel.mounts import mount, umount  # noqa: PLC0415
+
+    (tmp_path / "inner").mkdir()
+    mount("tmpfs", tmp_path / "inner", "tmpfs", data="mode=777")
+    tmp_path.chmod(0o777)
+    try:
+        script = "grep -c ' /x/inner ' /proc/mounts; touch /x/file; touch /x/inner/file && rm /x/inner/file"
+        for mode, below, code in (
+            ("readonly", "1", 1),
+            ("writable", "1", 0),
+            ("enabled", "1", 1),
+            ("disabled", "0", 1),
+        ):
+            bind = f"type=bind,source={tmp_path},target=/x,readonly,bind-recursive={mode}"
+            done = sandbox(*RUN, "--mount", bind, "busybox", "sh", "-c", script)
+            assert (done.stdout, done.returncode) == (f"{below}\n", code), mode
+            assert "/x/file: Read-only" in done.stderr
+    finally:
+        umount(tmp_path / "inner")
+
+
+@pytest.mark.root
+def test_part_of_a_volume(sandbox: Sandbox, name: str) -> None:
+    """volume-subpath is a file or directory of it; links, however hostile, stay within; a missing one is named."""
+    volume = f"{name}-volume"
+    script = "mkdir -p /v/a/b; echo in > /v/a/b/f; ln -s / /v/out; ln -s ../../../a /v/up; ln -s /a/b/f /v/file"
+    assert sandbox(*RUN, "-v", f"{volume}:/v", "busybox", "sh", "-c", script).returncode == 0
+
+    def seen(subpath: str, *command: str) -> str:
+        part = f"type=volume,source={volume},target=/x,volume-subpath={subpath}"
+        done = sandbox(*RUN, "--mount", part, "busybox", *command)
+        return done.stdout or done.stderr
+
+    try:
+        assert seen("a/b", "ls", "/x") == "f\n"
+        assert seen("up", "ls", "/x") == "b\n"
+        assert seen("out", "ls", "/x") == "a\nfile\nout\nup\n"  # the volume's own root
+        assert seen("a/b/f", "cat", "/x") == seen("file", "cat", "/x") == "in\n"
+        assert seen("a/none", "true") == (
+            f"sandbox: cannot mount 'a/none' of volume {volume}: no such file or directory"
+            " (make it first, or correct volume-subpath)\n"
+        )
+    finally:
+        sandbox("volume", "rm", volume)
+
+
+@pytest.mark.root
+def test_no_shared_memory(sandbox: Sandbox, name: str) -> None:
+    """--ipc none has memory and queues of its own and no /dev/shm, unless something is mounted there."""
+    done = sandbox("run", "--network", "none", "--name", name, "--ipc", "none", "busybox", "sh", "-c",
+                   "ls /dev/shm; ls -d /dev/mqueue; readlink /proc/self/ns/ipc")  # fmt: skip
+    assert "/dev/shm: No such file" in done.stderr
+    assert done.stdout.startswith("/dev/mqueue\nipc:")
+    assert done.stdout.split()[1] != str(Path("/proc/self/ns/ipc").readlink())
+    assert sandbox("inspect", "-f", "{{.HostConfig.IpcMode}}", name).stdout == "none\n"
+    mounted = sandbox(*RUN, "--ipc", "none", "--tmpfs", "/dev/shm:size=1m", "busybox", "touch", "/dev/shm/x")
+    assert mounted.returncode == 0, mounted.stderr
+    refused = sandbox(*RUN, "--ipc", "mine", "busybox", "true")
+    assert refused.stderr == (
+        "sandbox: --ipc 'mine' is not supported (host, private, shareable, none or container:NAME)\n"
+    )
+
+
+@pytest.mark.root
+def test_annotations(sandbox: Sandbox, name: str) -> None:
+    """They are kept, as docker keeps them."""
+    sandbox("create", "--name", name, "--annotation", "a=1", "--annotation", "b=2", "busybox", "true")
+    assert sandbox("inspect", "-f", "{{json .HostConfig.Annotations}}", name).stdout == '{"a":"1","b":"2"}\n'
+
+
+@pytest.mark.root
 def test_namespaces_of_the_host(sandbox: Sandbox, name: str) -> None:
     """Its processes, shared memory, host name and control groups, where asked for; never its user ids."""
     mark = Path("/dev/shm") / name

@@ -34,7 +34,8 @@ TWO = (IdRange(0, 1000, 1), IdRange(1, 100000, 65536))
         (op.WriteFile("/f", "a b\n"), 'write-file path=/f text="a b\\n"'),
         (
             op.PrepareMount("dev/null", "/dev/null", False, False, False, (1, 3)),
-            "prepare-mount key=dev/null source=/dev/null read_only=no idmapped=no recursive=no device=1:3 private=no",
+            "prepare-mount key=dev/null source=/dev/null read_only=no idmapped=no recursive=no device=1:3 private=no"
+            ' writable_below=no subpath=""',
         ),
         (
             op.PrepareFilesystem("/t", "tmpfs", (("mode", "755"), ("ro", None)), ("NOSUID", "NODEV")),

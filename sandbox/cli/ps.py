@@ -65,7 +65,7 @@ def _descendants(engine: Engine, name: str) -> list[str]:
         chain_id = engine.images.get(name).chain_id
     except SandboxError:
         return []
-    return [image.id for image in engine.images.list() if chain_id in (layer.chain_id for layer in image.layers)]
+    return [image.id for image in engine.images.list() if any(layer.chain_id == chain_id for layer in image.layers)]
 
 
 def _size(engine: Engine, config: ContainerConfig) -> str:

@@ -91,7 +91,8 @@ class Placing(NamedTuple):
 
 
 def select(view: FileView, pattern: str, place: str = "the context", *, parents: bool = False) -> list[Selected]:
-    """The sources that a pattern means, in order. NotFoundError for a name without wild cards that is not there.
+    """The sources that a pattern means, in order. NotFoundError for a name without wild cards that is not there, and
+    for a link that leads to nothing.
 
     `place` is what the view is called. With `parents` the paths are kept from a pivot `/./` on, and `**` is any number
     of folders.
@@ -113,6 +114,9 @@ def select(view: FileView, pattern: str, place: str = "the context", *, parents:
         elif not has_wildcard(clean):
             hint = "is it named in .dockerignore?" if place == "the context" else ""
             raise NotFoundError(f"source {pattern!r} is not in {place}", hint=hint, reference="no-source")
+        elif path.rpartition(b"/")[2] in view.names(view.resolve(path.rpartition(b"/")[0])):
+            link = os.fsdecode(path)
+            raise NotFoundError(f"{link!r}, which {pattern!r} means, is a link to nothing", reference="no-source")
     return result
 
 

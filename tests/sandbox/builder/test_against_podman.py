@@ -4,32 +4,24 @@ configuration.
 
 from __future__ import annotations
 
-import hashlib
-import io
 import json
 import os
-import shutil
 import subprocess
 import sys
-import tarfile
 import uuid
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.sandbox.builder.comparing import CORPUS, SETTINGS, fill, tree
 from tests.sandbox.command import Sandbox
 from tests.sandbox.podman import HAS_PODMAN, Podman, podman_storage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
-CORPUS = Path(__file__).parent / "corpus"
-# Made by either engine for its containers, or by podman for itself.
-ENGINES_OWN = ("dev", "proc", "sys", "etc/hosts", "etc/hostname", "etc/resolv.conf", "run/.containerenv", "etc/mtab")
 # Podman 4.3 shows neither health checks nor triggers here, and takes no SHELL for CMD.
-SETTINGS = ("Env", "Cmd", "Entrypoint", "WorkingDir", "User", "ExposedPorts", "Volumes", "StopSignal")
-
 pytestmark = [
     pytest.mark.root,
     pytest.mark.slow,
@@ -54,74 +46,10 @@ def podman(engine_home: Path) -> Iterator[Podman]:
 
 @pytest.fixture
 def context(tmp_path: Path) -> Path:
-    """Files with modes, owners and links of all kinds."""
+    """Files of all kinds."""
     folder = tmp_path / "context"
-    for name in (
-        "one",
-        "two",
-        "with blank",
-        "tree/a.txt",
-        "tree/sub/b.txt",
-        "tree/other/c",
-        "ignored/x",
-        "notes.md",
-        "tree/notes.md",
-    ):
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(name)
-    (folder / "two").chmod(0o755)
-    (folder / "tree" / "sub").chmod(0o700)
-    os.chown(folder / "tree" / "a.txt", 5, 6)
-    (folder / "link").symlink_to("one")
-    (folder / "tree" / "inside").symlink_to("sub/b.txt")
-    (folder / "tree" / "dangling").symlink_to("/nowhere")
-    with tarfile.open(folder / "archive.tar.gz", "w:gz") as archive:
-        for name, kind, owner in (
-            ("d", tarfile.DIRTYPE, 0),
-            ("d/file", tarfile.REGTYPE, 11),
-            ("l", tarfile.SYMTYPE, 0),
-        ):
-            entry = tarfile.TarInfo(name)
-            entry.type, entry.uid, entry.gid = kind, owner, owner
-            entry.mode = 0o751 if kind == tarfile.DIRTYPE else 0o640
-            entry.linkname = "d/file" if kind == tarfile.SYMTYPE else ""
-            archive.addfile(entry)
-    (folder / ".dockerignore").write_text("ignored\n**/*.md\n!tree/notes.md\n*.Dockerfile\n")
-    for path in CORPUS.iterdir():
-        shutil.copy(path, folder)
+    fill(folder)
     return folder
-
-
-def digest(content: bytes) -> str:
-    """A few figures in place of a file."""
-    return hashlib.sha256(content).hexdigest()[:12]
-
-
-def tree(archive: bytes) -> dict[str, tuple[Any, ...]]:
-    """What is in a root file system: path to kind, mode, owner, link, content."""
-    found = {}
-    with tarfile.open(fileobj=io.BytesIO(archive)) as entries:
-        for entry in entries:
-            name = entry.name.strip("/").removeprefix("./")
-            if not name or name.startswith(ENGINES_OWN):
-                continue
-            stream = entries.extractfile(entry) if entry.isreg() else None
-            content = stream.read() if stream is not None else b""
-            kind = entry.type if not entry.islnk() else tarfile.REGTYPE
-            mode = 0 if entry.issym() else entry.mode & 0o7777
-            if entry.islnk():  # the archive may have either name first
-                first = entries.extractfile(entry)
-                content = first.read() if first is not None else b""
-            found[name] = (
-                kind,
-                oct(mode),
-                entry.uid,
-                entry.gid,
-                entry.linkname if entry.issym() else "",
-                digest(content),
-            )
-    return found
 
 
 @pytest.fixture

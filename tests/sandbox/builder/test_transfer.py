@@ -127,6 +127,12 @@ def test_documents(context: Path, image: Path) -> None:
 
 
 def test_what_is_missing_is_said(context: Path) -> None:
-    """A source without wild cards has to be there."""
-    with FileView((context,), "") as source, pytest.raises(NotFoundError, match="'nothing' is not in the context"):
-        select(source, "nothing")
+    """A source without wild cards has to be there; one with them may be nothing, but no link to nothing."""
+    (context / "src" / "lib" / "dangling").symlink_to("/nowhere")
+    with FileView((context,), "") as source:
+        with pytest.raises(NotFoundError, match="'nothing' is not in the context"):
+            select(source, "nothing")
+        assert select(source, "no*") == []
+        assert [one.path for one in select(source, "*/main.c")] == [b"src/main.c"] * 2  # one of them through a link
+        with pytest.raises(NotFoundError, match="'src/lib/dangling', which 'src/lib/d\\*' means, is a link to nothing"):
+            select(source, "src/lib/d*")

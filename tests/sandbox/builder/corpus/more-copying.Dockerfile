@@ -1,6 +1,5 @@
 FROM busybox
 COPY --chmod=755 one two /modes/
-COPY --chmod=4711 one /special
 COPY * /everything/
 COPY tree/*.txt tree/s* /flat/
 COPY tree/*/b.txt /deep/

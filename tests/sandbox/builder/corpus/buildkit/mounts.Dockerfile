@@ -1,6 +1,7 @@
 FROM busybox AS source
 RUN mkdir /made && echo made > /made/file
 FROM busybox
+RUN mkdir /mnt /scratch /cache
 RUN --mount=type=bind,source=tree,target=/mnt cp -r /mnt /copied && ls /mnt > /listed
 RUN --mount=type=bind,from=source,source=/made,target=/mnt cat /mnt/file > /from-stage
 RUN --mount=type=bind,target=/mnt,rw cat /mnt/one > /whole

@@ -1,0 +1,11 @@
+FROM busybox
+SHELL ["/bin/sh", "-x", "-c"]
+ARG OUTSIDE=again
+ENV OUTSIDE2=${OUTSIDE}
+RUN echo "$OUTSIDE $OUTSIDE2" > /values
+ENTRYPOINT exec sleep 1
+CMD echo hello
+HEALTHCHECK NONE
+STOPSIGNAL 9
+EXPOSE 80 81-83/udp 84/TCP
+VOLUME /a /b

@@ -63,7 +63,15 @@ def docker_daemon() -> Iterator[Docker]:
             *("sh", "-c", _OWN_FOLDERS, "sh"),
             *("dockerd", "--config-file", state / "daemon.json", "--data-root", state / "data"),
             *("--exec-root", state / "exec", "--host", f"unix://{state / 'socket'}", "--pidfile", state / "pid"),
-            *("--storage-driver", "vfs", "--default-ulimit", "nofile=1024:1024", *_NO_NETWORK),
+            *(
+                "--cgroup-parent",
+                f"/{state.name}",
+                "--storage-driver",
+                "vfs",
+                "--default-ulimit",
+                "nofile=1024:1024",
+                *_NO_NETWORK,
+            ),
         ]
         with (state / "log").open("wb") as log:
             daemon = subprocess.Popen(command, cwd=state, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
@@ -72,7 +80,7 @@ def docker_daemon() -> Iterator[Docker]:
             _await(client, daemon, state / "log")
             yield client
         finally:
-            _end(daemon)
+            _end(daemon, state.name)
 
 
 def _await(client: Docker, daemon: subprocess.Popen[bytes], log: Path) -> None:
@@ -84,17 +92,14 @@ def _await(client: Docker, daemon: subprocess.Popen[bytes], log: Path) -> None:
     raise AssertionError(f"dockerd does not listen: {log.read_text(errors='replace')[-2000:]}")
 
 
-def _end(daemon: subprocess.Popen[bytes]) -> None:
+def _end(daemon: subprocess.Popen[bytes], groups: str) -> None:
     """Kill the first process of the namespaces: it is gone, and unshare ends, after all the others there."""
     with contextlib.suppress(FileNotFoundError):
         children = Path(f"/proc/{daemon.pid}/task/{daemon.pid}/children").read_text().split()
         for pid in map(int, children):
             os.kill(pid, signal.SIGKILL)
     daemon.wait()
-    for group in (*Path("/sys/fs/cgroup").glob("*/docker"), Path("/sys/fs/cgroup/docker")):
-        for inner in sorted(group.rglob("*"), reverse=True):
-            if inner.is_dir():
-                with contextlib.suppress(OSError):
-                    inner.rmdir()
-        with contextlib.suppress(OSError):
-            group.rmdir()
+    for hierarchy in (Path("/sys/fs/cgroup"), *Path("/sys/fs/cgroup").iterdir()):
+        for folder, _, _ in os.walk(hierarchy / groups, topdown=False):
+            with contextlib.suppress(OSError):
+                Path(folder).rmdir()

@@ -32,7 +32,6 @@ pytestmark = [
     pytest.mark.root,
     pytest.mark.slow,
     pytest.mark.skipif(not HAS_DOCKER, reason="needs docker and its daemon"),
-    pytest.mark.xdist_group("docker"),
 ]
 
 

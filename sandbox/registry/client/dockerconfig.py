@@ -20,7 +20,7 @@ from sandbox.registry.client import credential_helper
 from sandbox.registry.client.hosts import DOCKER_HUB
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
 HUB_KEY = "https://index.docker.io/v1/"  # what docker calls its own registry in the file
 _FILE_LIMIT = 8 << 20  # bytes
@@ -58,12 +58,9 @@ class DockerConfig:
             helper = helpers.get(key) if isinstance(helpers, dict) else None
             if isinstance(helper, str) and helper:
                 return _from_helper(helper, _server(domain))
-        entries = document.get("auths")
-        if isinstance(entries, dict):
-            for key in _keys(domain, path):
-                found = _entry(entries.get(key))
-                if found is not None:
-                    return found
+        found = _find(document.get("auths"), domain, path)
+        if found is not None:
+            return found
         store = document.get("credsStore")
         return _from_helper(store, _server(domain)) if isinstance(store, str) and store else None
 
@@ -134,6 +131,40 @@ class DockerConfig:
                 raise
         except OSError as error:
             raise SandboxError(f"cannot write {self.path}: {(error.strerror or '').lower()}") from None
+
+
+class GivenLogins:
+    """Logins for one pull or push alone, which go before the user's own: texts of `config.json`, as pipelines' secrets
+    for images (`image_pull_secrets`) have them, or of docker's older `.dockercfg`.
+
+    Helpers that such a text names are not called: it may do no more than say who we are. InvalidError for a text that
+    is none, without what is in it.
+    """
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        self._entries: list[dict[str, Any]] = []
+        for number, text in enumerate(texts, 1):
+            try:
+                document = json.loads(text)
+                entries = document.get("auths", document)
+            except (ValueError, RecursionError, AttributeError):
+                entries = None
+            if not isinstance(entries, dict):
+                raise InvalidError(f"login {number} is no docker config.json", reference="docker-config") from None
+            self._entries.append(entries)
+
+    def find(self, domain: str, path: str = "") -> Credential | None:
+        """Who we are at a registry, for a repository in it; None: nobody."""
+        found = (_find(entries, domain, path) for entries in self._entries)
+        return next((credential for credential in found if credential is not None), None)
+
+
+def _find(entries: object, domain: str, path: str) -> Credential | None:
+    """The login of the closest name."""
+    if not isinstance(entries, dict):
+        return None
+    found = (_entry(entries.get(key)) for key in _keys(domain, path))
+    return next((credential for credential in found if credential is not None), None)
 
 
 def _server(domain: str) -> str:

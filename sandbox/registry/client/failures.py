@@ -158,5 +158,7 @@ def _reason(error: BaseException) -> str:
     number = _errno(error)
     if number in errno.errorcode:  # TLS has numbers of its own
         return os.strerror(number).lower()
+    if isinstance(error, http.ProtocolError) and error.args:  # the second is the cause, which the first tells
+        error = Exception(error.args[0])
     text = re.sub(r"<[^>]*>(\([^)]*\))?:? ?", "", str(error))
     return "".join(one if one.isprintable() else " " for one in text)[:200].lower() or type(error).__name__

@@ -66,16 +66,17 @@ def pull(
     retrying: Retrying | None = None,
     progress: Progress | None = None,
     named: str = "",
+    logins: Sequence[str] = (),
 ) -> Pulled:
     """Pull the image, and give it its name, or that of `named`. Without a platform, the one for this host;
-    `verify=False` takes any certificate, or no TLS.
+    `verify=False` takes any certificate, or no TLS; `logins` are texts of docker's `config.json` for this pull alone.
 
     Raises RegistryError, NotFoundError (no such platform), InvalidError, LimitError, UnsupportedError: nothing is left
     then but what a next pull goes on with.
     """
     reference = references.parse(name)
     Spool(store.home).reclaim()
-    with Session(store.home, environment=environment, verify=verify, retrying=retrying) as session:
+    with Session(store.home, environment=environment, verify=verify, retrying=retrying, logins=logins) as session:
         return _Pull(store, session, reference, platform, progress or Silent()).run(references.parse(named or name))
 
 

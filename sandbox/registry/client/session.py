@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from sandbox.registry.client import hosts
 from sandbox.registry.client.authorizing import Authorizer
-from sandbox.registry.client.dockerconfig import DockerConfig
+from sandbox.registry.client.dockerconfig import DockerConfig, GivenLogins
 from sandbox.registry.client.failures import RegistryError
 from sandbox.registry.client.hosts import Trust
 from sandbox.registry.client.repository import Repository
@@ -31,7 +31,10 @@ Found = TypeVar("Found")
 
 
 class Session:
-    """`with Session(home) as session:`. `verify=False`: registries may have any certificate, or none."""
+    """`with Session(home) as session:`. `verify=False`: registries may have any certificate, or none.
+
+    `logins` are texts of docker's `config.json` that go before the user's.
+    """
 
     def __init__(
         self,
@@ -40,10 +43,12 @@ class Session:
         environment: Mapping[str, str] = os.environ,
         verify: bool = True,
         retrying: Retrying | None = None,
+        logins: Sequence[str] = (),
     ) -> None:
         self.transport = Transport(environment, retrying=retrying)
         self.stop = self.transport.stop
         self.config = DockerConfig.of(environment)
+        self._given = GivenLogins(logins)
         self._folders = hosts.search_paths(environment, home)
         self._verify = verify
         self._authorizers: dict[tuple[str, str], Authorizer] = {}
@@ -127,9 +132,8 @@ class Session:
         )
 
     def _credential(self, reference: Reference, endpoint: Endpoint) -> Credential | None:
-        if endpoint.namespace:
-            return self.config.find(endpoint.host)
-        return self.config.find(reference.domain, reference.path)
+        where = (endpoint.host, "") if endpoint.namespace else (reference.domain, reference.path)
+        return self._given.find(*where) or self.config.find(*where)
 
 
 def first_of(servers: Sequence[Server], ask: Callable[[Server], Found]) -> Found:

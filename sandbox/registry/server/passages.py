@@ -7,6 +7,8 @@ The last byte is held back until the digest is right, so that nobody receives a 
 from __future__ import annotations
 
 import contextlib
+import errno
+import logging
 import os
 import threading
 from typing import TYPE_CHECKING, Protocol
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from sandbox.image.digest import Digest
     from sandbox.registry.server.uploads import Upload, Uploads
 
+log = logging.getLogger(__name__)
 _BLOCK = 256 << 10
 
 
@@ -117,6 +120,8 @@ class Passage:
                     self._store(found, upload)
         except Exception as error:  # whatever it is: those who follow must not wait for ever
             trouble = error
+            if self._is_settled:  # else the answer says it
+                log.warning("blob %s broke off: %s", self.digest, error)
         with self._moved:
             self._is_whole, self._trouble, self._is_settled = trouble is None, trouble, True
             self._moved.notify_all()
@@ -138,14 +143,16 @@ class Passage:
             upload.cancel()
 
     def wait(self, sent: int) -> int:
-        """How many bytes may be sent, once that is more than `sent`. Raises UpstreamError when no more will come."""
+        """How many bytes may be sent, once that is more than `sent`. Raises ConnectionResetError when no more come:
+        to a client that waits for the rest there is no other way to say so, and servers of WSGI log no more of it.
+        """
         with self._moved:
             while self._trouble is None:
                 ready = self.size if self._is_whole else min(self._written, self.size - 1)
                 if ready > sent:
                     return ready
                 self._moved.wait()
-            raise UpstreamError(str(self._trouble)) from self._trouble
+            raise ConnectionResetError(errno.ECONNRESET, str(self._trouble)) from self._trouble
 
     def leave(self) -> None:
         """The thread or a client is done."""

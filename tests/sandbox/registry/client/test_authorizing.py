@@ -9,6 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from sandbox.errors import InvalidError
 from sandbox.registry.client.challenge import parse
 from sandbox.registry.client.dockerconfig import Credential, DockerConfig
 from sandbox.registry.client.failures import RegistryError
@@ -265,3 +266,21 @@ def test_helpers_that_are_not_there(tmp_path: Path) -> None:
     for helper, why in (("nosuch", "docker-credential-nosuch is not installed"), ("../x", "is not the name of")):
         with pytest.raises(Exception, match=why):
             config(tmp_path, {"credsStore": helper}).find("r.example")
+
+
+def test_logins_for_one_pull(hostile: Hostile, tokens: TokenServer, pulls: Pulls, tmp_path: Path) -> None:
+    """They go before the user's own, the closest name first; older files are understood; helpers are not called."""
+    hostile.image(layer())
+    log_in(tmp_path, hostile.address, auth=basic("mine", "own"))
+    texts = [
+        json.dumps({"auths": {"elsewhere": {"auth": basic("a", "b")}}, "credHelpers": {hostile.address: "evil"}}),
+        json.dumps({f"{hostile.address}/team": {"username": "given", "password": "secret"}}),
+    ]
+    pulls(f"{hostile.address}/team/x", logins=texts)
+    assert tokens.requests[-1].headers["authorization"] == f"Basic {basic('given', 'secret')}"
+    pulls(f"{hostile.address}/other/x", logins=texts)
+    assert tokens.requests[-1].headers["authorization"] == f"Basic {basic('mine', 'own')}"
+    for text in ("secret words", "[]", '{"auths": 1}'):
+        with pytest.raises(InvalidError, match=r"login 1 is no docker config\.json") as caught:
+            pulls(f"{hostile.address}/x", logins=[text])
+        assert text not in str(caught.value)

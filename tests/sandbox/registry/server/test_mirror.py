@@ -166,11 +166,16 @@ def test_a_manifest_that_is_another_is_refused(mirror: Peer, other: Other) -> No
     assert (response.status_code, mirror.codes(response)) == (502, ["DIGEST_INVALID"])
 
 
-def test_a_broken_passage_leaves_nothing(mirror: Peer, other: Other, root: Path) -> None:
-    """The connection to the other registry breaks: the client's breaks, too; there is neither blob nor upload."""
+def test_a_broken_passage_leaves_nothing(
+    mirror: Peer, other: Other, root: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The connection to the other registry breaks: the client's breaks, too; there is neither blob nor upload, and
+    one line of it in the log.
+    """
     other.breaks = 3
-    with pytest.raises(UpstreamError, match="connection lost"):
+    with caplog.at_level("WARNING"), pytest.raises(ConnectionResetError, match="connection lost"):
         mirror("GET", f"/v2/{NAME}/blobs/{digest_of(LAYER)}")
+    assert [f"blob {digest_of(LAYER)} broke off" in record.getMessage() for record in caplog.records] == [True]
     assert (blobs(root), list((root / "uploads").iterdir())) == (0, [])
     assert other.last is not None
     assert other.last.closed

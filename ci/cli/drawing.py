@@ -6,13 +6,13 @@ are all in earlier ones.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from xml.sax.saxutils import escape
 
 from ci.cli.titles import titles
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from ci.cli.selection import Selection
     from ci.pipeline.spec import StageSpec, StepSpec
@@ -77,9 +77,9 @@ def svg(selection: Selection) -> str:
         if stage.services:
             title += f" · services: {', '.join(service.name for service in stage.services)}"
         parts.append(f'<text x="{_MARGIN}" y="{top + 14}" class="stage">{escape(title)}</text>')
-        parts += _boxes(selection, stage, columns, top + _TITLE)
-        rows = max((len(column) for column in columns), default=0)
-        top += _TITLE + rows * (_HEIGHT + _GAP) + _MARGIN
+        layout = _layout(columns)
+        parts += _boxes(selection, stage, layout, top + _TITLE)
+        top += _TITLE + layout.rows * (_HEIGHT + _GAP) + _MARGIN
         widest = max(widest, len(columns) * (_WIDTH + _BETWEEN), 8 * len(title))
     width = widest + 2 * _MARGIN
     style = (
@@ -90,23 +90,63 @@ def svg(selection: Selection) -> str:
     return "\n".join([head, f"<style>{style}</style>", *parts, "</svg>", ""])
 
 
-def _boxes(selection: Selection, stage: StageSpec, columns: Sequence[Sequence[StepSpec]], top: int) -> Iterator[str]:
-    places = {
-        step.name: (_MARGIN + column * (_WIDTH + _BETWEEN), top + row * (_HEIGHT + _GAP))
-        for column, steps in enumerate(columns)
-        for row, step in enumerate(steps)
-    }
+class _Layout(NamedTuple):
+    """Where things are, in columns and rows from 0. A dependency passes other columns on a lane of its own, below their
+    boxes; all that wait for one step share its lane.
+    """
+
+    boxes: Mapping[str, tuple[int, int]]
+    lanes: Mapping[tuple[int, str], int]  # rows by column and the step that is waited for
+    rows: int
+
+
+def _layout(columns: Sequence[Sequence[StepSpec]]) -> _Layout:
+    boxes = {step.name: (column, row) for column, steps in enumerate(columns) for row, step in enumerate(steps)}
+    last = {name: column for name, (column, _) in boxes.items()}  # the last column that somebody waits for it in
+    for step in (step for steps in columns for step in steps):
+        for name in step.depends_on:
+            if name in boxes:
+                last[name] = max(last[name], boxes[step.name][0])
+    lanes: dict[tuple[int, str], int] = {}
+    rows = 0
+    for column, steps in enumerate(columns):
+        passing = [name for name, (begin, _) in boxes.items() if begin < column < last[name]]
+        lanes |= {(column, name): len(steps) + row for row, name in enumerate(passing)}
+        rows = max(rows, len(steps) + len(passing))
+    return _Layout(boxes, lanes, rows)
+
+
+def _boxes(selection: Selection, stage: StageSpec, layout: _Layout, top: int) -> Iterator[str]:
     out = selection.left_out(stage)
     for step in stage.steps:
-        x, y = places[step.name]
-        middle = y + _HEIGHT // 2
+        column, row = layout.boxes[step.name]
+        x, middle = _left(column), _middle(row, top)
         for name in step.depends_on:
-            if name in places:
-                from_x, from_y = places[name][0] + _WIDTH, places[name][1] + _HEIGHT // 2
-                bend = _BETWEEN // 2
-                yield f'<path d="M{from_x} {from_y} C{from_x + bend} {from_y} {x - bend} {middle} {x} {middle}"/>'
+            if name in layout.boxes:
+                yield f'<path d="{_way(name, step.name, layout, top)}"/>'
         shown = step.name if len(step.name) <= _LONGEST else step.name[: _LONGEST - 1] + "…"
         mark = ' class="out"' if step.name in out else ""
         yield f"<g><title>{escape(step.name)} ({escape(step.image)})</title>"
-        yield f'<rect x="{x}" y="{y}" width="{_WIDTH}" height="{_HEIGHT}"{mark}/>'
+        yield f'<rect x="{x}" y="{middle - _HEIGHT // 2}" width="{_WIDTH}" height="{_HEIGHT}"{mark}/>'
         yield f'<text x="{x + _WIDTH // 2}" y="{middle + 5}" text-anchor="middle">{escape(shown)}</text></g>'
+
+
+def _way(source: str, target: str, layout: _Layout, top: int) -> str:
+    """The line from a box to another, through no box between them."""
+    (begin, first_row), (end, last_row) = layout.boxes[source], layout.boxes[target]
+    y = _middle(first_row, top)
+    way = f"M{_left(begin) + _WIDTH} {y}"
+    for column in range(begin + 1, end + 1):
+        row = last_row if column == end else layout.lanes[column, source]
+        bend, x, next_y = _left(column) - _BETWEEN // 2, _left(column), _middle(row, top)
+        way += f" C{bend} {y} {bend} {next_y} {x} {next_y}" + (f" H{x + _WIDTH}" if column < end else "")
+        y = next_y
+    return way
+
+
+def _left(column: int) -> int:
+    return _MARGIN + column * (_WIDTH + _BETWEEN)
+
+
+def _middle(row: int, top: int) -> int:
+    return top + row * (_HEIGHT + _GAP) + _HEIGHT // 2

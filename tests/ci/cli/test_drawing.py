@@ -46,6 +46,20 @@ def test_the_text() -> None:
         1  aaa""")
 
 
+def test_no_line_goes_through_a_box() -> None:
+    """A dependency over several columns passes below what is between."""
+    stage = StageSpec(name="long", number=1, steps=(step("a"), step("b", "a"), step("c", "b"), step("d", "c", "a")))
+    root = ElementTree.fromstring(svg(select((stage,))))  # noqa: S314
+    names = {"svg": "http://www.w3.org/2000/svg"}
+    boxes = [int(rect.get("y", "")) for rect in root.findall(".//svg:rect", names)]
+    assert len(set(boxes)) == 1
+    bottom = boxes[0] + int(root.findall(".//svg:rect", names)[0].get("height", ""))
+    (long,) = (way for path in root.findall(".//svg:path", names) if "H" in (way := path.get("d", "")))
+    lanes = [int(part.rsplit(" ", 1)[1]) for part in long.split(" H")[:-1]]
+    assert len(lanes) == 2
+    assert all(y > bottom for y in lanes)
+
+
 def test_the_picture_is_well_formed() -> None:
     """A box for each step, a line for each dependency; names are escaped."""
     root = ElementTree.fromstring(svg(select(STAGES)))  # noqa: S314

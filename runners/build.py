@@ -56,9 +56,19 @@ def next_stages(
             skip.append((stage, f"{failed} failed"))
         elif not failed and not stage.run_on_success:
             skip.append((stage, "nothing failed"))
-        elif len(running) + len(start) < jobs:
+        elif len(running) + len(start) < jobs and not _is_crowded(stage, stages, running, start):
             start.append(stage)
     return tuple(start), tuple(skip)
+
+
+def _is_crowded(
+    stage: StageSpec, stages: Sequence[StageSpec], running: frozenset[int], start: Sequence[StageSpec]
+) -> bool:
+    """Whether as many of the same name run as its `concurrency` allows."""
+    if stage.concurrency is None:
+        return False
+    others = [other for other in stages if other.number in running and other.name == stage.name]
+    return len(others) + sum(other.name == stage.name for other in start) >= max(1, stage.concurrency)
 
 
 def _needed(stage: StageSpec, stages: Sequence[StageSpec]) -> list[StageSpec]:

@@ -42,8 +42,9 @@ if TYPE_CHECKING:
     from ci.cli.junit import JUnit
     from ci.cli.order import Order
     from ci.pipeline.outputs import Reference
-    from ci.pipeline.spec import StageSpec, StepSpec
+    from ci.pipeline.spec import Clone, StageSpec, StepSpec
     from runners.caching import StageCaches
+    from runners.cloning import Project
     from runners.remembering import StageMemory
     from runners.report import StageResult
     from runners.stage import FailedStep
@@ -85,8 +86,9 @@ def build(order: Order, interrupts: Interrupts, *, started: float) -> int:
             slot.reclaim()
             if not backend.has_networks:
                 order = _on_the_hosts_network(order)
+            cloned = _clones(order.clone, order.selection, folder) if order.clone is not None else None
             try:
-                copied = _snapshot(order.project, folder, slot, home)
+                copied = _snapshot(order, folder, slot, home)
             except GitError as error:
                 raise CiError(f"{order.project}: {error}", hint="git is asked which files to build") from error
             workspaces = Workspaces(
@@ -95,6 +97,7 @@ def build(order: Order, interrupts: Interrupts, *, started: float) -> int:
                 count=len(order.selection.stages),
                 keep=home / keeping.FOLDER if order.keep else None,
                 write=order.write,
+                cloned=cloned,
             )
             return _Run(order, interrupts, loop, backend, workspaces).to_the_end(started)
     finally:
@@ -277,8 +280,32 @@ def _junit(path: Path) -> JUnit:
     return JUnit(path)
 
 
-def _snapshot(project: Path, folder: RunFolder, slot: Slot, home: Path) -> Snapshot:
+def _clones(project: Project, selection: Selection, folder: RunFolder) -> Callable[[Clone], Path]:
+    """The clone of the project by its settings: one for all Stages that want the same, made before the first begins."""
+    from runners.cloning import clone  # noqa: PLC0415  (seldom)
+
+    made: dict[Clone, Path] = {}
+
+    def cloned(how: Clone) -> Path:
+        if how not in made:
+            path = folder.path / f"clone-{len(made)}"
+            path.mkdir(mode=0o755)
+            _say(f"cloning {project.url} at {project.commit[:12]}")
+            clone(project, how, path, tell=_say)
+            made[how] = path
+        return made[how]
+
+    for stage in selection.stages:
+        if not stage.clone.disable and not stage.cells_from:
+            cloned(stage.clone)
+    return cloned
+
+
+def _snapshot(order: Order, folder: RunFolder, slot: Slot, home: Path) -> Snapshot:
     """In the project's slot, where most of it is from the last time, or afresh where another run has the slot."""
+    project = order.project
+    if order.clone is not None:
+        return workspace.Snapshot(source=project, path=folder.path / "pristine", files=0)
     if slot.taken:
         (folder.path / "pristine").symlink_to(slot.tree)  # whoever looks at the folder of a run finds its files
         return workspace.snapshot(project, slot.tree, leave_out=home, manifest=slot.manifest)

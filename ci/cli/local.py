@@ -20,7 +20,7 @@ from ci.cli.order import Order, Style
 from ci.cli.selection import Selection, require_secrets, require_trust, select
 from ci.cli.values import assignments, secrets, variables
 from ci.errors import CiError
-from ci.pipeline.event import platform
+from ci.pipeline.event import NULL_COMMIT, EventKind, platform
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from ci.pipeline.outputs import Reference
     from ci.pipeline.spec import StageSpec
     from runners.backend import HostMount
+    from runners.cloning import Project
 
 HELP = "build a project in containers on this machine"
 _SECRET_FILE_LIMIT = 1 << 20
@@ -63,6 +64,11 @@ def configure(parser: ArgumentParser) -> None:
     add("--pull", choices=("missing", "always", "never"), default="missing", help="when images are made")
     add("--incremental", action="store_true", help="do not run steps again that would meet what they met before")
     add("--no-cache", action="store_true", help="neither use nor keep caches of steps")
+    add(
+        "--clone",
+        action="store_true",
+        help="build a fresh clone of the event's commit, as a server does, and not your files",
+    )
     add("--keep", action="store_true", help="keep workspaces, and failed steps for `ci-run shell`")
     add("--shell-on-failure", action="store_true", help="open a shell in the container of a step that has failed")
     add("--quiet", "-q", action="store_true", help="print the output of failed steps only, and the summary")
@@ -162,6 +168,7 @@ def _order(arguments: Namespace) -> Order:
         project=folder,
         selection=selection,
         expand=expand,
+        clone=_clone(arguments, event, folder),
         environment=environment,
         secrets=given,
         mounts=volumes(arguments.volume, Path.cwd()),
@@ -189,6 +196,29 @@ def _event(arguments: Namespace, project: Path) -> Event:
         platform=platform(system.sysname, system.machine),
     )
     return playing.play(arguments, project, around)
+
+
+def _clone(arguments: Namespace, event: Event, folder: Path) -> Project | None:
+    """What to clone: from the remote, or, where there is none, from the repository here. Raises CiError."""
+    if not arguments.clone:
+        return None
+    from runners.cloning import Project  # noqa: PLC0415  (seldom)
+    from runners.gitrepo import enclosing  # noqa: PLC0415
+
+    if arguments.write:
+        raise CiError("--clone and --write: what is built is a clone, and not your files", reference="usage")
+    top = enclosing(folder)
+    if event.commit == NULL_COMMIT or (not event.remote_url and top is None):
+        raise CiError("--clone: there is no commit that could be cloned", hint="commit first", reference="no-commit")
+    url = event.remote_url or str(top)
+    is_here = "://" not in url and Path(url).exists()
+    return Project(
+        url=f"file://{Path(url).resolve()}" if is_here else url,
+        ref=event.full_ref or "HEAD",
+        commit=event.commit,
+        branch=event.branch if event.kind in {EventKind.PUSH, EventKind.CRON, EventKind.MANUAL} else "",
+        is_here=is_here or url.startswith("file://"),
+    )
 
 
 def volumes(given: list[str], folder: Path) -> tuple[HostMount, ...]:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from ci.cli.selection import Selection
     from runners.backend import HostMount
     from runners.build import Expand
+    from runners.cloning import Project
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,12 +30,14 @@ class Order:
     """One local run. `project` is the folder to build, `jobs` at least 1.
 
     `mounts` are seen by every container, `network` is the one they share in place of their Stages' own, or empty.
+    `clone` is what to build in place of the files of `project`.
     """
 
     filename: str
     project: Path
     selection: Selection
     expand: Expand
+    clone: Project | None
     environment: Mapping[str, str]
     secrets: Mapping[str, str]
     mounts: tuple[HostMount, ...]

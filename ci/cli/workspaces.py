@@ -16,9 +16,10 @@ from runners.inventory import inventory
 from runners.writeback import write_back
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
-    from ci.pipeline.spec import StageSpec
+    from ci.pipeline.spec import Clone, StageSpec
     from runners.backend import HostMount
     from runners.inventory import Stamp
     from runners.workspace import Snapshot
@@ -29,10 +30,22 @@ _SHOWN = 10  # paths that are named
 class Workspaces:
     """For `count` Stages, in `folder`; with `keep` they are moved there in the end, and `kept` are their paths.
 
+    `cloned`, where there is one, gives the folder of a clone in place of the copy.
+
     With `write` what a Stage changed goes back into the work tree when it is over; `written` says what that was.
     """
 
-    def __init__(self, copied: Snapshot, folder: Path, *, count: int, keep: Path | None, write: bool) -> None:
+    def __init__(
+        self,
+        copied: Snapshot,
+        folder: Path,
+        *,
+        count: int,
+        keep: Path | None,
+        write: bool,
+        cloned: Callable[[Clone], Path] | None = None,
+    ) -> None:
+        self._cloned = cloned
         self.kept: list[Path] = []
         self.written: list[str] = []
         self._write = write
@@ -58,6 +71,8 @@ class Workspaces:
         self._left -= 1
         if stage.clone.disable:
             path.mkdir(mode=0o755)
+        elif self._cloned is not None:
+            workspace.copy(self._cloned(stage.clone), path)
         elif self._left > 0:
             workspace.copy(self._copied.path, path)
         else:

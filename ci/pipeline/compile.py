@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from ci.errors import CiError
 from ci.pipeline import conditions, graph, matrix, outputs, settings, substitution, values
+from ci.pipeline.cloning import clone
 from ci.pipeline.compiling import additions, name_images, pieces
 from ci.pipeline.document import DEFAULT_SHELL
 from ci.pipeline.drone_variables import as_in_woodpecker, drone_step_variables, drone_variables
@@ -25,7 +26,7 @@ from ci.pipeline.filling import FillError, filled
 from ci.pipeline.glob import GlobError
 from ci.pipeline.nodes import Scalar, Sequence
 from ci.pipeline.source import NOWHERE
-from ci.pipeline.spec import Clone, Device, StageSpec, StepSpec, Tmpfs, VolumeMount
+from ci.pipeline.spec import Device, StageSpec, StepSpec, Tmpfs, VolumeMount
 from ci.pipeline.variables import present, step_variables, variables
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence as Several
 
     from ci.pipeline.conditions import Outcome
-    from ci.pipeline.document import CloneUse, Condition, Document, Mount, SecretUse, Step, Variable
+    from ci.pipeline.document import Condition, Document, Mount, SecretUse, Step, Variable
     from ci.pipeline.event import Event
     from ci.pipeline.nodes import Node
     from ci.pipeline.source import Position, Text
@@ -238,7 +239,7 @@ class _Cell:
             depends_on=tuple(text.value for text in document.depends_on),
             run_on_success=outcome.on_success,
             run_on_failure=outcome.on_failure,
-            clone=self._clone(document.clone),
+            clone=clone(document.clone, self.rules, self.event, lambda text, read: self._value(text, self.known, read)),
             concurrency=self._optional(document.concurrency, self.known, values.count),
             image_pull_secrets=tuple(text.value for text in document.image_pull_secrets),
             labels={label.name.value: self._value(label.value, self.known, values.label) for label in document.labels},
@@ -257,13 +258,6 @@ class _Cell:
             wanted = {text.value for text in runs_on}
             return conditions.Outcome("success" in wanted, "failure" in wanted)
         return outcome
-
-    def _clone(self, written: CloneUse) -> Clone:
-        return Clone(
-            disable=self._flag(written.disable, self.known),
-            depth=self._optional(written.depth, self.known, values.count),
-            settings={one.name.value: self._value(one.value, self.known, str) for one in written.settings},
-        )
 
     def _dependencies(self, outcomes: Mapping[str, Outcome]) -> dict[str, tuple[str, ...]]:
         """What each step that runs waits for:

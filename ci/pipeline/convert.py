@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ci.pipeline import envsubst, values
+from ci.pipeline.cloning import SETTINGS
 from ci.pipeline.document import Filter
 from ci.pipeline.event import Event, EventKind
 from ci.pipeline.nodes import Kind, Mapping, Scalar
@@ -107,10 +108,6 @@ class _Converter:
     def document(self) -> dict[str, Any]:
         """The document as plain values, in the order in which they are written."""
         old = self.old
-        if old.clone.position.line:
-            self.note(old.clone.position, "the settings of clone are not taken over")
-        if old.concurrency:
-            self.note(old.concurrency.position, "concurrency is not taken over")
         for text in old.image_pull_secrets:
             self.note(text.position, f"the pull secret {text.value} is not taken over")
         workspace = [text.value for text in (old.workspace, old.workspace_path) if text]
@@ -121,6 +118,8 @@ class _Converter:
                 "depends_on": [_name(text.value, values.step_name) for text in old.depends_on],
                 "labels": {one.name.value: self._value(one.value) for one in old.labels},
                 "workspace": "/".join(workspace),
+                "clone": self._clone(),
+                "concurrency": self._optional(old.concurrency),
                 "matrix": self._matrix(),
                 "environment": self._environment(old.environment, old.secrets),
                 "volumes": [text.value for text in old.volumes],
@@ -128,6 +127,20 @@ class _Converter:
                 "steps": [self._container(step, service=False) for step in old.steps],
             }
         )
+
+    def _clone(self) -> dict[str, Any]:
+        """The settings, with those that the dialect has by itself; nothing where the file says nothing of them."""
+        old, rules = self.old.clone, self.old.rules
+        if old.disable is not None:
+            return {"disable": self._flag(old.disable)}
+        for one in old.settings:
+            if one.name.value not in SETTINGS:
+                self.note(one.value.position, "the addresses of submodules are not taken over")
+        written = {one.name.value: self._value(one.value) for one in old.settings if one.name.value in SETTINGS}
+        if not written:
+            return {}
+        found: dict[str, Any] = {"tags": False, "partial": True} if rules.clones_one_commit else dict(rules.clone)
+        return found | written
 
     def _matrix(self) -> dict[str, Any]:
         matrix = self.old.matrix

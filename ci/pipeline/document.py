@@ -148,10 +148,9 @@ class HealthUse(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CloneUse:
-    """How the project is to be fetched; `settings` are those of the clone plugin."""
+    """How the project is to be fetched; `settings` are those of `cloning`, by their names there."""
 
     disable: Text | None = None
-    depth: Text | None = None
     settings: tuple[Variable, ...] = ()
     position: Position = NOWHERE
 

@@ -39,6 +39,8 @@ class Rules(NamedTuple):
     inner_secrets: bool = True  # `from_secret` means a secret inside of a setting's lists and maps, too
     drone_copies: bool = False  # DRONE_* are copies of CI_*
     others_by_file: bool = False  # depends_on of a document names files
+    clone: Mapping[str, bool] = MappingProxyType({})  # how the project is fetched without a word of the file
+    clones_one_commit: bool = False  # see `cloning`
     must_be_ready: bool = True  # a service whose ports do not open fails the Stage
 
     @property
@@ -70,6 +72,7 @@ DRONE = Rules(
     event_names=drone_variables.EVENT_NAMES,
     drone_environment=True,
     inner_secrets=False,
+    clone=MappingProxyType({"submodules": False, "tags": False}),
 )
 _WOODPECKER_EVENTS = MappingProxyType({EventKind.ROLLBACK: "deployment"})
 WOODPECKER = Rules(
@@ -88,5 +91,6 @@ WOODPECKER = Rules(
     event_names=_WOODPECKER_EVENTS,
     drone_copies=True,
     others_by_file=True,
+    clones_one_commit=True,
     must_be_ready=False,  # Woodpecker itself waits for no port
 )

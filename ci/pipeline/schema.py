@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ci.pipeline.cloning import SETTINGS
 from ci.pipeline.dialects import drone, hako, woodpecker
 from ci.pipeline.failure import OnFailure
 from ci.pipeline.rules import DRONE, HAKO, WOODPECKER
@@ -125,6 +126,17 @@ _OF_DIALECT: Mapping[str, Mapping[str, Schema]] = {
     "hako": {
         "environment": {"anyOf": [_VALUES_OR_OUTPUTS, {"type": "array", "items": {"type": "string", "pattern": "="}}]},
         "workspace": _TEXT,
+        "concurrency": _TEXT,
+        "clone": {
+            "anyOf": [
+                {"enum": [False]},
+                {
+                    "type": "object",
+                    "properties": dict.fromkeys(("disable", *SETTINGS), _TEXT),
+                    "additionalProperties": False,
+                },
+            ]
+        },
         "pull": _PULL,
     },
     "drone": {

@@ -44,14 +44,18 @@ class Tmpfs:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Clone:
-    """How the project gets into the workspace. `None`: as the runner does it by itself.
-
-    `settings` are further ones by name, as the pipeline gives them to the clone plugin.
-    """
+    """How the project gets into the workspace, where it is cloned."""
 
     disable: bool = False
-    depth: int | None = None
-    settings: Mapping[str, str] = field(default_factory=dict)
+    depth: int = 0  # commits of history; 0: all
+    submodules: bool = True  # and theirs
+    lfs: bool = True
+    tags: bool = True
+    partial: bool = False  # contents of files only where they are checked out
+    retries: int = 5  # how often it is tried again where the server does not answer
+    backoff: float = 5.0  # seconds between
+    skip_verify: bool = False  # whoever has the name is believed to be the server
+    submodule_urls: tuple[tuple[str, str], ...] = ()  # by their names, in place of those in .gitmodules
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

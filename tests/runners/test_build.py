@@ -28,6 +28,17 @@ def test_no_more_than_the_jobs_run_at_once() -> None:
     assert [one.number for one in start] == [3]
 
 
+def test_concurrency_is_of_a_name() -> None:
+    """Cells of a stage with `concurrency: 1` run one after the other, beside other stages."""
+    stages = [stage(number, "test", concurrency=1) for number in (1, 2)] + [stage(3, "lint")]
+    start, _ = next_stages(stages, {}, frozenset(), jobs=9, cancelled="")
+    assert [one.number for one in start] == [1, 3]
+    start, _ = next_stages(stages, {3: State.PASSED}, frozenset({1}), jobs=9, cancelled="")
+    assert start == ()
+    start, _ = next_stages(stages, {1: State.PASSED, 3: State.PASSED}, frozenset(), jobs=9, cancelled="")
+    assert [one.number for one in start] == [2]
+
+
 def test_a_stage_waits_for_all_cells_of_another() -> None:
     """`depends_on: test` means every matrix cell of `test`."""
     stages = [stage(1, "deploy", "test"), stage(2, "test"), stage(3, "test")]

@@ -11,6 +11,7 @@ import posixpath
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from ci.pipeline.cloning import SETTINGS
 from ci.pipeline.containers import Containers
 from ci.pipeline.document import CloneUse, DeviceUse, Document, Mount, Step, Variable
 from ci.pipeline.failure import OnFailure
@@ -196,10 +197,9 @@ class _Drone(Containers):
         found = self.keys(node, '"clone"', CLONE_KEYS) if node else None
         if found is None:
             return CloneUse()
-        settings = ((key, self.text(found, key)) for key in CLONE_KEYS[2:])
+        settings = ((key, self.text(found, key)) for key in CLONE_KEYS if key in SETTINGS)
         return CloneUse(
             disable=self.switch(found, "disable"),
-            depth=self.text(found, "depth"),
             settings=tuple(Variable(name=Text(key), value=text) for key, text in settings if text),
             position=keys.position_of("clone"),
         )

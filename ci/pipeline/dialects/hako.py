@@ -9,12 +9,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ci.pipeline.additions import Additions
+from ci.pipeline.cloning import SETTINGS
 from ci.pipeline.conditions import FACTS
-from ci.pipeline.document import Document, Step
+from ci.pipeline.document import CloneUse, Document, Step, Variable
 from ci.pipeline.failure import OnFailure
-from ci.pipeline.nodes import Mapping, Sequence
+from ci.pipeline.nodes import Mapping, Scalar, Sequence
 from ci.pipeline.options import plugin_variable
 from ci.pipeline.rules import HAKO
+from ci.pipeline.source import Text
 from ci.pipeline.values import PULL
 
 if TYPE_CHECKING:
@@ -23,7 +25,6 @@ if TYPE_CHECKING:
     from ci.pipeline.diagnostics import Report
     from ci.pipeline.nodes import Node
     from ci.pipeline.reading import Keys
-    from ci.pipeline.source import Text
 
 # What a step and a service have in common.
 CONTAINER_KEYS = (
@@ -79,6 +80,8 @@ DOCUMENT_KEYS = (
     "volumes",
     "workspace",
     "labels",
+    "clone",
+    "concurrency",
     "variables",
 )
 
@@ -132,6 +135,13 @@ _WHEN_SYNONYMS = {
     "repository": "repo",
     "refs": "ref",
 }
+_CLONE_SYNONYMS = {
+    "recursive": "submodules",
+    "attempts": "retries",
+    "skip-verify": "skip_verify",
+    "fetch-depth": "depth",
+    "fetch-tags": "tags",
+}
 WHEN_KEYS = (*FACTS, "matrix", "evaluate")
 
 
@@ -181,6 +191,26 @@ class _Hako(Additions):
             volumes=self.texts(keys, "volumes"),
             workspace=self.text(keys, "workspace"),
             labels=self.pairs(keys, "labels"),
+            clone=self._clone(keys),
+            concurrency=self.text(keys, "concurrency"),
+            position=node.position,
+        )
+
+    def _clone(self, keys: Keys) -> CloneUse:
+        """`false`, or a map of settings."""
+        node = self.get(keys, "clone")
+        if isinstance(node, Scalar):
+            if node.value == "false":
+                return CloneUse(disable=Text("true", node.position), position=node.position)
+            self.wrong(node, '"clone"', "false, or a map of settings")
+            return CloneUse()
+        found = self.keys(node, '"clone"', ("disable", *SETTINGS), _CLONE_SYNONYMS) if node else None
+        if node is None or found is None:
+            return CloneUse()
+        settings = ((name, self.text(found, name)) for name in SETTINGS)
+        return CloneUse(
+            disable=self.switch(found, "disable"),
+            settings=tuple(Variable(name=Text(name), value=text) for name, text in settings if text),
             position=node.position,
         )
 

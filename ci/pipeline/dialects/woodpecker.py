@@ -6,9 +6,11 @@ away (`pipeline:`, `secrets:`, `group:`, `branches:`, `platform:`, `runs_on:`) i
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from ci.pipeline.cloning import ALL_SETTINGS, WOODPECKER_IGNORED, WOODPECKER_NAMES
 from ci.pipeline.containers import Containers
 from ci.pipeline.document import CloneUse, Condition, Document, SecretUse, Step, Variable
 from ci.pipeline.edits import Edit, environment_of, nested
@@ -89,6 +91,7 @@ WHEN_KEYS = (
 WORKSPACE_KEYS = ("base", "path")
 BACKENDS = ("docker", "kubernetes", "local")
 
+_CLONES = re.compile(r"(?:^|/)(?:plugin-git|drone-git|git)(?:[:@]|$)")  # images whose work the runner does
 _FAILURE = ("fail", "ignore", "cancel")
 _SYNONYMS = {"script": "commands", "env": "environment", "working_dir": "directory", "needs": "depends_on"}
 
@@ -212,7 +215,7 @@ class _Woodpecker(Containers):
     # Clone
 
     def _clone(self, keys: Keys) -> CloneUse:
-        """`skip_clone`, and the settings of the one clone step; what else it says is for a server."""
+        """`skip_clone`, and the settings of the clone step."""
         skip = self.switch(keys, "skip_clone")
         node = self.get(keys, "clone")
         if node is None:
@@ -224,17 +227,28 @@ class _Woodpecker(Containers):
             self.wrong(node, '"clone"', "a list of steps, or a map of names to steps")
         settings: dict[str, Variable] = {}
         for item in items:
-            found = self.keys(item, "a clone step", CONTAINER_KEYS)
-            for one in self.settings(found, "settings", str) if found else ():
-                value = Text(encode(one.value), one.value.position)
-                settings[one.variable.value] = Variable(name=one.variable, value=value)
-        depth = settings.pop("depth", None)
-        return CloneUse(
-            disable=skip,
-            depth=depth.value if depth else None,
-            settings=tuple(settings.values()),
-            position=keys.position_of("clone"),
-        )
+            settings |= self._clone_step(item)
+        return CloneUse(disable=skip, settings=tuple(settings.values()), position=keys.position_of("clone"))
+
+    def _clone_step(self, item: Node) -> dict[str, Variable]:
+        """What one of the steps has for the plugin; another image is not run."""
+        found = self.keys(item, "a clone step", CONTAINER_KEYS)
+        image = self.text(found, "image") if found else None
+        if found is None or (image and not _CLONES.search(image.value)):
+            if image:
+                message = f'"{image.value}" is not run: the project is fetched by the runner itself'
+                self.report.warning("not-honoured", image.position, message, "settings of plugin-git are taken")
+            return {}
+        settings: dict[str, Variable] = {}
+        for one in self.settings(found, "settings", str):
+            name = one.variable.value.replace("-", "_")
+            name = WOODPECKER_NAMES.get(name, name)
+            if name in ALL_SETTINGS:
+                settings[name] = Variable(Text(name), Text(encode(one.value), one.value.position))
+            elif name not in WOODPECKER_IGNORED:
+                message = f'"{one.variable.value}" changes nothing in how the project is fetched here'
+                self.report.warning("not-honoured", one.variable.position, message)
+        return settings
 
     # Steps
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ci.pipeline import values
+from ci.pipeline.cloning import ALL_SETTINGS
 from ci.pipeline.lint import additions
 from ci.pipeline.settings import scalars
 
@@ -33,7 +34,8 @@ def check_document(document: Document, check: Values) -> None:
         workspace = document.rules.base
     check.check(document.workspace_path, values.relative)
     check.check(document.concurrency, values.count)
-    check.check(document.clone.depth, values.count)
+    for one in document.clone.settings:
+        check.check(one.value, ALL_SETTINGS[one.name.value])
     check.check(document.clone.disable, values.flag)
     _check_environment(document.environment, document.secrets, check)
     _check_reserved(document.environment, check)

@@ -63,6 +63,35 @@ def test_a_repository_without_a_commit(ci_run: Run, project: Path) -> None:
     assert f"show | [main] [{NOTHING}] [local/project]\n" in done.stdout
 
 
+def test_a_clone(ci_run: Run, project: Path, tmp_path: Path) -> None:
+    """--clone: what is built is the commit as its server has it, as the pipeline wants it, and not the files here."""
+    there = tmp_path / "origin.git"
+    git(project, "init", "-q", "-b", "main")
+    git(project, "remote", "add", "origin", str(there))
+    pipeline = """
+image: busybox
+matrix: {CELL: [1, 2]}
+clone: {depth: 1, retries: 0}
+steps: [{name: show, commands: ['cat file; test ! -e new', 'cat .git/shallow']}]
+"""
+    (project / "file").write_text("committed\n")
+    (project / ".ci.yml").write_text(pipeline)
+    git(project, "add", "-A")
+    git(project, "commit", "-q", "-m", "one")
+    git(project, "init", "-q", "--bare", str(there))
+    (project / "file").write_text("changed\n")
+    (project / "new").write_text("")
+    done = ci_run("", "--clone")
+    assert done.returncode == 1
+    assert "git fetch failed" in done.stderr
+    git(project, "push", "-q", "origin", "main")
+    done = ci_run("", "--clone")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("committed\n") == 2
+    assert done.stderr.count("cloning file://") == 1
+    assert ci_run("", "--clone", "--write").returncode == 2
+
+
 def test_outside_of_git(ci_run: Run, project: Path) -> None:
     """The folder is the project."""
     (project / "file").write_text("plain\n")

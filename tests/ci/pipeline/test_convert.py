@@ -109,7 +109,8 @@ def test_what_has_no_counterpart() -> None:
         "steps:\n- name: a\n  image: b\n  memswap_limit: 1g\n"
         "  environment: {A: '${DRONE_TAG:-none}', B: $DRONE_SEMVER}\n"
     )
-    assert [line for line, _ in done.notes] == [1, 2, 3, 4, 8, 9]
+    assert [line for line, _ in done.notes] == [1, 4, 8, 9]
+    assert "clone:\n  submodules: false\n  tags: false\n  depth: 1\nconcurrency: 1\n" in done.text
 
 
 @given(

@@ -17,6 +17,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 pytestmark = pytest.mark.slow  # in sum: each builds a few images
+GOLDEN = [
+    "51576449e3c1da2a3bf14735803933df589e1433fd38e736c59b9a19c270e0c8",
+    "5cdde9dacde206779ef78cf0a670f1ec53b0019f22e67c6e95e099007fea23ef",
+    "8fa8148ebf31b4ef6dd6219a47f40b7b54c30c7ee015394c211ec286d9a65b28",
+    "98f58542ee93faf34a73b7764cfd91ca22f2c49eb528084bf81deb0cb4bb4359",
+    "9e2aa5cf17f677d79a145e7e8cfbe2918ab52a65980a26dfd6f342268acf6022",
+    "b8d10cd3e99e709e118f649d8edbb5a093881b8161dda12529a45694550f9e27",
+]
 
 
 def git(folder: Path, *words: str) -> None:
@@ -210,3 +218,19 @@ def test_what_a_build_makes_in_one_layer(sandbox: Sandbox, others: Sandbox, tag:
     assert others("run", "--rm", "--network", "none", tag, "ls", "/home").stdout == "new\n"
     assert sandbox("build", "--squash", str(tmp_path)).stderr.count("CACHED") == 4
     sandbox("rmi", "-f", tag, base)
+
+
+def test_golden_keys_of_a_file(tmp_path: Path, hako_home: Path, repository: Path) -> None:
+    """A whole file has the same keys on every host and day; others would make every cache start anew."""
+    context = tmp_path / "context"
+    (context / "folder").mkdir(parents=True, mode=0o755)
+    (context / "folder" / "file").write_text("content")
+    (context / "folder" / "link").symlink_to("file")
+    for path, mode in ((context / "folder", 0o755), (context / "folder" / "file", 0o640)):
+        path.chmod(mode)
+    (context / "Dockerfile").write_text(
+        "FROM scratch AS one\nARG NAME=file\nWORKDIR /place\nCOPY --chown=5:6 folder/$NAME .\nFROM scratch\nUSER 7\n"
+        "WORKDIR /other\nCOPY --from=one --chmod=0600 /place/file /\nCOPY folder /tree\nCOPY <<E /document\ntext\nE\n"
+    )
+    assert Sandbox(hako_home, repository)("build", str(context)).returncode == 0
+    assert sorted(path.name for path in (hako_home / "images" / "cache").iterdir()) == GOLDEN

@@ -9,6 +9,7 @@ with init; the control group ends whatever else should remain.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
@@ -121,7 +122,8 @@ def reclaim_container(home: Path, folder: ContainerFolder) -> tuple[bool, str]:
         return True, f"container {config.name}: its supervisor was killed; removed"
     (folder.path / control.SOCKET_NAME).unlink(missing_ok=True)
     if state.status is Status.RUNNING:
-        folder.write_state(lost(state))
+        with contextlib.suppress(OSError):  # the disk is full, perhaps until this container is removed
+            folder.write_state(lost(state))
     return True, f"container {config.name}: its supervisor was killed; ended"
 
 

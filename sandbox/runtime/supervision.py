@@ -94,7 +94,10 @@ class Supervision:
             deadlines.append(self._making_time)
         idle = not self.loop.step(max(0.0, min(deadlines) - time.monotonic()) if deadlines else None)
         for supervisor in list(self._supervisors):
-            supervisor.advance()
+            try:
+                supervisor.advance()
+            except Exception as error:  # its own affair: others go on
+                supervisor.give_up(error)
             if supervisor.over:
                 self._supervisors.remove(supervisor)
                 self._make_ready(supervisor.home, time.monotonic())

@@ -140,6 +140,13 @@ class Supervisor:
         self._final = True
         self._signal_init(signal_number(self._config.stop_signal))
 
+    def give_up(self, error: Exception) -> None:
+        """An error that nobody foresaw while it ended: those who wait are told, the rest is for `reclaim`."""
+        self._signal_init(signal.SIGKILL)
+        self._let_go()
+        self._callers.dismiss(control.error_message(error))
+        self._phase = _Phase.OVER
+
     def _break(self, error: BaseException) -> None:
         """An error that nobody foresaw, in this container's affairs: it ends, others beside it go on."""
         self._final = True
@@ -350,9 +357,10 @@ class Supervisor:
         return self._allocations
 
     def change(self, **fields: Any) -> None:
-        """Change fields of the state and write it."""
+        """Change fields of the state and write it; what a full disk does not take comes with the next change."""
         self._state = self._state._replace(**fields)
-        self._folder.write_state(self._state)
+        with contextlib.suppress(OSError):
+            self._folder.write_state(self._state)
 
     def reload(self) -> None:
         """Read the configuration again: `update` or `rename` has changed it."""
@@ -435,41 +443,46 @@ class Supervisor:
             self._allocations.release()
         if started and self._host is not None:  # else it was told before the pause
             self._tell_end(status)
-        if self._config.spec.auto_remove:
-            if empty:  # else `reclaim` finds it by its folder
-                self._containers.remove(self._folder, self._config.name, mounts=self._config.spec.mounts)
-                events.of_container(self.home, self._config, "destroy")
-        else:
-            self._folder.write_state(
-                self._state._replace(
-                    status=Status.EXITED if started else Status.CREATED,
-                    pid=0,
-                    paused=False,
-                    restarting=False,
-                    stopped=self._final,
-                    finished=time.time(),
-                    exit_code=status.code,
-                    oom=status.oom,
-                    error=status.error,
-                    address="",
-                    gateway="",
-                    mac="",
-                    attachments=(),
-                )
-            )
-            # After the state: who cannot connect reads there how it ended.
-            (self._folder.path / control.SOCKET_NAME).unlink(missing_ok=True)
+        if not self._config.spec.auto_remove:
+            self._record_end(status, started=started)
+        elif empty:  # else `reclaim` finds it by its folder
+            self._containers.remove(self._folder, self._config.name, mounts=self._config.spec.mounts)
+            events.of_container(self.home, self._config, "destroy")
         self._let_go()
         self._callers.dismiss({"event": "exited", "code": status.code, "oom": status.oom, "error": status.error})
         if self._host is not None:
             self._host.close(self._facilities.release)
 
+    def _record_end(self, status: ExitStatus, *, started: bool) -> None:
+        """For who asks later. Where the disk is full, they are told that it was lost (`reclaim`)."""
+        state = self._state._replace(
+            status=Status.EXITED if started else Status.CREATED,
+            pid=0,
+            paused=False,
+            restarting=False,
+            stopped=self._final,
+            finished=time.time(),
+            exit_code=status.code,
+            oom=status.oom,
+            error=status.error,
+            address="",
+            gateway="",
+            mac="",
+            attachments=(),
+        )
+        with contextlib.suppress(OSError):
+            self._folder.write_state(state)
+        # After the state: who cannot connect reads there how it ended.
+        (self._folder.path / control.SOCKET_NAME).unlink(missing_ok=True)
+
     def _let_go(self) -> None:
         """Close what is held for the container, its lock at last."""
         self._streams.close()
-        # Said in words: a child that is on its way to its own command may still have a copy of the descriptor.
-        fcntl.flock(self._lock, fcntl.LOCK_UN)
-        os.close(self._lock)
+        if self._lock >= 0:
+            # Said in words: a child that is on its way to its own command may still have a copy of the descriptor.
+            fcntl.flock(self._lock, fcntl.LOCK_UN)
+            os.close(self._lock)
+            self._lock = -1
 
 
 def _wait(pidfd: int) -> int:

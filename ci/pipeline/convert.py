@@ -16,6 +16,7 @@ from ci.pipeline import envsubst, values
 from ci.pipeline.cloning import SETTINGS
 from ci.pipeline.document import Filter
 from ci.pipeline.event import Event, EventKind
+from ci.pipeline.matrix import cells
 from ci.pipeline.nodes import Kind, Mapping, Scalar
 from ci.pipeline.substitution import SubstitutionError
 from ci.pipeline.writing import write
@@ -99,6 +100,7 @@ class _Converter:
         # In drone a tag is on a branch of its own name, which no pattern of branches means.
         branch = document.rules.values["branch"](Event(kind=EventKind.TAG, tag="v1"))
         self.tags_have_branches = branch is not None
+        self.axes = frozenset(name for cell in cells(document.matrix) for name in cell)
         self.names = {step.name.value: _name(step.name.value, values.step_name) for step in document.steps}
 
     def note(self, position: Position, sentence: str) -> None:
@@ -147,8 +149,8 @@ class _Converter:
         if matrix is None:
             return {}
         axes: dict[str, Any] = {axis.name.value: [text.value for text in axis.values] for axis in matrix.axes}
-        cells = [{one.name.value: one.value.value for one in cell} for cell in matrix.include]
-        return axes | ({"include": cells} if cells else {})
+        include = [{one.name.value: one.value.value for one in cell} for cell in matrix.include]
+        return axes | ({"include": include} if include else {})
 
     def _container(self, step: Step, *, service: bool) -> dict[str, Any]:
         name = _name(step.name.value, values.service_name) if service else self.names[step.name.value]
@@ -288,7 +290,11 @@ class _Converter:
 
     def _command(self, text: Text) -> str:
         """A command: what was replaced before is the shell's now, which has the same variables."""
-        self._parameters(text)
+        for one in self._parameters(text):
+            if one.name not in self.old.rules.variables and one.name not in self.axes:
+                system = self.old.rules.dialect
+                message = f"${{{one.name}}} has no value when {system} reads the file; here it is the shell's variable"
+                self.note(text.position, message)
         return _DRONE.sub(self._renamed, text.value).replace("$$", "$")
 
     def _parameters(self, text: Text) -> tuple[envsubst.Parameter, ...]:

@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+from sandbox.network import uplink
+from tests.sandbox.kernel.children import account_with_ranges, account_without_ranges
+from tests.sandbox.network.isolation import MISSING
+from tests.sandbox.runtime.person import person
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.sandbox.kernel.children import Account
 
 EXAMPLES = Path(__file__).parent.parent.parent / "examples"
 pytestmark = pytest.mark.root
@@ -71,6 +83,31 @@ def test_steps(engine_home: Path) -> None:
         assert "test: 2 cells from plan/list.words: hello, konnichiwa" in built.stdout
         assert built.stdout.count("2 tests passed") == 4  # where the step ends, and in the table
         assert built.stdout.count(" is back (") == (2 if again else 0)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(bool(MISSING), reason=MISSING or "nft is there")
+@pytest.mark.skipif(not uplink.find(), reason="slirp4netns is not installed, or /dev/net/tun not usable")
+@pytest.mark.parametrize("account", [account_with_ranges, account_without_ranges], ids=["range", "single"])
+def test_as_an_ordinary_user(account: Callable[[], Account]) -> None:
+    """The same without root: with a range of ids, and with none but one's own."""
+    expected = {
+        "hello": (0, "hello | hello from hello"),
+        "matrix": (0, "4 of 4 stages passed"),
+        "failing": (1, "failed with exit code 3"),
+        "artifacts": (0, "test/unpack    | README.md"),
+        "steps": (0, "test: 2 cells from plan/list.words: hello, konnichiwa"),
+    }
+    with person(account()) as somebody:
+        assert somebody.sandbox("bootstrap", "busybox").returncode == 0
+        for name, (code, words) in expected.items():
+            project = somebody.home / name
+            shutil.copytree(EXAMPLES / name, project)
+            for path in (project, *project.rglob("*")):
+                os.chown(path, somebody.account.uid, somebody.account.gid)
+            done = somebody.run("-m", "ci.cli.main", "local", str(project / ".ci.yml"))
+            assert done.returncode == code, done.stdout + done.stderr
+            assert words in done.stdout
 
 
 @pytest.mark.slow

@@ -42,13 +42,15 @@ class Texts:
     """Rewrites the texts of one job.
 
     `matrix` are our names of its axes, `known` the plain values of its environment, `outputs` our names of steps by
-    their ids; `added` collects variables that commands need.
+    their ids, `needs` our names of other jobs' outputs by theirs (`JOB.NAME`); `added` collects variables that commands
+    need.
     """
 
     note: Callable[[Position, str], None]
     matrix: Mapping[str, str]
     known: Mapping[str, str] = field(default_factory=dict)
     outputs: dict[str, str] = field(default_factory=dict)
+    needs: Mapping[str, str] = field(default_factory=dict)
     added: dict[str, Any] = field(default_factory=dict)
 
     def value(self, scalar: Scalar) -> Any:
@@ -59,7 +61,7 @@ class Texts:
             name = normalized(whole[1].strip())
             if name.startswith("secrets."):
                 return {"from_secret": name.removeprefix("secrets.")}
-            if (output := self._output(name)) is not None:
+            if (output := self.output(name)) is not None:
                 return {"from_output": output}
         return self._replaced(scalar, self._of_value, _escaped)
 
@@ -101,7 +103,7 @@ class Texts:
             secret = name.removeprefix("secrets.")
             self.added[secret] = {"from_secret": secret}
             return f"${{{secret}}}"
-        if (output := self._output(name)) is not None:
+        if (output := self.output(name)) is not None:
             variable = re.sub(r"\W", "_", output).upper()
             self.added[variable] = {"from_output": output}
             return f"${{{variable}}}"
@@ -118,12 +120,14 @@ class Texts:
         string = _STRING.fullmatch(name)
         return string[1].replace("''", "'") if string else None
 
-    def _output(self, name: str) -> str | None:
-        """`steps.ID.outputs.NAME` as `step.name`."""
+    def output(self, name: str) -> str | None:
+        """`steps.ID.outputs.NAME` as `step.name`, and `needs.JOB.outputs.NAME` as `stage/step.name`."""
         parts = name.split(".")
-        if len(parts) == 4 and (parts[0], parts[2]) == ("steps", "outputs") and parts[1] in self.outputs:
+        if len(parts) != 4 or parts[2] != "outputs":
+            return None
+        if parts[0] == "steps" and parts[1] in self.outputs:
             return f"{self.outputs[parts[1]]}.{parts[3]}"
-        return None
+        return self.needs.get(f"{parts[1]}.{parts[3]}") if parts[0] == "needs" else None
 
 
 def _escaped(text: str) -> str:

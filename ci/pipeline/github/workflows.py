@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ci.pipeline.convert import Converted
+from ci.pipeline.github.expressions import EXPRESSION, normalized
 from ci.pipeline.github.matrices import matrix
 from ci.pipeline.github.steps import Steps, step_name
 from ci.pipeline.github.texts import Texts
@@ -48,6 +49,7 @@ class _Workflow:
 
     node: Mapping
     notes: set[tuple[int, str]] = field(default_factory=set)
+    outputs: dict[str, str] = field(default_factory=dict)  # of the jobs so far, by `JOB.NAME`
 
     def note(self, position: Position, sentence: str) -> None:
         self.notes.add((position.line, sentence))
@@ -80,14 +82,18 @@ class _Workflow:
             if entry.key.value not in _JOB_KEYS:
                 self.note(entry.key.position, f"{entry.key.value} of a job is not taken over")
         strategy = entries(given.get("strategy"))
-        cells, names = matrix(strategy["matrix"], self.note) if "matrix" in strategy else ({}, {})
+        needs = {
+            name: source for name, source in self.outputs.items() if name.split(".")[0] in texts(given.get("needs"))
+        }
+        others = Texts(self.note, {}, needs=needs)
+        cells, names = matrix(strategy["matrix"], self.note, others.output) if "matrix" in strategy else ({}, {})
         workflow_env, job_env = entries(self.node).get("env"), given.get("env")
         plain = {
             name: value.value
             for name, value in (entries(workflow_env) | entries(job_env)).items()
             if isinstance(value, Scalar) and "${{" not in value.value
         }
-        job_texts = Texts(self.note, names, plain)
+        job_texts = Texts(self.note, names, plain, needs=needs)
         container = given.get("container")
         steps = Steps(job_texts, self._defaults(given), own_image=container is not None)
         listed = given.get("steps")
@@ -99,6 +105,8 @@ class _Workflow:
             self.note(
                 key.position, f"{key.value}: each step is a container, and only the workspace goes from one to the next"
             )
+        if not cells:  # else there is one for each cell
+            self._keep_outputs(key, given.get("outputs"), job_texts)
         minutes = given.get("timeout-minutes")
         services = self._services(given.get("services"), job_texts, inside=container is not None)
         found = {
@@ -117,6 +125,14 @@ class _Workflow:
             "steps": steps.converted,
         }
         return {name: value for name, value in found.items() if value or name == "depends_on"}
+
+    def _keep_outputs(self, key: Scalar, node: Node | None, job_texts: Texts) -> None:
+        """What other jobs know by `needs.JOB.outputs.NAME`, where it is an output of a step and nothing else."""
+        for name, value in entries(node).items():
+            match = EXPRESSION.fullmatch(value.value.strip()) if isinstance(value, Scalar) else None
+            source = job_texts.output(normalized(match[1].strip())) if match else None
+            if source is not None:
+                self.outputs[f"{key.value}.{name}"] = f"{step_name(key.value)}/{source}"
 
     def _when(self, when: list[dict[str, Any]], written: Node | None, steps: Steps) -> Any:
         own = steps.when(written) if isinstance(written, Scalar) else {}

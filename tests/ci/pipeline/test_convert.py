@@ -102,6 +102,13 @@ def test_commands() -> None:
     )
 
 
+def test_what_was_nothing_is_a_variable_now() -> None:
+    """In a command, a name that only the shell knows; in drone it was replaced by nothing."""
+    done = converted("kind: pipeline\nsteps:\n- name: a\n  image: b\n  commands: ['${HOME} ${DRONE_TAG} $${PWD}']\n")
+    assert "- ${HOME} ${CI_COMMIT_TAG} ${PWD}\n" in done.text
+    assert done.notes == ((5, "${HOME} has no value when drone reads the file; here it is the shell's variable"),)
+
+
 def test_what_has_no_counterpart() -> None:
     """It is left out, and noted with its line."""
     done = converted(

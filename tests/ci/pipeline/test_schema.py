@@ -15,7 +15,8 @@ from ci.pipeline.schema import DIALECTS, schema
 from ci.pipeline.source import read
 from ci.pipeline.yaml import parse
 
-GOLDEN = Path(__file__).parent / "golden"
+HERE = Path(__file__).parent
+GOLDEN, CORPUS, EXAMPLES = HERE / "golden", HERE / "corpus", HERE.parents[2] / "examples"
 
 
 def plain(node: Node) -> Any:
@@ -65,6 +66,19 @@ def fits(value: Any, rule: dict[str, Any], root: dict[str, Any]) -> bool:  # noq
 def test_what_is_right_fits(path: Path) -> None:
     """Every golden file fits the schema of its dialect."""
     made = schema(path.parent.name)
+    assert [one for one in documents(path.read_text()) if not fits(one, made, made)] == []
+
+
+WHOLE = [
+    *(("hako", path) for path in sorted(EXAMPLES.rglob(".ci.yml"))),
+    *((path.parent.name, path) for path in sorted(CORPUS.rglob("*.y*ml"))),
+]
+
+
+@pytest.mark.parametrize(("dialect", "path"), WHOLE, ids=[f"{path.parent.name}/{path.stem}" for _, path in WHOLE])
+def test_whole_files_fit(dialect: str, path: Path) -> None:
+    """The examples, and files as people write them for drone and Woodpecker."""
+    made = schema(dialect)
     assert [one for one in documents(path.read_text()) if not fits(one, made, made)] == []
 
 

@@ -69,6 +69,13 @@ def test_every_example_is_found() -> None:
     assert PAGE.count("\n```") == 2 * len(BLOCKS)
 
 
+def test_every_key_has_an_example() -> None:
+    """Each is used somewhere on the page."""
+    keys = {*DOCUMENT_KEYS, *STEP_KEYS, *SERVICE_KEYS}
+    text = "\n".join(EXAMPLES)
+    assert {key for key in keys if not re.search(rf"(?<![\w-]){key}:", text)} == set()
+
+
 def test_every_code_is_explained() -> None:
     """The table of codes has all that the sources have, and no other."""
     raising = r'(?:error|warning|info|mistake|BadValue|SourceError)\(\s*(?:report,\s*)?"([a-z0-9-]+)"'

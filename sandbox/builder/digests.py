@@ -53,7 +53,7 @@ class FileDigests:
         identity = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
         if self._known is None:
             self._known = self._load()
-        known = self._known.get(identity)
+        known = self._known.get(identity) or self._used.get(identity)  # another name of the same file
         if known is None:
             settled = self._clock() - max(status.st_mtime_ns, status.st_ctime_ns) > _SETTLED
             known = bytes.fromhex(content_digest(data))

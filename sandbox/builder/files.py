@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import stat
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sandbox.errors import InvalidError, LimitError, NotFoundError
@@ -18,7 +19,6 @@ from sandbox.records import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from pathlib import Path
     from types import TracebackType
     from typing import Self
 
@@ -112,6 +112,13 @@ class FileView:
         with _Folders(self, path) as found:
             names = [name for name, _, _ in found.entries()]
         return [name for name in names if not self._ignores(path + b"/" + name if path else name)]
+
+    def alone(self, path: bytes) -> Path | None:
+        """Where on the host a clean path's file or folder is, if one directory alone shows it and nothing of it is
+        ignored.
+        """
+        with _Folders(self, path) as found:
+            return found.alone() if self._ignore is None else None
 
     def read(self, path: bytes, *, limit: int = _READ_LIMIT) -> bytes:
         """A regular file as far as `limit`, links followed; empty where there is none."""
@@ -223,6 +230,15 @@ class _Folders:
             return None
         directory = self._folders[0] if self._name == b"." else self._parents[0]
         return Item(relative, self.status, directory, self._name)
+
+    def alone(self) -> Path | None:
+        """Its path on the host; None for a folder in which several layers have a part, and for nothing."""
+        item = self.item(b"")
+        if item is None or len(self._folders) > 1:
+            return None
+        fd = self._folders[0] if self._folders else item.directory
+        folder = Path(f"/proc/self/fd/{fd}").readlink()
+        return folder if self._folders else folder / os.fsdecode(self._name)
 
     def entries(self) -> list[tuple[bytes, os.stat_result, int]]:
         """What is in the folder, by name, and the descriptor of the layer's folder that has it."""

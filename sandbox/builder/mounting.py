@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from sandbox.builder.files import FileView
 from sandbox.builder.keys import files_digest
-from sandbox.builder.transfer import Owner, Placing, Transfer, select
+from sandbox.builder.transfer import Owner, Placing, Selected, Transfer, select
 from sandbox.dockerfile.mounts import Mount, MountType, Sharing
 from sandbox.errors import InvalidError, NotFoundError
 from sandbox.records import NamedTuple
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager, ExitStack
     from pathlib import Path
 
+    from sandbox.builder.keys import Data
     from sandbox.builder.options import Secret
     from sandbox.image.locking import Lease
     from sandbox.image.store import ImageStore
@@ -46,7 +47,11 @@ class Prepared(NamedTuple):
 
 
 class Mounter:
-    """The mounts of one RUN. `folder` is the build's own, gone after it; `view` opens a stage, context or image."""
+    """The mounts of one RUN. `folder` is the build's own, gone after it; `view` opens a stage, context or image.
+
+    `digest` tells the digest of a file's contents, as `keys.content_digest`. An `insecure` RUN may make writable what
+    is mounted read-only, so it never sees the store itself.
+    """
 
     def __init__(
         self,
@@ -56,6 +61,9 @@ class Mounter:
         secrets: Mapping[str, Secret],
         agents: Mapping[str, str],
         view: Callable[[str], AbstractContextManager[FileView]],
+        digest: Callable[[Data], str],
+        *,
+        insecure: bool,
     ) -> None:
         self._store = store
         self._lease = lease
@@ -64,6 +72,8 @@ class Mounter:
         self._agents = agents
         self._sockets = 0
         self._view = view
+        self._digest = digest
+        self._insecure = insecure
 
     def prepare(self, mount: Mount, working_dir: str) -> Prepared | None:
         """A mount of a RUN; None for one that is optional and not to be had. SandboxError says what is missing."""
@@ -83,17 +93,20 @@ class Mounter:
     def _bind(self, mount: Mount, target: str, key: dict[str, Any]) -> Prepared:
         placing = Placing("/source", owner=None if mount.origin else Owner())
 
-        def transfer(nothing: FileView, view: FileView) -> Transfer:
-            selected = select(view, mount.source or "/", mount.origin or "the context")
-            if len(selected) != 1:
+        def selected(view: FileView) -> Selected:
+            found = select(view, mount.source or "/", mount.origin or "the context")
+            if len(found) != 1:
                 raise InvalidError(f"the source of a mount is one file or folder, not {mount.source!r}")
-            return Transfer(nothing, selected, (), placing)
+            return found[0]
 
         def make(_: ExitStack) -> RuntimeMount:
             with self._view(mount.origin) as view, FileView((), "") as nothing:
-                record = self._store.snapshots.pack(transfer(nothing, view), lease=self._lease)
-            source = self._store.snapshots.path(record.layer.chain_id) / "source"
-            if not mount.read_only:  # what is written is thrown away after the step
+                one = selected(view)
+                source = view.alone(one.path) if mount.origin else None  # a layer never changes: it is shown as it lies
+                if source is None:
+                    record = self._store.snapshots.pack(Transfer(nothing, [one], (), placing), lease=self._lease)
+                    source = self._store.snapshots.path(record.layer.chain_id) / "source"
+            if not mount.read_only or self._insecure:  # what is written is thrown away after the step
                 copy = self._folder / os.urandom(8).hex()
                 import subprocess  # noqa: PLC0415  (seldom)
 
@@ -102,7 +115,7 @@ class Mounter:
             return RuntimeMount(kind=MountKind.BIND, target=target, source=str(source), read_only=mount.read_only)
 
         with self._view(mount.origin) as view, FileView((), "") as nothing:
-            digest = files_digest(transfer(nothing, view))
+            digest = files_digest(Transfer(nothing, [selected(view)], (), placing), self._digest)
         return Prepared(key | {"digest": digest}, make, {})
 
     def _cached(self, mount: Mount, target: str, key: dict[str, Any]) -> Prepared:
@@ -111,7 +124,7 @@ class Mounter:
         parts = [name, str(mount.uid or 0), str(mount.gid or 0)]
         if mount.origin:
             with self._view(mount.origin) as view, FileView((), "") as nothing:
-                parts.append(files_digest(_beginning(mount, nothing, view)))
+                parts.append(files_digest(_beginning(mount, nothing, view), self._digest))
             key = key | {"from": parts[-1]}
         elif mount.source:
             raise InvalidError("source of a cache mount is a folder in what from= names", hint="add from=STAGE")

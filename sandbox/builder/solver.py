@@ -125,14 +125,23 @@ class Solver:
         stages = self.options.dockerfile.stages
         return any(find_stage(stages, name, len(stages)) == stage.number for name in self.options.not_cached)
 
-    def mounter(self, before: int) -> Mounter:
-        """What makes the mounts of one RUN of a stage."""
+    def mounter(self, before: int, *, insecure: bool) -> Mounter:
+        """What makes the mounts of one RUN of a stage, which may be one with all rights."""
         from sandbox.builder.mounting import Mounter  # noqa: PLC0415  (few have mounts)
 
         store = self.engine.images
         options = self.options
         view = lambda origin: self.view(origin, before)  # noqa: E731
-        return Mounter(store, self.lease, self.folder, options.secrets, options.agents, view)
+        return Mounter(
+            store,
+            self.lease,
+            self.folder,
+            options.secrets,
+            options.agents,
+            view,
+            self.digests.digest,
+            insecure=insecure,
+        )
 
     def remote_sources(self, stack: ExitStack) -> RemoteSources:
         """What fetches for an ADD, as long as the stack."""

@@ -156,11 +156,11 @@ class StageBuilder:
 
     def _run(self, instruction: records.Run) -> None:
         config = self.result.config
-        prepared = self._prepare(instruction.mounts) if instruction.mounts else []
+        network, security = self.expand(instruction.network), self.expand(instruction.security)
+        insecure = security == "insecure"
+        prepared = self._prepare(instruction.mounts, insecure=insecure) if instruction.mounts else []
         argv, script = self._argv(instruction)
         environment = {**self.scope.args, **config.environment}
-        network = self.expand(instruction.network)
-        security = self.expand(instruction.security)
         check_rights(instruction, network, security, self.solver.options.allowed)
         architecture = self.result.architecture or self.solver.options.platform.architecture
         if not is_runnable(architecture):
@@ -192,7 +192,7 @@ class StageBuilder:
                     working_dir=config.working_dir,
                     network=network,
                     mounts=(*made, self._script(*script)) if script else tuple(made),
-                    insecure=security == "insecure",
+                    insecure=insecure,
                     limits=self.solver.options.limits,
                     shell=config.shell[0] if config.shell else _SHELL,
                     on_failure=self.solver.options.on_failure,
@@ -212,9 +212,9 @@ class StageBuilder:
         self._cached(_on_one_line(instruction.text), key, do, history=self._run_history(argv))
         self._runs -= 1
 
-    def _prepare(self, texts: Iterable[str]) -> list[Prepared]:
+    def _prepare(self, texts: Iterable[str], *, insecure: bool) -> list[Prepared]:
         """The mounts of a RUN, without those that are optional and not to be had."""
-        mounter = self.solver.mounter(self.plan.stage.number)
+        mounter = self.solver.mounter(self.plan.stage.number, insecure=insecure)
         try:
             mounts = [parse_mount(text, self.expand) for text in texts]
         except MountError as error:

@@ -93,6 +93,22 @@ def test_layers_are_seen_as_one(tmp_path: Path) -> None:
         assert view.status(b"opaque/lower") is None
 
 
+@pytest.mark.root
+def test_what_lies_in_one_layer_alone(tmp_path: Path) -> None:
+    """It can be shown as it lies; not a folder in which several have a part, nor what may be ignored."""
+    lower = fill(tmp_path / "lower", "same", "shared/lower", "low/file", "opaque/lower")
+    upper = fill(tmp_path / "upper", "same", "shared/upper", "opaque/upper")
+    os.mknod(upper / "gone", 0o020000, os.makedev(0, 0))
+    os.setxattr(upper / "opaque", "trusted.overlay.opaque", b"y")
+    with FileView((upper, lower), "trusted.overlay.opaque") as view:
+        expected = {b"low": lower / "low", b"low/file": lower / "low/file", b"same": upper / "same"}
+        expected |= {b"opaque": upper / "opaque", b"shared/lower": lower / "shared/lower"}
+        assert {path: view.alone(path) for path in expected} == expected
+        assert [view.alone(path) for path in (b"", b"shared", b"gone", b"opaque/lower", b"nothing")] == [None] * 5
+    with FileView((lower,), "", IgnorePatterns([])) as view:
+        assert view.alone(b"low") is None
+
+
 def test_an_image_without_layers_is_empty() -> None:
     """`scratch` has nothing, not even a root."""
     with FileView((), "") as view:

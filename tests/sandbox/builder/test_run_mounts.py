@@ -94,6 +94,26 @@ def test_ssh(sandbox: Sandbox, context: Path, tmp_path: Path) -> None:
     assert "no such file" in refused(sandbox, context, required, "--ssh", f"default={tmp_path / 'nothing'}")
 
 
+def test_files_of_images_and_stages(sandbox: Sandbox, context: Path) -> None:
+    """They are seen as they are there, be they of one layer or of several, and stay as they are."""
+    stage = (
+        "FROM busybox AS s\nRUN mkdir -p /d/one && echo 1 > /d/one/f && chown -R 5:6 /d/one\n"
+        "RUN mkdir /d/two && echo 2 > /d/two/f && rm /bin/yes\nFROM busybox\n"
+    )
+    mounts = "--mount=from=s,source=/d,target=/d --mount=from=s,source=/d/one,target=/one --mount=from=s,target=/all"
+    mounts += " --mount=from=s,source=/d/two/f,target=/file --mount=from=s,source=/d/one,target=/rw,rw"
+    run = f"RUN {mounts} cat /d/one/f /d/two/f /one/f /file && stat -c %u:%g /one /d/one && ls /all/bin/yes; "
+    run += "echo x > /one/f; echo y > /rw/f; rm -r /one/* /all/*; cat /all/d/one/f /rw/f"
+    printed = build(sandbox, context, stage + run)
+    errors = ("ls: /all/bin/yes: No such", "/bin/sh: can't create /one/f: Read-only", "rm: ")
+    assert [line for line in printed if not any(error in line for error in errors)] == [
+        *("1", "2", "1", "2", "5:6", "5:6"),
+        *("1", "y"),
+    ]
+    again = run.replace("cat /d", "cat  /d", 1)
+    assert build(sandbox, context, stage + again)[:4] == ["1", "2", "1", "2"]
+
+
 def test_caches_begin_with_files(sandbox: Sandbox, context: Path) -> None:
     """`from=` and `source=` fill a new cache once; with other files it is another one."""
     stage = "FROM busybox AS s\nRUN mkdir -p /d/e && echo {} > /d/e/f && chown -R 5:6 /d/e\nFROM busybox\n"
@@ -158,5 +178,11 @@ def test_rights_of_the_host_are_asked_for(sandbox: Sandbox, context: Path) -> No
     insecure, _, ordinary, files, host, memory = build(sandbox, context, text, *words)
     assert int(insecure.split()[1], 16) > int(ordinary.split()[1], 16)
     assert (files, host.split(), memory.split()[1]) == ("77", ["1.2.3.4", "here"], "3072")
+    mount = "--mount=from=busybox,source=/etc,target=/m mount -o remount,bind,rw /m; touch /m/x && echo written"
+    for number, expected in ((1, ["written"]), (2, [])):  # what all rights can write to is thrown away
+        look = f"RUN --mount=from=busybox,source=/etc,target=/m ls /m/x || true {number}\n"
+        text = f"FROM busybox\n{f'RUN --security=insecure {mount}' if expected else ''}\n{look}"
+        printed = build(sandbox, context, text, "--allow", "security.insecure")
+        assert [line for line in printed if "No such file" not in line] == expected
     (context / "Dockerfile").write_text("FROM busybox\nRUN --network=host test -e /proc/net/dev && echo yes\n")
     assert sandbox("build", "--allow", "network.host", str(context)).returncode == 0

@@ -83,7 +83,8 @@ def build_pushed(
             for options, one in zip(builds, solutions, strict=True)
         ]
         with _step(progress, "exporting to registry", builds) as step:
-            made = [publish(engine.images, name, targets, publication, step) for name in names]
+            index = builds[0].index_annotations
+            made = [publish(engine.images, name, targets, index, publication, step) for name in names]
             root, manifest = made[0]
             if len(targets) == 1:
                 engine.images.add(manifest, targets[0].configuration, targets[0].layers, names)
@@ -119,7 +120,7 @@ def build_layout(
             found = attestations(options, one, manifest, names, progress)
             images.append(LayoutImage(document, manifest, one.result.layers, tuple(options.platform), found))
         with _step(progress, "exporting to oci image format", builds) as step:
-            made = layout(engine.images, images, names)
+            made = layout(engine.images, images, names, builds[0].index_annotations)
             write(made.members)
             step.note(f"exporting {made.root.digest}")
         return Exported(made.root.media_type, made.root.digest, made.root.size, made.configuration)

@@ -135,7 +135,8 @@ class BuildOptions:
     cache_to: tuple[CacheTarget, ...] = ()
     not_cached: tuple[str, ...] = ()  # names and numbers of stages that take nothing from earlier builds
     names_platform: bool = False
-    annotations: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict)  # of the manifest
+    index_annotations: Mapping[str, str] = field(default_factory=dict)
     materials: tuple[Material, ...] = ()
     provenance: Mode | None = None
     sbom: bool = False

@@ -48,9 +48,16 @@ class Published(NamedTuple):
 
 
 def publish(
-    store: ImageStore, name: Reference, targets: Sequence[Target], publication: Publication, step: Step
+    store: ImageStore,
+    name: Reference,
+    targets: Sequence[Target],
+    annotations: Mapping[str, str],
+    publication: Publication,
+    step: Step,
 ) -> Published:
-    """Push the targets, whose layers the caller has leased, as one image. Raises RegistryError."""
+    """Push the targets, whose layers the caller has leased, as one image; `annotations` are the index's, where there is
+    one. Raises RegistryError.
+    """
     with Session(store.home, verify=publication.verify) as session:
         sending = Sending(store, session, name, Noted(step), publication.packed)
         images = [_send(sending, target) for target in targets]
@@ -62,7 +69,7 @@ def publish(
                 sending.manifest(image.manifest, MANIFEST)
                 for attached in image.attached:
                     sending.manifest(attached.manifest, MANIFEST)
-            root = sending.manifest(index_of(images), media.INDEX, tag)
+            root = sending.manifest(index_of(images, annotations), media.INDEX, tag)
     step.note(f"pushing manifest for {name.canonical}@{root.digest}")
     return Published(root, images[0].manifest)
 

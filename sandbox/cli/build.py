@@ -83,7 +83,8 @@ def _build(arguments: Arguments, home: str) -> int:
             platform=host(),
             build_platform=host(),
             names_platform=len(build_output.platforms(arguments)) > 1,
-            annotations=build_output.manifest_annotations(arguments),
+            annotations=build_output.annotated(arguments, "manifest"),
+            index_annotations=build_output.annotated(arguments, "index"),
             materials=sources.materials,
             provenance=build_output.provenance(arguments),
             sbom=build_output.sbom(arguments),
@@ -180,7 +181,6 @@ def _check(arguments: Arguments) -> None:
     if form == "tty" and not os.isatty(2):
         raise UsageError("--progress tty needs a terminal, and standard error is none", hint="auto takes one if it can")
     build_output.output(arguments)
-    build_output.manifest_annotations(arguments)
     if arguments.flag("shell-on-failure") and not os.isatty(0):
         raise UsageError("--shell-on-failure needs a terminal, and standard input is none")
     for tag in arguments.texts("tag"):  # said before the work
@@ -235,7 +235,7 @@ VERBS = {
             (
                 Option(("--add-host",), "a line for /etc/hosts of RUN", "NAME:ADDRESS", many=True),
                 Option(("--allow",), "what a RUN may want: security.insecure, network.host", "RIGHT", many=True),
-                Option(("--annotation",), "an annotation of the image's manifest", "NAME=VALUE", many=True),
+                Option(("--annotation",), "an annotation of the image's manifest, or index:", "NAME=VALUE", many=True),
                 Option(("--attest",), "as --provenance and --sbom", "type=KIND", many=True),
                 Option(("--build-arg",), "a value for an ARG", "NAME=VALUE", many=True),
                 Option(("--build-context",), "further files, for --from and FROM", "NAME=CONTEXT", many=True),

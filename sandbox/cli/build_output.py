@@ -52,6 +52,9 @@ def output(arguments: Arguments) -> Output:
         raise UsageError("--output makes no image, so it goes with neither --tag nor --iidfile")
     if found.publication is not None and not (arguments.given("tag") or found.names):
         raise UsageError("an image that is pushed needs a name", hint="add -t REGISTRY/NAME:TAG")
+    makes_index = len(platforms(arguments)) > 1 or sbom(arguments) or provenance(arguments) is not None
+    if annotated(arguments, "index") and not (found.takes_index and makes_index):
+        raise UsageError("--annotation index: is for several platforms or attestations: else there is no index")
     if found.takes_index:
         return found
     if sbom(arguments) or provenance(arguments):
@@ -70,18 +73,20 @@ def _pushed(found: Output) -> Output:
     return found._replace(publication=found.publication or Publication())
 
 
-def manifest_annotations(arguments: Arguments) -> dict[str, str]:
-    """Those of each manifest."""
+def annotated(arguments: Arguments, kind: str) -> dict[str, str]:
+    """Those of each manifest, or of the index: `--annotation [KIND[,KIND]:]NAME=VALUE`, of a manifest by default."""
     found = {}
     for text in arguments.texts("annotation"):
         name, separator, value = text.partition("=")
-        kind, colon, rest = name.partition(":")
+        kinds, colon, rest = name.partition(":")
         name = rest if colon else name
         if not separator or not name:
             raise UsageError(f"--annotation {text!r} is not NAME=VALUE")
-        if colon and kind != "manifest":
-            raise UsageError(f"--annotation {text!r} is for {kind!r}", hint="manifests alone have any here")
-        found[name] = value
+        wanted = kinds.split(",") if colon else ["manifest"]
+        if set(wanted) - {"manifest", "index"}:
+            raise UsageError(f"--annotation {text!r} is for {kinds!r}", hint="write manifest: or index:")
+        if kind in wanted:
+            found[name] = value
     return found
 
 

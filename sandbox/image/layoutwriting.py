@@ -63,7 +63,7 @@ def layout(
     store: ImageStore,
     images: Sequence[LayoutImage],
     names: Sequence[Reference],
-    annotations: Mapping[str, str] | None = None,
+    annotations: Mapping[str, str],
 ) -> Layout:
     """A layout of the images, whose layers the caller has leased; `annotations` are the index's."""
     single = len(images) == 1 and not images[0].attached
@@ -77,7 +77,7 @@ def layout(
     return Layout(root, configuration, _members(store, images, index, root, names))
 
 
-def index_of(images: Sequence[LayoutImage], annotations: Mapping[str, str] | None = None) -> bytes:
+def index_of(images: Sequence[LayoutImage], annotations: Mapping[str, str]) -> bytes:
     """The bytes of an index of the images and of what is attached to them; `annotations` are its own."""
     listed: list[dict[str, Any]] = []
     for image in images:

@@ -147,7 +147,8 @@ def test_outputs(sandbox: Sandbox, tag: str, tmp_path: Path) -> None:
         (("-o", "type=image,dest=x"), "no dest"),
         (("-o", "type=local,dest=x", "-t", "y"), "neither --tag"),
         (("--annotation", "x"), "NAME=VALUE"),
-        (("--annotation", "index:x=y"), "manifests alone"),
+        (("--annotation", "index:x=y"), "there is no index"),
+        (("--annotation", "index-descriptor:x=y"), "write manifest: or index:"),
     ],
 )
 def test_what_does_not_go_together(sandbox: Sandbox, tmp_path: Path, words: tuple[str, ...], message: str) -> None:

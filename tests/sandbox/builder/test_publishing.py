@@ -72,9 +72,10 @@ def test_an_index_is_pushed(sandbox: Sandbox, registry: Served, tag: str, tmp_pa
     (tmp_path / "Dockerfile").write_text(f"FROM scratch\nARG TARGETARCH\nCOPY <<E /arch\n$TARGETARCH {tag}\nE\n")
     name = f"{registry.address}/{tag}"
     words = ["--platform", f"local,{OTHER}", "--push", "--provenance=mode=max", "--sbom=true", "-t", f"{name}:1"]
-    build(sandbox, tmp_path, *words, "-t", f"{name}-too:1", "--annotation", "a=b")
+    build(sandbox, tmp_path, *words, "-t", f"{name}-too:1", "--annotation", "a=b", "--annotation", "index:c=d")
     index = document(registry, f"{tag}/manifests/1")
     assert index == document(registry, f"{tag}-too/manifests/1")
+    assert index["annotations"] == {"c": "d"}
     kinds = [entry["platform"]["architecture"] for entry in index["manifests"]]
     assert kinds[1:] == ["s390x", "unknown", "unknown"]
     image = document(registry, f"{tag}/manifests/{index['manifests'][1]['digest']}")

@@ -1,0 +1,125 @@
+"""All logs of a server, below one folder: who appends to one, ends it, keeps it and opens it needs only its key.
+
+`<stage>/<attempt>.<step>/` is a log that grows (`live`), `<stage>/<attempt>.<step>.log.zst` a finished one (`archive`).
+Between the two, both may be there, whole; readers take the finished one. A step that has ended is finished by whoever
+calls `finish`, at any time; `unfinished` are those that a process was killed over.
+"""
+
+from __future__ import annotations
+
+import shutil
+from contextlib import suppress
+from typing import TYPE_CHECKING, NamedTuple
+
+from ci.errors import CiError
+from ci.logs import archive
+from ci.logs.archive import ArchiveSource
+from ci.logs.live import DATA, ENDED, EndedError, LiveSource, exclusive
+from ci.logs.reading import Reader
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from ci.logs.reading import Source
+
+LIMIT = 4 << 30  # bytes of one log, where nobody says less
+
+
+class LogKey(NamedTuple):
+    """Of which step a log is: its number in an attempt at a Stage, by the Stage's id."""
+
+    stage: int
+    attempt: int
+    step: int
+
+
+class Logs:
+    """Those below `folder`. Thread-safe, and several processes may have one."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def append(
+        self, key: LogKey, offset: int, data: bytes, *, time: float, limit: int = LIMIT, end: bool = False
+    ) -> int:
+        """Take the bytes from `offset` on, of which those that are there already are dropped; how many there are now.
+
+        With `end`, all of it is on the disk when this returns. Raises GapError, LimitError, EndedError.
+        """
+        while not self._archive(key).exists():
+            with suppress(FileNotFoundError), exclusive(self._live(key), make=True) as writer:
+                if not self._archive(key).exists():  # else it has been finished while we waited
+                    size = writer.append(offset, data, time=time, limit=limit)
+                    if end:
+                        writer.finish()
+                    return size
+        with self.open(key) as reader:
+            if offset + len(data) > reader.size:
+                raise EndedError(f"the log has ended with {reader.size} bytes")
+            return reader.size
+
+    def open(self, key: LogKey) -> Reader:
+        """To be read, as far as it has come. Raises CiError where there is none."""
+        return Reader(self._source(key))
+
+    def _source(self, key: LogKey) -> Source:
+        for _ in range(2):  # it may have become a file between two looks
+            with suppress(FileNotFoundError):
+                return ArchiveSource(self._archive(key))
+            with suppress(FileNotFoundError):
+                return LiveSource(self._live(key))
+        raise CiError(f"there is no log of step {key.step}", hint="it has not begun", reference="no-such-log")
+
+    def finish(self, key: LogKey) -> bool:
+        """Compress a log that has ended; whether it is finished now. Again is as once."""
+        folder, target = self._live(key), self._archive(key)
+        try:
+            with exclusive(folder) as writer:
+                if not writer.ended:
+                    return False
+                if not target.exists():
+                    source = LiveSource(folder)
+                    try:
+                        archive.write(source, target)
+                    finally:
+                        source.close()
+                (folder / DATA).unlink()
+        except FileNotFoundError:
+            if not target.exists():
+                return False
+        shutil.rmtree(folder, ignore_errors=True)
+        return True
+
+    def unfinished(self) -> Iterator[LogKey]:
+        """Those that have ended and are not compressed, or whose folder is still there."""
+        for path in self._folder.glob("*/*.*/"):
+            if (path / ENDED).exists() and (key := _key(path)):
+                yield key
+
+    def end_stage(self, stage: int, attempt: int) -> tuple[LogKey, ...]:
+        """End all logs of an attempt that is over, also where the runner was lost; returns those to be finished."""
+        found = []
+        for path in (self._folder / str(stage)).glob(f"{attempt}.*/"):
+            if key := _key(path):
+                with suppress(FileNotFoundError), exclusive(path) as writer:
+                    writer.finish()
+                    found.append(key)
+        return tuple(found)
+
+    def remove_stage(self, stage: int) -> None:
+        """Remove all logs of a Stage."""
+        shutil.rmtree(self._folder / str(stage), ignore_errors=True)
+
+    def _live(self, key: LogKey) -> Path:
+        return self._folder / str(key.stage) / f"{key.attempt}.{key.step}"
+
+    def _archive(self, key: LogKey) -> Path:
+        return self._folder / str(key.stage) / f"{key.attempt}.{key.step}.log.zst"
+
+
+def _key(path: Path) -> LogKey | None:
+    numbers = (path.parent.name, *path.name.split("."))
+    if len(numbers) != 3 or not all(number.isdecimal() for number in numbers):
+        return None
+    return LogKey(*map(int, numbers))

@@ -1,1 +1,1 @@
-"""Logs of steps: taken from runners as they come, compressed when they are whole, read in parts and never as a whole."""
+"""Logs of steps: taken from runners as they come, compressed when they are whole, read in parts only."""

@@ -2,8 +2,8 @@
 
 Several processes may append, one at a time by a lock on `data`; anybody may read. Bytes are written first and their
 mark after them, and who reads looks at the marks: a process that is killed between the two leaves bytes without a mark,
-which the next one to append gives one. The end is on the disk before it is acknowledged. A loss of power before that may take
-the last bytes; the runner still has them, and is told from where on to send again.
+which the next one to append gives one. The end is on the disk before it is acknowledged. A loss of power before that
+may take the last bytes; the runner still has them, and is told from where on to send again.
 """
 
 from __future__ import annotations

@@ -55,10 +55,12 @@ def clone(
     fetching.commit()
     words = ("-B", project.branch) if project.branch else ("--detach",)
     fetching.git("-c", "advice.detachedHead=false", "checkout", "-q", "-f", *words, project.commit, needs_server=True)
-    if how.submodules and (target / ".gitmodules").is_file():
-        fetching.submodules()
-    if how.lfs and _uses_lfs(target):
-        fetching.lfs()
+    fetching.rest()
+
+
+def complete(project: Project, how: Clone, target: Path, *, tell: Callable[[str], None]) -> None:
+    """What a work tree of the commit lacks: submodules, files of Git LFS. Raises GitError."""
+    _Fetching(project, how, target, tell, time.sleep).rest()
 
 
 class _Fetching:
@@ -103,6 +105,13 @@ class _Fetching:
                 self.git("fetch", "-q", "--unshallow", "origin", f"+{project.ref}:{kept}", needs_server=True)
         if not self._has(project.commit):
             raise GitError(f"{project.url} has no commit {project.commit[:12]} at {project.ref}", hint="is it pushed?")
+
+    def rest(self) -> None:
+        """What is not in the repository itself."""
+        if self._how.submodules and (self._target / ".gitmodules").is_file():
+            self.submodules()
+        if self._how.lfs and _uses_lfs(self._target):
+            self.lfs()
 
     def submodules(self) -> None:
         """With theirs; none from this host."""

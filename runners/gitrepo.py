@@ -39,6 +39,7 @@ _SECTIONS = {
     "submodule": {"url", "branch", "active"},
     "user": {"name", "email"},
 }
+_PLAIN = {"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull}
 _DEEPEST_ALTERNATES = 5  # git's own limit
 
 
@@ -107,10 +108,10 @@ def ignored(folder: Path, paths: Iterable[bytes]) -> frozenset[bytes]:
     return frozenset(out.split(b"\0")[:-1])
 
 
-def git(folder: Path, *arguments: str, given: bytes = b"", fine: tuple[int, ...] = (0,)) -> bytes:
+def git(folder: Path, *arguments: str, given: bytes = b"", fine: tuple[int, ...] = (0,), plain: bool = False) -> bytes:
     """What a git command prints that only reads; `given` is its input, `fine` are exit codes that are no error.
 
-    Raises GitError with git's first line.
+    `plain` is without anybody's configuration. Raises GitError with git's first line.
     """
     # A repository that another owns may be read, since nothing that it configures is run.
     settings = ("safe.directory=*", "core.fsmonitor=false", "core.hooksPath=/dev/null", "core.quotePath=false")
@@ -119,7 +120,7 @@ def git(folder: Path, *arguments: str, given: bytes = b"", fine: tuple[int, ...]
         done = subprocess.run(
             command,
             cwd=folder,
-            env=_environment(os.environ),
+            env=_environment(os.environ) | (_PLAIN if plain else {}),
             input=given,
             capture_output=True,
             check=False,

@@ -6,27 +6,50 @@ ends in the next is found. `runners.stage` puts one between each step's pipe and
 
 from __future__ import annotations
 
+import binascii
 from typing import TYPE_CHECKING
+from urllib.parse import quote_from_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 STARS = b"********"
 SHORTEST = 4  # characters; a shorter line ("{", "on") would blank half of every log
+_SHORTEST_BASE64 = 8  # characters, for the same reason
+_BASE64_LINE = 76  # characters, after which base64(1) and MIME begin a new line
+_URL_SAFE = bytes.maketrans(b"+/", b"-_")
 
 
 def mask_patterns(secrets: Iterable[str]) -> tuple[bytes, ...]:
     """What to look for: each line of each secret, without surrounding blanks, that has at least four characters.
 
-    Lines, because tools print a multi-line secret indented, quoted or one line at a time; and the whole as JSON has it,
-    which is how a plugin is given one inside of a setting. Longest first.
+    Lines, because tools print a multi-line secret indented, quoted or one line at a time; the whole as JSON has it,
+    which is how a plugin is given one inside of a setting; and what becomes of the whole in base64 and in URLs. Longest
+    first.
     """
     found: set[bytes] = set()
     for secret in secrets:
         lines = [text for line in secret.splitlines() if len(text := line.strip()) >= SHORTEST]
         if lines:
             found.update(text.encode("utf-8", "surrogateescape") for text in (*lines, json_text(secret)[1:-1]))
+            found.update(_encoded(secret.strip().encode("utf-8", "surrogateescape")))
     return tuple(sorted(found, key=lambda pattern: (-len(pattern), pattern)))
+
+
+def _encoded(secret: bytes) -> Iterator[bytes]:
+    """A secret in base64 (RFC 4648), wherever it begins in what is encoded, and in URLs (RFC 3986)."""
+    for before in range(3):
+        # Characters that a neighbour's bits are in as well are left out at both ends.
+        text = binascii.b2a_base64(b"\0" * before + secret, newline=False)
+        text = text[-(-before * 8 // 6) : (before + len(secret)) * 8 // 6]
+        for line in (text[at : at + _BASE64_LINE] for at in range(0, len(text), _BASE64_LINE)):
+            if len(line) >= _SHORTEST_BASE64:
+                yield line
+                yield line.translate(_URL_SAFE)
+    for safe in ("", "/", "-._~"):
+        text = quote_from_bytes(secret, safe).encode("ascii")
+        yield text
+        yield text.replace(b"%20", b"+")
 
 
 def json_text(secret: str) -> str:

@@ -29,6 +29,7 @@ MODULES = {
     "shell": "shell",
     "cache": "cache",
     "server": "server",
+    "runner": "runner",
     "user": "user",
 }
 _USAGE = 2

@@ -104,10 +104,7 @@ def require_secrets(selection: Selection, given: Mapping[str, str]) -> None:
 def require_trust(selection: Selection) -> None:
     """Raises CiError for what a pipeline may only do that the person trusts: it reaches out of the containers."""
     for _, step in selection.containers():
-        what = "privileged" if step.privileged else ""
-        what = what or next((f"the host's folder {mount.host}" for mount in step.volumes if mount.host), "")
-        what = what or ("the host's network" if step.network_mode == "host" else "")
-        what = what or next((f"the host's device {device.source}" for device in step.devices), "")
+        what = wants(step)
         if what:
             raise CiError(
                 f"line {step.line}: {step.name} wants {what}",

@@ -25,7 +25,8 @@ from rq.job import Job, JobStatus
 from rq.serializers import JSONSerializer
 from rq.worker import BaseWorker
 
-from runners import delivery, stagefolder, treeslots, worker
+from ci.errors import CiError
+from runners import delivery, folderlock, stagefolder, treeslots, worker
 from runners.pulse import Pulse, free_memory
 from runners.rpc import AwayError
 from sandbox.kernel import process
@@ -79,6 +80,7 @@ class Agent(BaseWorker):
         self._running: dict[int, _Taken] = {}  # by process id
         self._pulse = 0
         self._interval = 0.0  # seconds between heartbeats: what the server says
+        self._lock = -1  # of the runner's folder, by this process alone
         self._stops = 0  # how often we were told to end
         self._leased = time.monotonic()
         super().__init__(
@@ -89,9 +91,15 @@ class Agent(BaseWorker):
         )
 
     def serve(self) -> None:
-        """Take Stages until a signal says to end. Raises RpcError where the server does not know us."""
+        """Take Stages until a signal says to end. Raises CiError where the server does not know us, or another runner
+        has our folder.
+        """
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._told)
+        self._lock = folderlock.lock(self._host.identity.root)
+        if self._lock < 0:
+            hint = "give each a HAKO_HOME of its own"
+            raise CiError(f"a runner works in {self._host.identity.root} already", hint=hint, reference="in-use")
         process.set_child_subreaper(True)  # couriers that outlive their Stages' processes, and supervisors
         treeslots.reclaim(self._host.identity.root)
         self._reclaim()
@@ -237,12 +245,13 @@ class Agent(BaseWorker):
         for pid in self._running:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+        while self._running:
+            self._reap()
+            time.sleep(_GLANCE)
         if folders:
-            while self._running:
-                self._reap()
-                time.sleep(_GLANCE)
             self._settle()
-            self._greet()
+            with suppress(CiError):
+                self._greet()
         if self._pulse:
             os.kill(self._pulse, signal.SIGKILL)
             os.waitpid(self._pulse, 0)
@@ -261,6 +270,7 @@ class Agent(BaseWorker):
         status = 1
         try:
             os.setsid()
+            os.close(self._lock)
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, signal.SIG_DFL)
             work()

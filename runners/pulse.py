@@ -43,14 +43,16 @@ class Pulse:
     def run(self) -> None:
         """Until the runner's process has ended and no Stage is left."""
         threading.Thread(target=self._listen, daemon=True).start()
-        rpc = self._host.rpc()
+        rpc, said = self._host.rpc(), ""
         while os.getppid() == self._parent:
             try:
                 answer = rpc.heartbeat(state(self._host))
                 for identifier in (*answer.get("cancel", ()), *answer.get("gone", ())):
                     self._end(int(identifier))
+                said = ""
             except (CiError, ValueError, TypeError) as error:
-                sys.stderr.write(f"ci-run: heartbeat: {error}\n")
+                if said != (said := str(error)):  # once, however long it lasts
+                    sys.stderr.write(f"ci-run: heartbeat: {said}\n")
             until = time.monotonic() + self._interval
             while time.monotonic() < until and os.getppid() == self._parent:
                 time.sleep(min(_PAUSE, max(0.0, until - time.monotonic())))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from ci.errors import CiError
 from ci.pipeline.glob import Glob, GlobError
+from runners.trust import wants
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

@@ -107,7 +107,7 @@ class Server:
             self.requests += 1
             path = urlsplit(target).path.removeprefix("/rpc/v1")
             query = {key: values[0] for key, values in parse_qs(urlsplit(target).query).items()}
-            if self.failures or self._server is None:
+            if self.failures > 0 or self._server is None:
                 self.failures -= 1
                 return 503, {"error": {"reference": "starting", "message": "starts"}}
             for end, status in self.refuse.items():
@@ -131,10 +131,9 @@ class Server:
             self.heartbeats.append(said)
             mine = {identifier for identifier, stage in self.stages.items() if stage.running}
             return 200, {"cancel": sorted(mine & self.cancelled), "gone": [i for i in said["stages"] if i not in mine]}
-        stage = self.stages.get(int(path[1]))
-        if stage is None:
+        if int(path[1]) not in self.stages:
             return 404, {"error": {"reference": "no-such-stage", "message": "none"}}
-        return self._stage(stage, method, path[2:], query, body)
+        return self._stage(self.stages[int(path[1])], method, path[2:], query, body)
 
     def _stage(  # noqa: PLR0911  (a table of calls)
         self, stage: Told, method: str, path: list[str], query: dict[str, str], body: bytes

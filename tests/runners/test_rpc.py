@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -32,9 +32,9 @@ def rpc(server: Server) -> Iterator[Rpc]:
     client.close()
 
 
-def log(rpc: Rpc, offset: int, data: bytes, **more: Any) -> int:
+def log(rpc: Rpc, offset: int, data: bytes, *, end: bool = False) -> int:
     """Some bytes of step 1's log."""
-    return rpc.log(7, 1, **{"attempt": 1, "offset": offset, "data": data, "end": False, "now": 1.5} | more)
+    return rpc.log(7, 1, attempt=1, offset=offset, data=data, end=end, now=1.5)
 
 
 def test_a_stage_is_accepted_and_told(server: Server, rpc: Rpc) -> None:

@@ -10,6 +10,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from ci.errors import CiError
 from web import health, refusals
 from web.access import identity, login
+from web.pages import build, builds, repositories, words
 from web.services import EXTENSION
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ _HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
-_BLUEPRINTS = (health.blueprint, login.blueprint)
+_BLUEPRINTS = (health.blueprint, login.blueprint, repositories.blueprint, builds.blueprint, build.blueprint)
 
 
 def create_app(services: Services) -> Flask:
@@ -44,6 +45,7 @@ def create_app(services: Services) -> Flask:
         app.register_blueprint(blueprint)
     refusals.register(app)
     app.context_processor(_common)
+    words.register(app)
 
     @app.after_request
     def protect(response: Response) -> Response:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sql
@@ -10,17 +11,18 @@ from ci.errors import CiError
 from ci.pipeline.event import Event
 from ci.pipeline.wire import from_document, to_document
 from ci.store import repositories, stages
-from ci.store.records import Build, Filter, Stage
+from ci.store.records import Build, Filter, Stage, Summary
 from ci.store.schema import builds, steps
 from ci.store.schema import stages as stage_table
 from ci.store.settling import end_waiting, lock, settle
 from ci.store.states import State
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
 
 _LONGEST_PAGE = 200
+_SUMMARY = tuple(builds.c[field.name] for field in fields(Summary))
 
 
 def create(
@@ -91,14 +93,37 @@ def find(connection: sql.Connection, repository_id: int, number: int) -> Build:
 
 def page(connection: sql.Connection, repository_id: int, wanted: Filter) -> tuple[Build, ...]:
     """The newest builds first. The time does not depend on how many there are: each page begins at a number."""
-    query = sql.select(builds).where(builds.c.repository_id == repository_id)
+    return tuple(_build(row) for row in connection.execute(_page(sql.select(builds), repository_id, wanted)))
+
+
+def summaries(connection: sql.Connection, repository_id: int, wanted: Filter) -> tuple[Summary, ...]:
+    """The same for a list."""
+    query = _page(sql.select(*_SUMMARY), repository_id, wanted)
+    return tuple(_summary(row) for row in connection.execute(query))
+
+
+def latest(connection: sql.Connection, repository_ids: Collection[int]) -> dict[int, Summary]:
+    """The last build of each of these repositories, by the repository's id."""
+    last = (
+        sql.select(builds.c.repository_id, sql.func.max(builds.c.number).label("number"))
+        .where(builds.c.repository_id.in_(repository_ids))
+        .group_by(builds.c.repository_id)
+        .subquery()
+    )
+    query = sql.select(*_SUMMARY).join(
+        last, (builds.c.repository_id == last.c.repository_id) & (builds.c.number == last.c.number)
+    )
+    return {row.repository_id: _summary(row) for row in connection.execute(query)}
+
+
+def _page(query: sql.Select[Any], repository_id: int, wanted: Filter) -> sql.Select[Any]:
+    query = query.where(builds.c.repository_id == repository_id)
     for name in ("branch", "kind", "state", "author"):
         if value := getattr(wanted, name):
             query = query.where(builds.c[name] == value)
     if wanted.before:
         query = query.where(builds.c.number < wanted.before)
-    query = query.order_by(builds.c.number.desc()).limit(min(wanted.limit, _LONGEST_PAGE))
-    return tuple(_build(row) for row in connection.execute(query))
+    return query.order_by(builds.c.number.desc()).limit(min(wanted.limit, _LONGEST_PAGE))
 
 
 def cancel(connection: sql.Connection, build_id: int, by: str, now: float) -> tuple[Stage, ...]:
@@ -160,6 +185,10 @@ def superseded(connection: sql.Connection, build: Build) -> tuple[Build, ...]:
         )
     )
     return tuple(_build(row) for row in rows)
+
+
+def _summary(row: sql.Row[Any]) -> Summary:
+    return Summary(**{**row._mapping, "state": State(row.state)})
 
 
 def _build(row: sql.Row[Any]) -> Build:

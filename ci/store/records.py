@@ -69,6 +69,26 @@ class Build:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """What a list shows of a build: all of it is in columns, so that no document is read for it."""
+
+    id: int
+    repository_id: int
+    number: int
+    state: State
+    kind: str
+    branch: str
+    ref: str
+    commit: str
+    title: str
+    author: str
+    pull_request: int
+    created: float
+    started: float
+    finished: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Filter:
     """What a list shows: builds that have all that is not empty. `before` is the number that the page ends before."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 from typing import TYPE_CHECKING
 
@@ -236,6 +237,21 @@ def test_pages(database: Database, repository: Repository) -> None:
         assert numbers(kind="tag") == []
         assert numbers(state="pending", author="a", before=3) == [2, 1]
         assert numbers(author="b") == []
+
+
+def test_lists_are_short(database: Database, repository: Repository) -> None:
+    """A list has what its page shows, with the same filters; the last build of each repository is found for all at
+    once.
+    """
+    first, second = _make(database, repository), _make(database, repository, dataclasses.replace(PUSH, branch="next"))
+    with database.read() as connection:
+        found = builds.summaries(connection, repository.id, Filter())
+        assert [(one.number, one.branch, one.title, one.state) for one in found] == [
+            (second.number, "next", "Fix it", State.PENDING),
+            (first.number, "main", "Fix it", State.PENDING),
+        ]
+        assert [one.number for one in builds.summaries(connection, repository.id, Filter(branch="main"))] == [1]
+        assert builds.latest(connection, [repository.id, repository.id + 1]) == {repository.id: found[0]}
 
 
 def test_hostile_text_is_stored(database: Database, repository: Repository) -> None:

@@ -3,7 +3,7 @@
 What is copied is what a push would bring plus what is not committed yet: tracked files as they are now, and untracked
 ones that git does not ignore; outside of git, everything. Modes, times and symbolic links are kept. The tree is read
 once into a pristine copy, so that all Stages of a run see the same files although somebody goes on editing; each
-Stage gets a copy of that one, the last Stage the pristine copy itself.
+Stage gets a copy of that one (`runners.treepool`), the last Stage the pristine copy itself.
 
 Every access is relative to an open directory and follows no link, so that a link in the work tree never leads the copy
 elsewhere. Called by `ci.cli.local`; the server's runner makes its workspaces from a clone instead.
@@ -92,11 +92,22 @@ def snapshot(source: Path, target: Path, *, leave_out: Path | None = None, manif
     return Snapshot(source=source, path=target, files=count, repositories=tuple(repositories), mounts=mounts)
 
 
-def copy(source: Path, target: Path) -> None:
-    """A further copy of a pristine one, with everything in it; `target` must not exist."""
+def copy(source: Path, target: Path, *, manifest: Path | None = None) -> None:
+    """A further copy of a pristine one, with everything in it.
+
+    `target` must not exist; with a `manifest` it may be there from the last time, as in `snapshot`.
+    """
+    fresh = Freshness(manifest, target) if manifest is not None else None
+    if fresh is None or not target.is_dir():
+        target.mkdir()
+    if fresh is not None:
+        fresh.prune()
+    copier = _Copier(source, target, None, fresh=fresh)
     with _umask(0):
-        target.mkdir(mode=0o755)
-        _Copier(source, target, None).copy(sorted(_walk(source)))
+        copier.copy(sorted(_walk(source)))
+    if fresh is not None:
+        fresh.finish(copier.folders())
+    target.chmod(0o755)
 
 
 def remove(path: Path) -> None:

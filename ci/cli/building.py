@@ -31,6 +31,7 @@ from runners.loop import Loop
 from runners.runfolder import RunFolder
 from runners.slot import Slot
 from runners.stage import StageInput
+from runners.treepool import TreePool
 from sandbox.runtime.engine import Engine, default_home
 
 if TYPE_CHECKING:
@@ -97,6 +98,7 @@ def build(order: Order, interrupts: Interrupts, *, started: float) -> int:
                 count=len(order.selection.stages),
                 keep=home / keeping.FOLDER if order.keep else None,
                 write=order.write,
+                pool=TreePool((slot.path if slot.taken else folder.path) / "further"),
                 cloned=cloned,
             )
             return _Run(order, interrupts, loop, backend, workspaces).to_the_end(started)

@@ -1,8 +1,8 @@
 """The folders that the Stages of a local run build in.
 
 The work tree is copied once, when the run begins; each Stage gets a copy of that copy when it starts, the last one the
-first copy itself, which stays for the next run where it is in the project's slot. Other folders are removed when their
-Stage is over, or kept where the next start does not reclaim them.
+first copy itself. What is in the project's slot stays for the next run; other folders go with the run's, or are kept
+where the next start does not reclaim them.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ci.pipeline.spec import Clone, StageSpec
     from runners.backend import HostMount
     from runners.inventory import Stamp
+    from runners.treepool import TreePool
     from runners.workspace import Snapshot
 
 _SHOWN = 10  # paths that are named
@@ -43,9 +44,12 @@ class Workspaces:
         count: int,
         keep: Path | None,
         write: bool,
+        pool: TreePool,
         cloned: Callable[[Clone], Path] | None = None,
     ) -> None:
         self._cloned = cloned
+        self._pool = pool
+        self._paths: dict[int, Path] = {}  # by the numbers of Stages
         self.kept: list[Path] = []
         self.written: list[str] = []
         self._write = write
@@ -67,36 +71,42 @@ class Workspaces:
 
     def make(self, stage: StageSpec) -> Path:
         """The folder of a Stage that starts, empty where its pipeline wants no project. Raises OSError."""
-        path = self.path(stage)
         self._left -= 1
+        own = self._folder / f"workspace-{stage.number}"
         if stage.clone.disable:
-            path.mkdir(mode=0o755)
+            own.mkdir(mode=0o755)
+            path = own
         elif self._cloned is not None:
-            workspace.copy(self._cloned(stage.clone), path)
+            workspace.copy(self._cloned(stage.clone), own)
+            path = own
         elif self._left > 0:
-            workspace.copy(self._copied.path, path)
+            path = self._pool.take(self._copied.path)
         else:
             self._last = stage.number
             path = self._copied.path
+        self._paths[stage.number] = path
         if self._write:
             self._fresh[stage.number] = inventory(path)
         return path
 
     def release(self, stage: StageSpec) -> None:
         """The Stage is over."""
-        path = self.path(stage)
+        path = self._paths.get(stage.number)
+        if path is None:  # it could not be made
+            return
         fresh = self._fresh.pop(stage.number, None)
         if fresh is not None:
             self._write_back(path, fresh)
-        if self._keep is None:
-            if stage.number != self._last:  # the first copy is the project's for the next run, or goes with the folder
-                workspace.remove(path)
-        elif path.is_dir():
+        if self._keep is not None and path.is_dir():
             self._keep.mkdir(mode=0o700, exist_ok=True)
             kept = self.kept_path(stage)
             path.rename(kept)
             workspace.settle(self._copied, kept)
             self.kept.append(kept)
+        if path.parent == self._folder and path != self._copied.path:
+            workspace.remove(path)
+        elif path != self._copied.path:
+            self._pool.give(path)
 
     def kept_path(self, stage: StageSpec) -> Path:
         """Where the workspace of a Stage will be kept."""
@@ -128,7 +138,5 @@ class Workspaces:
         return self._copied.path.with_name("digests") if stage.number == self._last else None
 
     def path(self, stage: StageSpec) -> Path:
-        """Where a Stage builds."""
-        if stage.number == self._last:
-            return self._copied.path
-        return self._folder / f"workspace-{stage.number}"
+        """Where a Stage builds that has begun."""
+        return self._paths[stage.number]

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
+import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -9,7 +13,7 @@ import pytest
 from sandbox.builder.files import FileView
 from sandbox.builder.transfer import InlineFile, Owner, Placing, Transfer, select
 from sandbox.dockerfile.ignorefile import IgnorePatterns
-from sandbox.errors import NotFoundError
+from sandbox.errors import NotFoundError, SandboxError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -136,3 +140,44 @@ def test_what_is_missing_is_said(context: Path) -> None:
         assert [one.path for one in select(source, "*/main.c")] == [b"src/main.c"] * 2  # one of them through a link
         with pytest.raises(NotFoundError, match="'src/lib/dangling', which 'src/lib/d\\*' means, is a link to nothing"):
             select(source, "src/lib/d*")
+
+
+def test_what_changes_meanwhile_leads_nowhere(tmp_path: Path, image: Path) -> None:
+    """Folders and files that become links to the outside, and back, while they are copied: nothing of it is copied."""
+    outside, inside = tmp_path / "outside", tmp_path / "inside"
+    for folder, text in ((outside, "secret"), (inside / "d", "own")):
+        folder.mkdir(parents=True)
+        (folder / "f").write_text(text)
+    (inside / "g").write_text("own")
+    (inside / "other").symlink_to(outside)
+    (inside / "link").symlink_to(outside / "f")
+    stop = threading.Event()
+
+    def change() -> None:
+        while not stop.is_set():
+            exchange(inside / "d", inside / "other")
+            exchange(inside / "g", inside / "link")
+
+    thread = threading.Thread(target=change)
+    thread.start()
+    try:
+        copied = rounds = 0
+        while rounds < 300 or not copied:
+            rounds += 1
+            with FileView((inside,), "") as source, FileView((image,), "") as target, suppress(SandboxError, OSError):
+                selected = [*select(source, "d"), *select(source, "g"), *select(source, "/")]
+                for _, data in Transfer(target, selected, (), Placing("/to/")):
+                    content = b"".join(data())
+                    assert b"secret" not in content
+                    copied += content == b"own"
+    finally:
+        stop.set()
+        thread.join()
+
+
+def exchange(one: Path, other: Path) -> None:
+    """Give each the name of the other, at once: renameat2(2) with RENAME_EXCHANGE."""
+    at, flag = -100, 2
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.renameat2(at, os.fsencode(one), at, os.fsencode(other), flag):
+        raise OSError(ctypes.get_errno(), "renameat2")

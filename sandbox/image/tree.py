@@ -200,7 +200,8 @@ class Tree:
             if size >= _SPARSE_FROM and status.st_blocks * 512 < size:
                 segments = _segments(fd, size)
             entry = entry_of(path, Kind.FILE, status, size=size, segments=segments, xattrs=attributes.read_open(fd))
-            yield entry, lambda: _read(fd, segments or ((0, size),) if size else ())
+            whole = ((0, size),) if size else ()
+            yield entry, lambda: _read(fd, whole if segments is None else segments)
         finally:
             os.close(fd)
 

@@ -75,11 +75,25 @@ def _copy_file(
         _closing(os.open(name, read, dir_fd=source)) as original,
         _closing(os.open(name, create, 0o600, dir_fd=target)) as copy,
     ):
-        while os.sendfile(copy, original, None, _CHUNK):
-            pass
+        _copy_contents(original, copy, found)
         _finish(original, copy, found)
     if found.st_nlink > 1:
         links[inode] = (os.dup(target), name)  # closed with this process, like all others, by its exec
+
+
+def _copy_contents(original: int, copy: int, found: os.stat_result) -> None:
+    """Holes stay holes: an image's file may be larger than the disk."""
+    at = 0
+    while at < found.st_size:
+        try:
+            at = os.lseek(original, at, os.SEEK_DATA)
+        except OSError:  # ENXIO: only a hole is left
+            break
+        end = os.lseek(original, at, os.SEEK_HOLE)
+        os.lseek(copy, at, os.SEEK_SET)
+        while at < end:
+            at += os.sendfile(copy, original, at, min(_CHUNK, end - at)) or end - at
+    os.ftruncate(copy, found.st_size)
 
 
 def _finish(source: int, target: int, found: os.stat_result) -> None:

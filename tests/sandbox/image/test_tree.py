@@ -65,6 +65,8 @@ def make_upper(upper: Path, *, devices: bool) -> None:
         file.truncate(50 << 20)
         file.seek(20 << 20)
         file.write(b"in the middle")
+    with (upper / "hole").open("wb") as file:  # and nothing else
+        file.truncate(50 << 20)
     (upper / "set-uid").touch()
     (upper / "set-uid").chmod(0o4711)
     (upper / "sticky").mkdir()
@@ -123,6 +125,7 @@ def test_everything_survives_both_ways(store: ImageStore, tmp_path: Path) -> Non
         layer = store.snapshots.path(record.layer.chain_id)
         assert described(layer) == described(upper)
         assert (layer / "sparse").stat().st_blocks < 1000
+        assert (layer / "hole").stat().st_blocks == 0
         data = b"".join(store.snapshots.archive(record.layer.chain_id))
         assert f"sha256:{hashlib.sha256(data).hexdigest()}" == record.layer.diff_id
         assert len(data) == record.layer.tar_size < 2 << 20

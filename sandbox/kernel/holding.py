@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 _FOLDER, _LOCK, _USERS, _PROCESS = "holder", "lock", "users", "process"
 _PIPE = 3
 _HIGH = 10  # a descriptor out of the way of the lower ones
-_FORWARDING = "/proc/sys/net/ipv4/ip_forward"
+_FORWARDING = ("/proc/sys/net/ipv4/ip_forward", "/proc/sys/net/ipv6/conf/all/forwarding")
 
 
 def enter(home: Path, *, hold: bool = False) -> None:
@@ -187,8 +187,9 @@ def _hold(home: Path, ready: int) -> NoReturn:
         os.dup2(lifeline, _PIPE, inheritable=False)
         os.close(lifeline)
         users = _open(home, _USERS)
-        with contextlib.suppress(OSError):  # a kernel without IPv4 has nobody to forward for
-            files.write(_FORWARDING, "1")
+        for path in _FORWARDING:
+            with contextlib.suppress(OSError):  # a kernel without it has nobody to forward for
+                files.write(path, "1")
         os.write(ready, b"1")
         os.close(ready)
         signal.pthread_sigmask(signal.SIG_SETMASK, [])

@@ -124,6 +124,7 @@ class HeldBridges(Bridges):
             network, lifeline = holding.network(pid), holding.lifeline(pid)
             try:
                 uplink.start(uplink.find(), network, lifeline)
+                _inside(pid, uplink.configure6)
             finally:
                 os.close(network)
                 os.close(lifeline)

@@ -8,17 +8,20 @@ reached through it. Source: slirp4netns(1).
 
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import TYPE_CHECKING
 
 from sandbox.errors import SandboxError, UnsupportedError
-from sandbox.kernel import polling
+from sandbox.kernel import files, polling
+from sandbox.kernel.netlink import Netlink
 
 if TYPE_CHECKING:
     from typing import Any
 
 INTERFACE = "tap0"
 SUBNET, RESOLVER = "10.0.2.0/24", "10.0.2.3"
+_ADDRESS6, _GATEWAY6 = "fd00::100/64", "fd00::2"
 _PROGRAM = "slirp4netns"
 _DEVICE = "/dev/net/tun"
 _MTU = 65520
@@ -50,7 +53,8 @@ def start(program: str, network: int, lifeline: int) -> int:
         )
     ready, ready_theirs = os.pipe2(os.O_CLOEXEC)
     words = os.memfd_create("words")
-    options = ("--configure", f"--mtu={_MTU}", "--disable-host-loopback", "--enable-sandbox", "--enable-seccomp")
+    options = ["--configure", f"--mtu={_MTU}", "--disable-host-loopback", "--enable-ipv6"]
+    options += ["--enable-sandbox", "--enable-seccomp"]
     places = (f"--ready-fd={_READY}", f"--exit-fd={_EXIT}", "--netns-type=path")
     given = {_READY: ready_theirs, _EXIT: lifeline, _NETWORK: network, 1: words, 2: words}
     try:
@@ -68,6 +72,20 @@ def start(program: str, network: int, lifeline: int) -> int:
         for descriptor in (ready, words, *(() if ready_theirs < 0 else (ready_theirs,))):
             os.close(descriptor)
     return pid
+
+
+def configure6() -> None:
+    """In the namespace: the addresses of IPv6, which the program leaves to router advertisements. They are there at
+    once so, and whoever sends such advertisements from a container changes nothing.
+    """
+    with contextlib.suppress(FileNotFoundError):  # the kernel has no IPv6
+        for name in ("accept_ra", "disable_ipv6"):
+            files.write(f"/proc/sys/net/ipv6/conf/{INTERFACE}/{name}", "0")
+        with Netlink() as netlink:
+            link = netlink.link(INTERFACE)
+            if link is not None:
+                netlink.add_address(link.ifindex, _ADDRESS6)
+                netlink.add_route(_GATEWAY6, "default", link.ifindex)
 
 
 def _spawn(program: str, words: list[str], given: dict[int, int]) -> int:

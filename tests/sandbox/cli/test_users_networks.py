@@ -6,14 +6,17 @@ import contextlib
 import os
 import signal
 import socket
+import subprocess
+import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from sandbox.kernel.namespaces import Flags
 from sandbox.network import uplink
-from tests.sandbox.kernel.children import account_with_ranges, account_without_ranges
+from tests.sandbox.kernel.children import account_with_ranges, account_without_ranges, in_child
 from tests.sandbox.network.isolation import MISSING
 from tests.sandbox.runtime.person import Person, person
 
@@ -261,3 +264,39 @@ def test_without_a_way_out(somebody: Person) -> None:
     assert "shares the host's; with slirp4netns (and a /dev/net/tun open to all)" in done.stderr
     assert "10.0.2." not in ok(poor, "run", "--rm", "--network", "inner", "busybox", "ip", "route")
     assert set(processes(somebody)) <= {"holder"}
+
+
+@pytest.mark.root
+def test_ipv6_leads_out() -> None:
+    """From a network with IPv6 to where the host gets to by it, without a warning; not to the host's loopback."""
+    outside, loopback = in_child(_reach_by_ipv6, flags=Flags.NEWNET)
+    assert outside == "here\n"
+    assert loopback == ""
+
+
+def _reach_by_ipv6() -> tuple[str, str]:
+    """In a network namespace that is the host's network, with one address: what is read from a server at that, and by
+    the way out's gateway from one at the loopback address.
+    """
+    for words in (
+        ("link", "set", "lo", "up"),
+        ("link", "add", "out", "type", "veth", "peer", "name", "other"),
+        ("link", "set", "other", "up"),
+        ("link", "set", "out", "up"),
+        ("-6", "address", "add", "2001:db8::1/64", "dev", "out", "nodad"),
+    ):
+        subprocess.run(["ip", *words], check=True, capture_output=True, timeout=30)
+    servers = [socket.create_server((address, 8080), family=socket.AF_INET6) for address in ("2001:db8::1", "::1")]
+    for server in servers:
+        threading.Thread(target=_say_here, args=(server,), daemon=True).start()
+    with somebody_with_busybox() as somebody:
+        ok(somebody, "network", "create", "--ipv6", "six")
+        script = "nc -w 10 2001:db8::1 8080 </dev/null"
+        outside = ok(somebody, "run", "--rm", "--network", "six", "busybox", "sh", "-c", script)
+        return outside, inside(somebody, "six", "for a in fd00::2 fd00::3; do nc -w 1 $a 8080 </dev/null; done")
+
+
+def _say_here(server: socket.socket) -> None:
+    while True:
+        with server.accept()[0] as client:
+            client.sendall(b"here\n")

@@ -43,13 +43,15 @@ class Recorder:
         self._deflate = zlib.compressobj(_LEVEL)
         self._raw: list[bytes] = []
         self._length = 0
+        self._records: list[bytes] = []  # whole ones, deflated some hundred at a time
+        self._waiting = 0
 
     def raw(self, data: bytes | memoryview) -> None:
         """Bytes that are no file's contents."""
         self._raw.append(bytes(data))
         self._length += len(data)
         if self._length > CHUNK:
-            self._flush()
+            self._end_raw()
 
     def file(self, path: bytes, entry: TarEntry) -> None:
         """The contents of the entry, which are in the file `path` below the layer's root."""
@@ -60,19 +62,29 @@ class Recorder:
         else:
             pairs = b"".join(_PAIR.pack(*segment) for segment in entry.segments)
             record = _PATH.pack(b"s", len(path)) + path + _COUNT.pack(len(entry.segments)) + pairs
-        self._flush()
-        self._write(self._deflate.compress(record))
+        self._end_raw()
+        self._add(record)
 
     def close(self) -> None:
         """Write what is left."""
+        self._end_raw()
         self._flush()
         self._write(self._deflate.flush())
 
-    def _flush(self) -> None:
+    def _end_raw(self) -> None:
         if self._raw:
-            data = b"".join(self._raw)
-            self._write(self._deflate.compress(_RAW.pack(b"r", len(data)) + data))
+            self._add(_RAW.pack(b"r", self._length), *self._raw)
             self._raw, self._length = [], 0
+
+    def _add(self, *pieces: bytes) -> None:
+        self._records += pieces
+        self._waiting += sum(map(len, pieces))
+        if self._waiting > CHUNK:
+            self._flush()
+
+    def _flush(self) -> None:
+        self._write(self._deflate.compress(b"".join(self._records)))
+        self._records, self._waiting = [], 0
 
 
 def replay(snapshot: Path, files: str) -> Iterator[bytes]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from enum import Enum
 from typing import TYPE_CHECKING
+from zlib import adler32
 
 from sandbox.errors import InvalidError
 from sandbox.records import NamedTuple
@@ -101,14 +102,17 @@ def number(field: bytes, what: str) -> int:
     raise malformed(f"{what} is not an octal number: {text[:24]!r}")
 
 
-def octal(value: int, width: int) -> bytes:
-    """A field of `width` bytes: octal figures and a NUL. The caller has checked that it fits."""
-    return b"%0*o\0" % (width - 1, value)
-
-
 def checksum(block: bytes) -> int:
     """The sum of a header's bytes, its checksum field read as spaces."""
-    return sum(block) - sum(block[148:156]) + 256
+    return byte_sum(block) - sum(block[148:156]) + 256
+
+
+def byte_sum(block: bytes) -> int:
+    """The sum of a block's bytes, faster than `sum`: the lower half of Adler-32 is one, modulo 65,521, which 256 bytes
+    stay below.
+    """
+    half = BLOCK // 2
+    return (adler32(block[:half], 0) & 0xFFFF) + (adler32(block[half:], 0) & 0xFFFF)
 
 
 def checksum_is_right(block: bytes) -> bool:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from sandbox.errors import NotFoundError, SandboxError
 from sandbox.image import whiteout
-from sandbox.image.changes import apply_lines
 from sandbox.image.committing import commit as commit_tree
 from sandbox.image.lower import LowerLayers
 from sandbox.image.tree import Tree
@@ -56,7 +55,11 @@ def commit(
     """An image of the container: its image, its settings with `changes` (Dockerfile instructions), its files."""
     made = folder.config()
     base = engine.images.get(made.image_id)
-    config = apply_lines(_settings(base.config, made), changes)
+    config = _settings(base.config, made)
+    if changes:
+        from sandbox.image.changes import apply_lines  # noqa: PLC0415  (a Dockerfile's parser: a third of a commit)
+
+        config = apply_lines(config, changes)
     with _frozen(folder) if pause else nullcontext():
         image = commit_tree(
             engine.images,

@@ -31,6 +31,8 @@ def configure(parser: ArgumentParser) -> None:
     add("--event", choices=kinds, metavar="EVENT", help=f"{', '.join(kinds)} (default: push)")
     add("--branch", metavar="NAME", help="the branch pushed to, or that a pull request goes to (default: git's)")
     add("--tag", metavar="NAME", help="the tag; the event is then a tag, unless it is a release")
+    add("--target", metavar="NAME", help="what is deployed to; the event is then a deployment, unless it is a rollback")
+    add("--cron", metavar="NAME", help="the schedule; the event is then cron")
     add("--pr", type=int, metavar="NUMBER", help="the pull request; the event is then pull_request")
     add(
         "--payload",
@@ -56,25 +58,27 @@ def play(arguments: Namespace, project: Path, around: Surroundings) -> Event:
         event = replace(event, tag=arguments.tag, ref="")
     if arguments.pr is not None:
         event = replace(event, pull_request=arguments.pr, ref="")
-    return event
+    return replace(event, deploy_target=arguments.target or event.deploy_target, cron=arguments.cron or event.cron)
+
+
+# The options that are of one event: what it is with such an option alone, and what else it may be.
+_OF_EVENTS = {
+    "tag": (EventKind.TAG, EventKind.RELEASE),
+    "pr": (EventKind.PULL_REQUEST,),
+    "target": (EventKind.DEPLOYMENT, EventKind.ROLLBACK),
+    "cron": (EventKind.CRON,),
+}
 
 
 def _kind(arguments: Namespace) -> EventKind:
     """What the options say together."""
-    implied = EventKind.PUSH
-    if arguments.tag is not None and arguments.pr is not None:
-        raise CiError("--tag and --pr are of different events", reference="usage")
-    if arguments.tag is not None:
-        implied = EventKind.TAG
-    elif arguments.pr is not None:
-        implied = EventKind.PULL_REQUEST
+    given = [name for name in _OF_EVENTS if getattr(arguments, name) is not None]
+    if len(given) > 1:
+        raise CiError(f"--{given[0]} and --{given[1]} are of different events", reference="usage")
+    implied = _OF_EVENTS[given[0]][0] if given else EventKind.PUSH
     kind = EventKind(arguments.event) if arguments.event is not None else implied
-    for option, given, fitting in (
-        ("--tag", arguments.tag, {EventKind.TAG, EventKind.RELEASE}),
-        ("--pr", arguments.pr, {EventKind.PULL_REQUEST}),
-    ):
-        if given is not None and kind not in fitting:
-            raise CiError(f"{option} does not go with the event {kind}", reference="usage")
+    if given and kind not in _OF_EVENTS[given[0]]:
+        raise CiError(f"--{given[0]} does not go with the event {kind}", reference="usage")
     return kind
 
 

@@ -41,6 +41,15 @@ def test_a_tag_and_a_number_imply_their_event(tmp_path: Path) -> None:
     assert play(tmp_path, "--event", "release", "--tag", "v9").kind is EventKind.RELEASE
 
 
+def test_deployments_and_schedules(tmp_path: Path) -> None:
+    """--target names what is deployed to, --cron the schedule."""
+    deployed = play(tmp_path, "--target", "production")
+    assert (deployed.kind, deployed.deploy_target) == (EventKind.DEPLOYMENT, "production")
+    assert play(tmp_path, "--event", "rollback", "--target", "production").kind is EventKind.ROLLBACK
+    nightly = play(tmp_path, "--cron", "nightly")
+    assert (nightly.kind, nightly.cron) == (EventKind.CRON, "nightly")
+
+
 def test_a_saved_webhook_is_played(tmp_path: Path) -> None:
     """With the machine's platform; options count more."""
     file = tmp_path / "hook.json"
@@ -88,6 +97,8 @@ def test_webhooks_of_other_forges(tmp_path: Path, body: dict[str, object], ref: 
     [
         ("--tag v1 --pr 1", "--tag and --pr are of different events"),
         ("--event push --tag v1", "--tag does not go with the event push"),
+        ("--event push --cron x", "--cron does not go with the event push"),
+        ("--target x --pr 1", "--pr and --target are of different events"),
         ("--event tag --pr 1", "--pr does not go with the event tag"),
         ("--pr 0", "--pr: 0 is not a number from 1 on"),
         ("--event tag --payload {file}", "is of the event push, not tag"),

@@ -7,7 +7,7 @@ dialect has: SETTINGS. Pure; called by the front ends, lint and compile.
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from ci.pipeline import values
 from ci.pipeline.spec import Clone
@@ -15,12 +15,10 @@ from ci.pipeline.spec import Clone
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from ci.pipeline.compiling import Value
     from ci.pipeline.document import CloneUse
     from ci.pipeline.event import Event
     from ci.pipeline.rules import Rules
-    from ci.pipeline.source import Text
-
-    T = TypeVar("T")
 
 SETTINGS: Mapping[str, Callable[[str], object]] = {
     "depth": values.count,
@@ -54,13 +52,6 @@ WOODPECKER_NAMES = {
     **dict.fromkeys(("submodule_override", "submodule_overrides"), "submodule_urls"),
 }
 WOODPECKER_IGNORED = ("home", "umask", "safe_directory", "object_format", "branch", "event")
-
-
-class Value(Protocol):
-    """How texts become values."""
-
-    def __call__(self, text: Text, read: Callable[[str], T], /) -> T:
-        """The text, with the variables' values in it, as what it must be; raises CompileError."""
 
 
 def clone(use: CloneUse, rules: Rules, event: Event, value: Value) -> Clone:

@@ -270,7 +270,7 @@ class _Cell:
             raise CompileError(self.document.position, "dependency-cycle", f"a cycle of steps: {error}") from None
 
     def _step(self, step: Step, index: int, depends_on: tuple[str, ...], outcome: Outcome) -> StepSpec:
-        kind = "commands" if step.commands else "plugin"
+        kind = "plugin" if self._is_plugin(step) else "commands"
         return replace(
             self._container(step, index, kind, self.document.secrets),
             outputs={use.variable.value: outputs.reference(use.output.value) for use in step.outputs},
@@ -280,6 +280,12 @@ class _Cell:
             failure=self._optional(step.failure, self.known, values.on_failure) or OnFailure.FAIL,
             retries=self._optional(step.retries, self.known, values.retries) or 0,
         )
+
+    def _is_plugin(self, step: Step) -> bool:
+        """Whether it does what its image does: without commands, and, for Woodpecker, without a word to change that."""
+        if step.commands:
+            return False
+        return not (self.rules.plugins_are_plain and (step.entrypoint or step.environment))
 
     def _service(self, service: Step, index: int) -> StepSpec:
         # The document's secrets are for its steps: a service gets those that it names itself.

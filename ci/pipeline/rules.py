@@ -38,6 +38,7 @@ class Rules(NamedTuple):
     drone_environment: bool = False  # DRONE_* is for all steps, and not for plugins only
     inner_secrets: bool = True  # `from_secret` means a secret inside of a setting's lists and maps, too
     drone_copies: bool = False  # DRONE_* are copies of CI_*
+    plugins_are_plain: bool = False  # a step with an entrypoint or an environment is no plugin
     others_by_file: bool = False  # depends_on of a document names files
     clone: Mapping[str, bool] = MappingProxyType({})  # how the project is fetched without a word of the file
     clones_one_commit: bool = False  # see `cloning`
@@ -90,6 +91,7 @@ WOODPECKER = Rules(
     ),
     event_names=_WOODPECKER_EVENTS,
     drone_copies=True,
+    plugins_are_plain=True,
     others_by_file=True,
     clones_one_commit=True,
     must_be_ready=False,  # Woodpecker itself waits for no port

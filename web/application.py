@@ -10,6 +10,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from ci.errors import CiError
 from web import health, refusals
 from web.access import identity, login
+from web.api import routes as api
 from web.pages import build, builds, repositories, words
 from web.services import EXTENSION
 
@@ -31,7 +32,14 @@ _HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
-_BLUEPRINTS = (health.blueprint, login.blueprint, repositories.blueprint, builds.blueprint, build.blueprint)
+_BLUEPRINTS = (
+    health.blueprint,
+    login.blueprint,
+    api.blueprint,
+    repositories.blueprint,
+    builds.blueprint,
+    build.blueprint,
+)
 
 
 def create_app(services: Services) -> Flask:

@@ -94,7 +94,9 @@ def check_url(url: str, *, files: bool = False) -> None:
     if not separator and re.fullmatch(r"[\w.-]+@[\w.-]+:[^\s:][^\s]*", url):  # git@host:path, ssh's short form
         return
     raise GitError(
-        f"{_PASSWORD.sub('', url)!r} is not the URL of a repository", hint=f"use one of {', '.join(SCHEMES)}"
+        f"{_PASSWORD.sub('', url)!r} is not the URL of a repository",
+        hint=f"use one of {', '.join(SCHEMES)}",
+        reference="bad-url",
     )
 
 

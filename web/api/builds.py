@@ -1,0 +1,56 @@
+"""The API's operations on builds."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+
+from ci.pipeline.event import EventKind
+from ci.store import builds, stages
+from ci.store.records import Filter
+from ci.store.states import State
+from web.access import gate
+from web.api import shapes
+from web.api.operation import Operations
+from web.services import current
+
+operations = Operations("builds")
+
+
+class Wanted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Builds that have all that is given. `before` is a build's number: the list goes on below it."""
+
+    branch: str = ""
+    event: EventKind | None = None
+    state: State | None = None
+    author: str = ""
+    before: Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)] = 0
+    limit: Annotated[int, msgspec.Meta(ge=1, le=200)] = 50
+
+
+@operations.add(
+    "GET", "/repos/<path:name>/builds", "Builds, the newest first", query=Wanted, answer=list[shapes.Summary]
+)
+def list_builds(name: str, query: Wanted) -> list[shapes.Summary]:
+    """A part of them, `limit` at most."""
+    repository = gate.repository(name)
+    wanted = Filter(
+        branch=query.branch,
+        kind=query.event or "",
+        state=query.state or "",
+        author=query.author,
+        before=query.before,
+        limit=query.limit,
+    )
+    with current().database.read() as connection:
+        return [shapes.summary(one) for one in builds.summaries(connection, repository.id, wanted)]
+
+
+@operations.add("GET", "/repos/<path:name>/builds/<int:number>", "One build", answer=shapes.Build)
+def show_build(name: str, number: int) -> shapes.Build:
+    """With its Stages and their steps."""
+    repository = gate.repository(name)
+    with current().database.read() as connection:
+        build = builds.find(connection, repository.id, min(number, 2**31 - 1))
+        return shapes.build(build, stages.of_build(connection, build.id))

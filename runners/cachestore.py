@@ -4,7 +4,8 @@
 that it keeps. An entry never changes: it is made in `$HAKO_HOME/tmp/cache-…` and renamed to its place, one that is
 replaced is renamed away. Whoever reads one holds its lock (flock, shared), which goes with the folder; whoever removes
 one needs it alone, and leaves it to the next `reclaim` otherwise. So no run waits for another, and none sees half of an
-entry.
+entry. Nobody waits for the disk either: until it has an entry, a link `unsettled` in that says in which boot it was
+made, and after a power loss it counts for none.
 
 What was used longest ago goes when all together are more than a limit. Used by `runners.caching`,
 `runners.remembering` (with a folder of its own) and `ci-run cache`.
@@ -23,7 +24,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from runners import folderlock
+from sandbox.kernel import process
 from sandbox.kernel.paths import remove_path
+from sandbox.kernel.writeback import write_behind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -33,6 +36,7 @@ FOLDER = "stepcaches"
 PREFIX = "cache-"
 LIMIT = 10 << 30  # bytes of all entries, where nobody says another
 _RECORD = "entry.json"
+_UNSETTLED = "unsettled"
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -69,7 +73,7 @@ class CacheStore:
 
     def all(self) -> tuple[Entry, ...]:
         """Every entry, the one used last first."""
-        found = [entry for folder in _folders(self._all) for path in _folders(folder) if (entry := _read(path))]
+        found = [entry for path in self._places() if (entry := _read(path))]
         return tuple(sorted(found, key=lambda one: -one.used))
 
     @contextmanager
@@ -96,12 +100,15 @@ class CacheStore:
             files, size = fill(descriptor)
             record = {"project": project, "key": key, "paths": list(paths), "files": files, "size": size}
             (half / _RECORD).write_text(json.dumps(record | {"created": time.time()}), "utf-8")
+            (half / _UNSETTLED).symlink_to(process.boot_id())
             place = self._place(project, key, paths)
             place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._put(half, place)
         finally:
             os.close(descriptor)
             self._discard(half)
+        with suppress(FileNotFoundError):  # replaced by another run, and removed
+            write_behind(place, [_UNSETTLED])
         self._evict(keep=place)
         return Entry(
             path=place,
@@ -116,25 +123,18 @@ class CacheStore:
 
     def remove(self, entry: Entry) -> bool:
         """Remove an entry, unless it is being read."""
-        descriptor = folderlock.lock(entry.path)
-        if descriptor < 0:
-            return False
-        try:
-            away = self._tmp / f"{PREFIX}{os.urandom(6).hex()}"
-            self._tmp.mkdir(mode=0o700, parents=True, exist_ok=True)
-            entry.path.rename(away)
-            remove_path(away)
-        finally:
-            os.close(descriptor)
-        with suppress(OSError):  # it has others
-            entry.path.parent.rmdir()
-        return True
+        return self._remove(entry.path)
 
     def reclaim(self) -> None:
-        """Remove what was replaced while it was read, and what runs that were killed have half made."""
+        """Remove what was replaced while it was read, what runs that were killed have half made, and what a power loss
+        may have damaged.
+        """
         for path in _folders(self._tmp):
             if path.name.startswith(PREFIX):
                 self._discard(path)
+        for path in self._places():
+            if _read(path) is None:
+                self._remove(path, only_damaged=True)
 
     def prune(self, *, limit: int, before: float = 0.0) -> tuple[Entry, ...]:
         """Remove what was not used since `before`, and then what was used longest ago until the rest is within `limit`;
@@ -169,6 +169,28 @@ class CacheStore:
             with suppress(FileNotFoundError):  # another run was quicker
                 place.rename(away)
                 self._discard(away)
+
+    def _remove(self, path: Path, *, only_damaged: bool = False) -> bool:
+        """Remove the entry in a folder if nobody reads it; whether it was removed."""
+        descriptor = folderlock.lock(path)
+        if descriptor < 0:
+            return False
+        try:
+            if only_damaged and _read(path) is not None:  # another run was quicker
+                return False
+            away = self._tmp / f"{PREFIX}{os.urandom(6).hex()}"
+            self._tmp.mkdir(mode=0o700, parents=True, exist_ok=True)
+            path.rename(away)
+            remove_path(away)
+        finally:
+            os.close(descriptor)
+        with suppress(OSError):  # it has others
+            path.parent.rmdir()
+        return True
+
+    def _places(self) -> Iterator[Path]:
+        for folder in _folders(self._all):
+            yield from _folders(folder)
 
     def _discard(self, path: Path) -> None:
         descriptor = folderlock.lock(path)
@@ -209,9 +231,21 @@ def _folders(path: Path) -> list[Path]:
 
 
 def _read(path: Path) -> Entry | None:
-    """The entry in a folder; None where there is none, or another run removes it at this moment."""
+    """The entry in a folder; None where there is none, where a power loss may have damaged it, or another run removes
+    it at this moment.
+    """
     try:
+        if _boot_of(path) not in ("", process.boot_id()):
+            return None
         record = json.loads((path / _RECORD).read_text("utf-8"))
         return Entry(path=path, used=path.stat().st_mtime, **(record | {"paths": tuple(record["paths"])}))
     except (OSError, ValueError, TypeError, KeyError):
         return None
+
+
+def _boot_of(path: Path) -> str:
+    """In which boot an entry was made that may not be on the disk yet; empty for one that is."""
+    try:
+        return os.readlink(path / _UNSETTLED)  # noqa: PTH115 - as fast as can be: for every entry
+    except FileNotFoundError:
+        return ""

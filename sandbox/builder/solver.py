@@ -85,6 +85,7 @@ class Solver:
             return result
         finally:
             self.digests.save(all_were_asked_for=complete)
+            self.engine.images.settle()
 
     def _build_stage(self, number: int) -> Result:
         plan = self._plans[number]

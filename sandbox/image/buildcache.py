@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING
 from sandbox.image import digest as digests
 from sandbox.image import scratch
 from sandbox.image.image import LayerRecord
+from sandbox.image.settling import Settling
 from sandbox.records import NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator
     from contextlib import AbstractContextManager
     from pathlib import Path
 
@@ -37,6 +38,7 @@ class BuildCache:
     def __init__(self, home: Path) -> None:
         self._home = home
         self._folder = home / "images" / "cache"
+        self._settling = Settling(home / "images")
 
     def get(self, key: str) -> CachedStep | None:
         """The step of a key (64 hexadecimal figures); None for an unknown one, and for a record that is damaged."""
@@ -49,8 +51,10 @@ class BuildCache:
         """Remember a step. Its layer has to be leased meanwhile.
 
         Nothing is synchronised with the disk, which would cost more than many a step: a record that a power loss
-        has emptied counts for nothing.
+        has emptied counts for nothing, and the layer is noted as one to look at then, until `ImageStore.settle`.
         """
+        if step.layer is not None:
+            self._settling.note(step.layer.chain_id)
         data = {"layer": list(step.layer) if step.layer else None, "created": step.created}
         scratch.make_directory(self._folder)
         with scratch.Scratch(self._home) as made:
@@ -72,6 +76,14 @@ class BuildCache:
                 step = _read(path.read_bytes())
                 if step.layer is not None:
                     yield step.layer.chain_id
+
+    def forget(self, layers: Collection[ChainID]) -> None:
+        """Forget the steps that made these layers, which are damaged."""
+        for path in self._records() if layers else ():
+            with suppress(FileNotFoundError, ValueError, KeyError, TypeError):
+                made = _read(path.read_bytes()).layer
+                if made is not None and made.chain_id in layers:
+                    path.unlink()
 
     def prune(self, *, older: float = 0.0) -> int:
         """Forget steps that were remembered more than `older` seconds ago; how many. The store's sweep takes layers

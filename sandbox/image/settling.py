@@ -2,9 +2,10 @@
 
 The store's records and documents are synchronised when they are written, a layer's files are not: that would hold up
 whoever makes an image for as long as the disk takes to write it. So an image is noted before its record is there, and a
-process in the background has the file system written (syncfs(2), by `sync -f`) and takes the note back. A note is a
-link `images/unsettled/<id>` whose text is the boot's id; a link's text is part of its inode, and in the journal
-before the record is. A note of a boot that is over says: look, before the image is used (`ImageStore.mend`).
+layer that a build remembers before that is, and a process in the background has the file system written and takes the
+notes back. A note is a link `images/unsettled/<digest>` whose text is the boot's id; a link's text is part of its
+inode, and in the journal before the record is. A note of a boot that is over says: look, before the image is used
+(`ImageStore.mend`).
 """
 
 from __future__ import annotations
@@ -21,10 +22,6 @@ if TYPE_CHECKING:
 
     from sandbox.image.digest import Digest
 
-_SHELL = "/bin/sh"
-# The note, a link to nowhere, cannot be opened; its directory is on the same file system
-_SCRIPT = '(sync -f "${0%/*}" && rm -f "$0") </dev/null >/dev/null 2>&1 &'
-
 
 class Settling:
     """The notes of the store whose directory is `images`."""
@@ -32,37 +29,54 @@ class Settling:
     def __init__(self, images: Path) -> None:
         self._directory = images / "unsettled"
 
-    def note(self, image_id: Digest) -> None:
-        """The image is about to appear."""
+    def note(self, digest: Digest) -> None:
+        """An image (its id) or a remembered layer (its ChainID) is about to appear."""
         make_directory(self._directory)
-        path = self._directory / image_id.hex
-        path.unlink(missing_ok=True)
-        path.symlink_to(process.boot_id())
+        path = self._directory / digest.hex
+        while True:
+            try:
+                path.symlink_to(process.boot_id())
+            except FileExistsError:
+                if self._boot(digest.hex) == process.boot_id():
+                    return
+                path.unlink(missing_ok=True)
+            else:
+                return
 
-    def settle(self, image_id: Digest) -> None:
-        """Have everything of the image written to the disk, without waiting for it, and the note taken back then.
+    def settle(self) -> None:
+        """Have everything that this boot has noted written to the disk, without waiting for it, and the notes taken
+        back then.
 
-        In a host without `sync` the note stays, and the image is looked at after the next boot.
+        In a host without `sync` they stay, and it is all looked at after the next boot.
         """
-        words = ["sh", "-c", _SCRIPT, str(self._directory / image_id.hex)]
-        shell = os.posix_spawn(_SHELL, words, {"PATH": "/usr/bin:/bin"}, setsid=True)
-        os.waitpid(shell, 0)
+        boot = process.boot_id()
+        ours = [name for name in self._names() if self._boot(name) == boot]
+        if ours:
+            from sandbox.kernel.writeback import write_behind  # noqa: PLC0415  (seldom)
 
-    def forget(self, image_id: Digest) -> None:
+            write_behind(self._directory, ours)
+
+    def forget(self, digest: Digest) -> None:
         """It has been looked at."""
-        (self._directory / image_id.hex).unlink(missing_ok=True)
+        (self._directory / digest.hex).unlink(missing_ok=True)
 
     def doubtful(self) -> tuple[Digest, ...]:
-        """The images that a boot before this one may have left half on the disk."""
-        try:
-            names = os.listdir(self._directory)  # noqa: PTH208 - before every start of a container
-        except FileNotFoundError:
+        """The images and layers that a boot before this one may have left half on the disk."""
+        names = self._names()
+        if not names:
             return ()
-        found = []
-        for name in names:
-            try:
-                if os.readlink(self._directory / name) != process.boot_id():  # noqa: PTH115
-                    found.append(digests.from_hex(name))
-            except FileNotFoundError:  # taken back just now
-                continue
-        return tuple(found)
+        boot = process.boot_id()
+        return tuple(digests.from_hex(name) for name in names if self._boot(name) not in ("", boot))
+
+    def _names(self) -> list[str]:
+        try:
+            return os.listdir(self._directory)  # noqa: PTH208 - before every start of a container
+        except FileNotFoundError:
+            return []
+
+    def _boot(self, name: str) -> str:
+        """The boot's id in a note; empty for one that was taken back just now."""
+        try:
+            return os.readlink(self._directory / name)  # noqa: PTH115
+        except FileNotFoundError:
+            return ""

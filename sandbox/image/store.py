@@ -168,8 +168,12 @@ class ImageStore:
         if image is None:
             raise SandboxError(f"image {image_id.short} could not be read back")
         if new:
-            self._settling.settle(image_id)
+            self.settle()
         return image
+
+    def settle(self) -> None:
+        """Have what was made written to the disk, in the background: by whoever has remembered layers of a build."""
+        self._settling.settle()
 
     def import_tar(
         self,
@@ -276,17 +280,19 @@ class ImageStore:
 
     def mend(self) -> tuple[str, ...]:
         """Look at the images that were made shortly before a power loss, and remove those whose files are not what they
-        were; their names. Before an image is used, in no time where there are none; not within `hold`.
+        were; their names. What builds remember goes with them. Before an image is used, in no time where there are
+        none; not within `hold`.
         """
         if not self._settling.doubtful():
             return ()
+        from sandbox.image.buildcache import BuildCache  # noqa: PLC0415  (after a power loss alone)
         from sandbox.image.verifying import Verifier  # noqa: PLC0415  (after a power loss alone)
 
         with scratch.Scratch(self.home) as trash, StoreLock(self.images, exclusive=True):
             verifier = Verifier(self.content, self.snapshots)
             doubtful = self._settling.doubtful()
-            for image_id in doubtful:
-                verifier.look_at(image_id, self._entry(image_id))
+            for digest in doubtful:
+                verifier.look_at(digest, self._entry(digest))
             doomed = {one for one in self._image_ids() if verifier.condemns(one, self._entry(one))}
             names = []
             for reference, target in tuple(self._references.list()):
@@ -295,9 +301,10 @@ class ImageStore:
                     names.append(reference.familiar)
             for image_id in doomed:
                 (self._ids / image_id.hex).unlink(missing_ok=True)
+            BuildCache(self.home).forget(verifier.damaged_layers())
             self._sweep(trash.path)
-            for image_id in doubtful:
-                self._settling.forget(image_id)
+            for digest in doubtful:
+                self._settling.forget(digest)
         return tuple(sorted(names))
 
     def reclaim_if_any(self) -> None:

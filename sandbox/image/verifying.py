@@ -27,15 +27,22 @@ class Verifier:
         self._layers: dict[ChainID, bool] = {}
         self._documents: dict[Digest, bool] = {}
 
-    def look_at(self, image_id: Digest, entry: Entry | None) -> None:
-        """Read everything of an image; nothing where there is none any more."""
+    def look_at(self, digest: Digest, entry: Entry | None) -> None:
+        """Read everything of an image; without an entry a layer of that ChainID, nothing where there is none any
+        more.
+        """
         if entry is None:
+            if self._snapshots.exists(digest):
+                self._look_at_layer(digest)
             return
-        for digest in (image_id, entry.manifest_digest):
-            self._documents[digest] = self._is_document(digest)
+        for one in (digest, entry.manifest_digest):
+            self._documents[one] = self._is_document(one)
         for layer in entry.layers:
-            if layer.chain_id not in self._layers:
-                self._layers[layer.chain_id] = self._is_layer(layer.chain_id)
+            self._look_at_layer(layer.chain_id)
+
+    def damaged_layers(self) -> frozenset[ChainID]:
+        """Those that were found to be."""
+        return frozenset(chain_id for chain_id, whole in self._layers.items() if not whole)
 
     def condemns(self, image_id: Digest, entry: Entry | None) -> bool:
         """Whether the image has something that was found to be damaged."""
@@ -43,6 +50,10 @@ class Verifier:
             return False
         documents = (self._documents.get(digest, True) for digest in (image_id, entry.manifest_digest))
         return not (all(documents) and all(self._layers.get(layer.chain_id, True) for layer in entry.layers))
+
+    def _look_at_layer(self, chain_id: ChainID) -> None:
+        if chain_id not in self._layers:
+            self._layers[chain_id] = self._is_layer(chain_id)
 
     def _is_document(self, digest: Digest) -> bool:
         try:

@@ -2,7 +2,8 @@
 
 Called by `networks`. One lock for the set of networks and one per network, flocks that the kernel gives back when a
 process dies; when both are needed, that of the set comes first. A folder appears and goes by one rename, so a killed
-process leaves a whole network, none, or a dotted leftover that `sweep` removes.
+process leaves a whole network, none, or a dotted leftover that `sweep` removes. Nobody waits for the disk: a power loss
+may leave the folder of a network that was just made with an empty record, which counts for none.
 """
 
 from __future__ import annotations
@@ -94,9 +95,9 @@ class Store:
             return []
 
     def find(self, name: str) -> Network | None:
-        """The record of `name`; `None` when there is no such network."""
+        """The record of `name`; `None` when there is no such network, or when a power loss has emptied it."""
         text = read_text(f"{self.folder(name)}/{_RECORD}")
-        return None if text is None else Network.from_json(text)
+        return Network.from_json(text) if text and text.strip("\0") else None
 
     def get(self, name: str) -> Network:
         """The record of `name`. Raises `NotFoundError`."""
@@ -116,7 +117,10 @@ class Store:
         for directory in (half, f"{half}/addresses", f"{half}/containers"):
             os.mkdir(directory, 0o700)  # noqa: PTH102
         files.create(f"{half}/{_RECORD}", network.to_json(), 0o600, new=True)
-        os.rename(half, self.folder(network.name))  # noqa: PTH104
+        folder = self.folder(network.name)
+        if os.path.isdir(folder):  # noqa: PTH112
+            self.discard(network.name)  # one that is lost
+        os.rename(half, folder)  # noqa: PTH104
 
     def replace(self, network: Network) -> None:
         """Change the record of a network that stays where it is. The caller holds both locks."""
@@ -132,11 +136,14 @@ class Store:
         _remove(gone)
 
     def sweep(self) -> None:
-        """Remove what killed processes left half-made. The caller holds the lock."""
+        """Remove what killed processes left half-made, and networks that are lost. The caller holds the lock."""
         with os.scandir(self.root) as entries:
             left = [entry.path for entry in entries if entry.name.startswith((".new-", ".old-"))]
         for path in left:
             _remove(path)
+        for name in self.names():
+            if self.find(name) is None:
+                self.discard(name)
 
 
 def _remove(path: str) -> None:

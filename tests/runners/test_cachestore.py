@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -63,6 +64,25 @@ def test_what_is_read_stays_while_it_is_read(tmp_path: Path) -> None:
     assert list((tmp_path / "tmp").iterdir()) != []
     store.reclaim()
     assert list((tmp_path / "tmp").iterdir()) == []
+
+
+def test_an_entry_that_the_disk_may_not_have(tmp_path: Path) -> None:
+    """It is written behind the run's back; one whose boot ended before that is none, and goes with the next reclaim."""
+    store = CacheStore(tmp_path)
+    note = store.add("p", "k", ["a"], holding("text")).path / "unsettled"
+    deadline = time.monotonic() + 30
+    while note.is_symlink() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not note.is_symlink()
+    assert content(store, "k") == "text"
+    note.symlink_to("another-boot")
+    assert store.find("p", "k", ["a"]) is None
+    assert store.newest("p", "", ["a"]) is None
+    assert store.all() == ()
+    store.reclaim()
+    assert not note.parent.exists()
+    store.add("p", "k", ["a"], holding("again"))
+    assert content(store, "k") == "again"
 
 
 def test_an_entry_that_could_not_be_filled_is_none(tmp_path: Path) -> None:

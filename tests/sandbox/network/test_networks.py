@@ -390,6 +390,30 @@ def test_reclaim_gives_back_what_the_dead_had(tmp_path: Path, isolated: Isolated
     isolated(body)
 
 
+def test_networks_that_a_power_loss_has_emptied(tmp_path: Path, isolated: Isolated) -> None:
+    """Their names are free, the default one is made again, reclaim removes the rest, and others are not concerned."""
+
+    def body() -> None:
+        networks = Networks(tmp_path / "networks", prefix="t")
+        kept = networks.create("kept", subnet="10.91.0.0/24")
+        networks.ensure_default()
+        for name in ("taken", "swept"):
+            networks.create(name)
+            networks.reserve(name, "dead", ("d",))
+        for name, record in (("bridge", b""), ("taken", b"\0" * 300), ("swept", b"")):
+            (tmp_path / "networks" / name / "network.json").write_bytes(record)
+        assert networks.list() == (kept,)
+        assert failure(lambda: networks.get("taken"))[0] == "NotFoundError"
+        assert networks.attachments(networks.create("taken")) == ()
+        assert networks.reserve(networks.ensure_default(), "new", ("new",)).network == "bridge"
+        networks.release("dead")
+        networks.reclaim(lambda container: container == "new")
+        left = sorted(path.name for path in (tmp_path / "networks").iterdir())
+        assert left == [".lock", "bridge", "kept", "taken"]
+
+    isolated(body)
+
+
 def test_killed_at_any_moment_leaves_nothing_lasting(tmp_path: Path, isolated: Isolated) -> None:
     """Processes killed while they join, leave, make and remove networks: after a reclaim all is whole and free
     again.

@@ -11,6 +11,7 @@ from ci.errors import CiError
 from web import health, refusals
 from web.access import identity, login
 from web.api import routes as api
+from web.images import Images
 from web.pages import build, builds, repositories, words
 from web.services import EXTENSION
 
@@ -63,6 +64,7 @@ def create_app(services: Services) -> Flask:
             response.headers.setdefault("Strict-Transport-Security", "max-age=31536000")
         return response
 
+    app.wsgi_app = Images(app.wsgi_app, services)  # type: ignore[method-assign]
     if services.settings.proxies:
         count = services.settings.proxies
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=count, x_proto=count, x_host=count)  # type: ignore[method-assign]

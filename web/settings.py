@@ -69,6 +69,11 @@ class Settings:
         return self.folder / "artifacts"
 
     @property
+    def images(self) -> Path:
+        """The folder of the registry of images."""
+        return self.folder / "registry"
+
+    @property
     def runner_token(self) -> Path:
         """The file of the token for a runner on the same host."""
         return self.folder / "runner-token"

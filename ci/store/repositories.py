@@ -74,6 +74,12 @@ def find(connection: sql.Connection, name: str, *, forge_url: str = "") -> Repos
     return _record(rows[0])
 
 
+def of_images(connection: sql.Connection, name: str) -> Repository | None:
+    """The one whose images are called `name`, which has no capital letters; None where there are none or several."""
+    rows = connection.execute(sql.select(repositories).where(sql.func.lower(repositories.c.name) == name)).all()
+    return _record(rows[0]) if len(rows) == 1 else None
+
+
 def update(connection: sql.Connection, identifier: int, **fields: Any) -> Repository:
     """Change fields of one."""
     connection.execute(sql.update(repositories).where(repositories.c.id == identifier).values(fields))

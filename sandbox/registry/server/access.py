@@ -38,8 +38,10 @@ ALL = frozenset(Action)
 class Accounts(Protocol):
     """Accounts and their rights. Called by many threads at once, for each request: answers are to be quick."""
 
-    def check(self, account: str, password: str) -> bool:
-        """Whether the password is the account's. Takes as long for an account that does not exist."""
+    def check(self, account: str, password: str) -> str | None:
+        """As whom `rights` are asked for then: the account, or a name for it with what this password allows alone. None
+        for a wrong password. Takes as long for an account that does not exist.
+        """
 
     def rights(self, account: str, repository: str) -> frozenset[Action]:
         """What an account (`ANONYMOUS`: anybody) may do with a repository, whether or not that exists."""
@@ -138,9 +140,10 @@ def basic(authorization: str, accounts: Accounts) -> str | None:
         account, colon, password = base64.b64decode(value.strip(), validate=True).decode("utf-8").partition(":")
     except (binascii.Error, ValueError):
         raise unauthorized(f'Basic realm="{REALM}"', "the credentials are garbled") from None
-    if not colon or account == ANONYMOUS or not accounts.check(account, password):
+    known = accounts.check(account, password) if colon and account != ANONYMOUS else None
+    if known is None:
         raise unauthorized(f'Basic realm="{REALM}"', "wrong name or password")
-    return account
+    return known
 
 
 def unauthorized(challenge: str, message: str = "this takes a login") -> Refusal:

@@ -36,10 +36,10 @@ def token(request: Request, gate: TokenGate) -> Response:
         raise Refusal(ErrorCode.UNSUPPORTED, "the form cannot be read", status=error.code) from error
     if form.get("grant_type") != "password":  # a refresh token outlives passwords; clients fall back to GET
         raise Refusal(ErrorCode.UNSUPPORTED, "grant_type is not password")
-    account = form.get("username", "")
-    if not gate.check(account, form.get("password", "")):
+    known = gate.check(form.get("username", ""), form.get("password", ""))
+    if known is None:
         raise unauthorized(f'Basic realm="{REALM}"', "wrong name or password")
-    return _answer(gate.issue(account, form.getlist("scope")))
+    return _answer(gate.issue(known, form.getlist("scope")))
 
 
 def _answer(issued: object) -> Response:

@@ -59,8 +59,24 @@ class FileAccounts:
         if self._rules is not None:
             self._rules.value()
 
-    def check(self, account: str, password: str) -> bool:
+    def check(self, account: str, password: str) -> str | None:
         """See `access.Accounts`."""
+        return account if self._is_right(account, password) else None
+
+    def rights(self, account: str, repository: str) -> frozenset[Action]:
+        """See `access.Accounts`."""
+        found = self._anonymous
+        if account != ANONYMOUS and account not in self._passwords.value():  # deleted since its token was made
+            return found
+        if self._rules is None:
+            return found if account == ANONYMOUS else ALL
+        for rule in self._rules.value():
+            fits = rule.account in (ANYBODY, account) or (rule.account == ACCOUNTS and account != ANONYMOUS)
+            if fits and rule.pattern.fullmatch(repository):
+                found |= rule.actions
+        return found
+
+    def _is_right(self, account: str, password: str) -> bool:
         known = self._passwords.value().get(account)
         secret = password.encode("utf-8")
         if len(secret) > _LONGEST or b"\0" in secret:
@@ -76,19 +92,6 @@ class FileAccounts:
             while len(self._right) > _REMEMBERED:
                 del self._right[next(iter(self._right))]
         return True
-
-    def rights(self, account: str, repository: str) -> frozenset[Action]:
-        """See `access.Accounts`."""
-        found = self._anonymous
-        if account != ANONYMOUS and account not in self._passwords.value():  # deleted since its token was made
-            return found
-        if self._rules is None:
-            return found if account == ANONYMOUS else ALL
-        for rule in self._rules.value():
-            fits = rule.account in (ANYBODY, account) or (rule.account == ACCOUNTS and account != ANONYMOUS)
-            if fits and rule.pattern.fullmatch(repository):
-                found |= rule.actions
-        return found
 
 
 class _Watched(Generic[T]):

@@ -116,9 +116,9 @@ class TokenGate:
         """Who asks the endpoint for a token. Raises Refusal for a wrong password."""
         return basic(authorization, self._accounts) or ANONYMOUS
 
-    def check(self, account: str, password: str) -> bool:
-        """Whether the password is right, where it came in a form."""
-        return account != ANONYMOUS and self._accounts.check(account, password)
+    def check(self, account: str, password: str) -> str | None:
+        """Who it is, where the password came in a form; None where it is wrong."""
+        return self._accounts.check(account, password) if account != ANONYMOUS else None
 
     def _challenge(self, base: str, scope: str, error: str = "") -> str:
         fields = {"realm": f"{base}{TOKEN_PATH}", "service": self._service, "scope": scope, "error": error}

@@ -13,11 +13,11 @@ from sandbox.registry import media
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from wsgiref.types import WSGIApplication
 
     from werkzeug.test import TestResponse
 
     from sandbox.image.digest import Digest
-    from sandbox.registry.server.application import Registry
 
 
 def digest_of(data: bytes) -> Digest:
@@ -51,7 +51,7 @@ def index(*manifests: bytes, **more: object) -> bytes:
 class Peer:
     """A client of an application: `get`, `put` and so on of werkzeug's, and whole pushes."""
 
-    def __init__(self, application: Registry, authorization: str = "") -> None:
+    def __init__(self, application: WSGIApplication, authorization: str = "") -> None:
         self._client = Client(application)
         self._headers = {"Authorization": authorization} if authorization else {}
 

@@ -263,7 +263,7 @@ def test_files_are_read_anew(tmp_path: Path) -> None:
     assert accounts.check("alice", "old")
     assert accounts.rights("alice", NAME) == frozenset(Action)
     path.write_text(line("alice", "new") + "# a comment\n")
-    assert (accounts.check("alice", "old"), accounts.check("alice", "new")) == (False, True)
+    assert (accounts.check("alice", "old"), accounts.check("alice", "new")) == (None, "alice")
     path.write_text("alice:plain text\n")
     assert accounts.check("alice", "new")
     path.write_text(line("carol", "x"))

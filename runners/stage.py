@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ci.errors import CiError
+from ci.pipeline import netrc
 from ci.pipeline.outputs import OutputError
 from ci.pipeline.script import script
 from ci.pipeline.spec import OnFailure
@@ -274,7 +275,8 @@ class StageRun:
             environment["CI_STEP_STARTED"] = str(int(time.time()))
         environment |= self._handover.variables(step)
         environment |= self._given.environment
-        text = script(step.commands, step.shell) if step.commands else ""
+        login = netrc.SCRIPT if netrc.PASSWORD in step.secrets else ""
+        text = script(step.commands, step.shell, before=login) if step.commands else ""
         own = self._caches.begin(step) if mounts and self._caches is not None and step.caches else ()
         return Container(step=step, environment=environment, script=text, service=service, mounts=own)
 

@@ -24,7 +24,7 @@ from ci.pipeline.event import NULL_COMMIT, EventKind, platform
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from ci.pipeline.event import Event
     from ci.pipeline.outputs import Reference
@@ -49,6 +49,11 @@ def configure(parser: ArgumentParser) -> None:
     add("--env", "-e", action="append", default=[], metavar="NAME[=VALUE]", help="a variable for every step")
     add("--secret", action="append", default=[], metavar="NAME[=VALUE]", help="a secret; without VALUE that of $NAME")
     add("--secret-file", action="append", default=[], metavar="FILE", help="secrets as lines NAME=VALUE")
+    add(
+        "--netrc",
+        metavar="FILE",
+        help="give the steps the login of the project's git server that is in this netrc file",
+    )
     add("--only", action="append", default=[], metavar="STEP", help="run this step or stage alone; a pattern")
     add("--from", dest="begin", action="append", default=[], metavar="STEP", help="begin here; a pattern")
     add("--skip", action="append", default=[], metavar="STEP", help="leave this step, service or stage out; a pattern")
@@ -139,7 +144,8 @@ def _order(arguments: Namespace) -> Order:
         raise CiError(f"{filename} cannot be run", hint="correct the mistakes above", reference="bad-pipeline")
     folder = project(filename)
     event = _event(arguments, folder)
-    stages = compile_all(loaded.documents, event, number=1, machine=os.uname().nodename)
+    with_login = _login(arguments.netrc, event, given)
+    stages = with_login(compile_all(loaded.documents, event, number=1, machine=os.uname().nodename))
     if not stages:
         sys.stderr.write(f"ci-run: nothing to do: the conditions of no stage hold for this {event.kind}\n")
     selection = select(stages, only=arguments.only, begin=arguments.begin, skip=arguments.skip, matrix=matrix)
@@ -154,7 +160,7 @@ def _order(arguments: Namespace) -> Order:
         from ci.pipeline import open_matrix  # noqa: PLC0415  (seldom)
 
         machine = os.uname().nodename
-        cells = open_matrix.expand(loaded.documents, stage, event, written, first=first, machine=machine)
+        cells = with_login(open_matrix.expand(loaded.documents, stage, event, written, first=first, machine=machine))
         wanted = tuple(
             cell for cell in cells if all(cell.matrix.get(axis, value) == value for axis, value in matrix.items())
         )
@@ -196,6 +202,29 @@ def _event(arguments: Namespace, project: Path) -> Event:
         platform=platform(system.sysname, system.machine),
     )
     return playing.play(arguments, project, around)
+
+
+def _login(
+    filename: str | None, event: Event, secrets: dict[str, str]
+) -> Callable[[tuple[StageSpec, ...]], tuple[StageSpec, ...]]:
+    """What gives a login to Stages, with its password among the secrets; without a file they stay as they are."""
+    if filename is None:
+        return lambda stages: stages
+    from netrc import NetrcParseError, netrc  # noqa: PLC0415  (seldom)
+    from urllib.parse import urlsplit  # noqa: PLC0415
+
+    from ci.pipeline.netrc import PASSWORD, with_login  # noqa: PLC0415
+
+    host = urlsplit(event.remote_url).hostname or ""
+    try:
+        found = netrc(Path(filename).expanduser()).authenticators(host) if host else None
+    except (NetrcParseError, UnicodeDecodeError) as error:
+        raise CiError(f"--netrc: {filename}: {error}", reference="usage") from None
+    if found is None:
+        raise CiError(f"--netrc: {filename} has no login for {host or 'a project without a server'}", reference="usage")
+    login, _, password = found
+    secrets[PASSWORD] = password or ""
+    return lambda stages: with_login(stages, host, login)
 
 
 def _clone(arguments: Namespace, event: Event, folder: Path) -> Project | None:

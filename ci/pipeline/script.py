@@ -29,8 +29,8 @@ INTERPRETERS = ("python", "perl", "ruby", "node", "php", "lua")
 _PYTHON = re.compile(r"python[0-9.]*", re.ASCII)
 
 
-def script(commands: Iterable[str], shell: str = "/bin/sh") -> str:
-    """The text of the script, ending in a line break.
+def script(commands: Iterable[str], shell: str = "/bin/sh", *, before: str = "") -> str:
+    """The text of the script, ending in a line break. `before` is what a shell does first, without a word.
 
     Raises CiError for a shell of another language and for a NUL in a command.
     """
@@ -43,7 +43,7 @@ def script(commands: Iterable[str], shell: str = "/bin/sh") -> str:
             raise CiError(f"a command holds a NUL character: {command!r}")
     if _name(shell) not in SHELLS:
         return "".join(command.rstrip("\n") + "\n" for command in commands)
-    parts = ["set -e\n"]
+    parts = [before, "set -e\n"]
     for command in commands:
         text = command.rstrip("\n")
         shown = "".join(f" {quote('+ ' + line)}" for line in text.split("\n"))

@@ -409,6 +409,36 @@ def test_a_terminal_gets_colours(project: Path, engine_home: Path) -> None:
         assert (b"\x1b[" in text) is coloured, text
 
 
+def test_a_login_at_the_git_server(ci_run: Callable[..., subprocess.CompletedProcess[str]], project: Path) -> None:
+    """--netrc: a file for commands, variables for plugins, of the project's server alone, and masked."""
+    subprocess.run(["git", "init", "-q"], cwd=project, check=True)
+    remote = ["git", "remote", "add", "origin", "https://git.example.org/team/app.git"]
+    subprocess.run(remote, cwd=project, check=True)
+    file = project.parent / "netrc"
+    file.write_text(
+        "machine other.example login no password none\nmachine git.example.org login ann password hunter22\n"
+    )
+    pipeline = """
+image: busybox
+steps:
+  - name: command
+    commands: ['cat "$HOME/.netrc"', stat -c %a "$HOME/.netrc", 'env | grep -c NETRC || true']
+  - name: plugin
+    entrypoint: [/bin/sh, -c, 'echo $DRONE_NETRC_MACHINE $CI_NETRC_USERNAME; test "$CI_NETRC_PASSWORD" = hunter22']
+"""
+    done = ci_run(pipeline, "--netrc", str(file))
+    assert done.returncode == 0, done.stdout + done.stderr
+    printed = [line.partition(" | ")[2] for line in done.stdout.splitlines() if " | " in line and " | + " not in line]
+    assert printed == [
+        *("machine git.example.org", "login ann", "password ********", "600", "0"),
+        "git.example.org ann",
+    ]
+    file.write_text("machine other.example login no password none\n")
+    assert "has no login for git.example.org" in ci_run(pipeline, "--netrc", str(file)).stderr
+    file.write_text("what\n")
+    assert ci_run(pipeline, "--netrc", str(file)).returncode == 2
+
+
 def test_a_million_lines_arrive(ci_run: Callable[..., subprocess.CompletedProcess[str]]) -> None:
     """A million lines arrive whole."""
     done = ci_run(steps("seq 1000000"))

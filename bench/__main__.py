@@ -33,6 +33,7 @@ MODULES = (
     "image_build",
     "local_pipeline",
     "pipeline_file",
+    "runner_workspace",
     "startup",
 )
 

@@ -26,7 +26,7 @@ from rq.serializers import JSONSerializer
 from rq.worker import BaseWorker
 
 from ci.errors import CiError
-from runners import delivery, folderlock, stagefolder, treeslots, worker
+from runners import assignment, delivery, folderlock, stagefolder, treeslots, worker
 from runners.pulse import Pulse, free_memory
 from runners.rpc import AwayError
 from sandbox.kernel import process
@@ -103,6 +103,8 @@ class Agent(BaseWorker):
         process.set_child_subreaper(True)  # couriers that outlive their Stages' processes, and supervisors
         treeslots.reclaim(self._host.identity.root)
         self._reclaim()
+        self._host.load()
+        assignment.learn()
         gc.freeze()  # what is here is all Stages' processes': none of it is looked at again, few pages are copied
         while self._stops < 2 and not (self._stops and not self._has_stages()):
             self._reap()

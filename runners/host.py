@@ -44,6 +44,9 @@ class Host(Protocol):
     def identity(self) -> Identity:
         """Of the runner."""
 
+    def load(self) -> None:
+        """Get ready for Stages: what is loaded now need not be by each of their processes."""
+
     def rpc(self, pause: Callable[[float], None] | None = None) -> Rpc:
         """A new client of the server, for this process; `pause` as there."""
 

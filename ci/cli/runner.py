@@ -86,6 +86,12 @@ class RunnerHost:
         files = environment.get("HAKO_FILE_REPOSITORIES", "") not in ("", "0", "false", "no")
         self._mirrors = Mirrors(self.identity.root / "mirrors", files=files)
 
+    def load(self) -> None:
+        """What the engine's containers need."""
+        from runners import enginehost  # noqa: PLC0415
+
+        enginehost.load()
+
     def rpc(self, pause: Callable[[float], None] | None = None) -> Rpc:
         """A new client of the server."""
         from runners.rpc import Rpc  # noqa: PLC0415

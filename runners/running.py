@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from runners.report import StepLog
 
 CHUNK = 1 << 16
+REST = 0.01  # seconds in which output gathers in the pipe
 STOP_PATIENCE = 5.0  # seconds that a container has to end by itself when it is asked to
 KILL_PATIENCE = 10.0  # seconds after which a killed container is given up: a process hangs in the kernel
 DRAIN_PATIENCE = 5.0  # seconds for the rest of the output after the container's end
@@ -64,6 +65,7 @@ class Running:
         self._timers: list[Timer] = []
         self._started = loop.now()
         self._reading = False
+        self._resting: Timer | None = None
         self._is_ready = False
         self._ended: Ended | None = None
 
@@ -147,10 +149,25 @@ class Running:
         if self._handle is None:
             return
         data = os.read(self._handle.output, CHUNK)
-        if data:
-            self._write(self._masker.feed(data))
+        if not data:
+            self._read_all()
             return
-        self._read_all()
+        self._write(self._masker.feed(data))
+        if len(data) < CHUNK and self._ended is None:
+            self._rest()
+
+    def _rest(self) -> None:
+        """We have read all there was: whoever writes line by line would be stopped and woken by each of our reads."""
+        if self._handle is not None:
+            self._loop.forget(self._handle.output)
+            self._resting = self._loop.after(REST, self._go_on)
+
+    def _go_on(self) -> None:
+        if self._resting is not None:
+            self._resting.cancel()
+            self._resting = None
+            if self._reading and self._handle is not None:
+                self._loop.watch(self._handle.output, self._read)
 
     def _write(self, data: bytes) -> None:
         if data:
@@ -170,6 +187,7 @@ class Running:
         if self._handle is not None:
             self._loop.forget(self._handle.ended)
             self._ended = self._handle.result()
+            self._go_on()
             self._after(DRAIN_PATIENCE, self._read_all)
             self._conclude()
 

@@ -21,7 +21,7 @@ class Told:
     assignment: dict[str, Any]
     attempts: int = 0
     running: bool = False
-    logs: dict[int, bytes] = field(default_factory=dict)
+    logs: dict[int, bytearray] = field(default_factory=dict)
     ended: set[int] = field(default_factory=set)
     steps: list[tuple[int, str]] = field(default_factory=list)
     bodies: list[dict[str, Any]] = field(default_factory=list)
@@ -178,10 +178,10 @@ class Server:
         return 200, {}
 
     def _log(self, stage: Told, number: int, query: dict[str, str], body: bytes) -> tuple[int, Any]:
-        known, offset = stage.logs.setdefault(number, b""), int(query["offset"])
+        known, offset = stage.logs.setdefault(number, bytearray()), int(query["offset"])
         if offset > len(known):
             return 409, {"error": {"reference": "gap", "message": "gap"}, "next": len(known)}
-        stage.logs[number] = known + body[len(known) - offset :]
+        known += body[len(known) - offset :]
         if "end" in query:
             stage.ended.add(number)
-        return 200, {"next": len(stage.logs[number])}
+        return 200, {"next": len(known)}

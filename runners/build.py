@@ -1,8 +1,8 @@
 """Runs the Stages of a build: as many at once as allowed, each when the ones it depends on are over.
 
-`next_stages` is the pure decision, `Build` the thin edge. `depends_on` names Stages by their document: a Stage waits
-for all matrix cells of it. Called by `ci-run local`; on a server each Stage is a job of its own, and RQ does this
-part.
+`next_stages` is the decision, `Build` the thin edge. `depends_on` names Stages by their document: a Stage waits
+for all matrix cells of it. Called by `ci-run local`; on a server each Stage is a job of its own, and
+`ci.dispatch` does this part.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ci.errors import CiError
+from ci.pipeline.following import Waiting, follow
 from ci.pipeline.outputs import OutputError
 from runners.backend import BackendError
 from runners.report import StageResult
@@ -35,30 +36,29 @@ _BAD = frozenset({State.FAILED, State.ERROR, State.CANCELLED})
 def next_stages(
     stages: Sequence[StageSpec], results: Mapping[int, State], running: frozenset[int], *, jobs: int, cancelled: str
 ) -> tuple[tuple[StageSpec, ...], tuple[tuple[StageSpec, str], ...]]:
-    """Which Stages start now, and which are skipped, with the reason. Stages are known by their numbers.
-
-    A Stage whose dependency failed is skipped unless its `when.status` asks for failures; one whose dependency was
-    skipped runs as if that one had passed.
-    """
+    """Which Stages start now, and which are skipped, with the reason; see `following`."""
+    waiting = [stage for stage in stages if stage.number not in results and stage.number not in running]
+    if cancelled:
+        return (), tuple((stage, cancelled) for stage in waiting)
+    found = follow(
+        [
+            Waiting(
+                number=stage.number,
+                needs={other.number: other.name for other in _needed(stage, stages)},
+                run_on_success=stage.run_on_success,
+                run_on_failure=stage.run_on_failure,
+            )
+            for stage in waiting
+        ],
+        results,
+        {number for number, state in results.items() if state in _BAD},
+    )
+    known = {stage.number: stage for stage in waiting}
     start: list[StageSpec] = []
-    skip: list[tuple[StageSpec, str]] = []
-    for stage in stages:
-        if stage.number in results or stage.number in running:
-            continue
-        if cancelled:
-            skip.append((stage, cancelled))
-            continue
-        needed = _needed(stage, stages)
-        if any(other.number not in results for other in needed):
-            continue
-        failed = next((other.name for other in needed if results[other.number] in _BAD), "")
-        if failed and not stage.run_on_failure:
-            skip.append((stage, f"{failed} failed"))
-        elif not failed and not stage.run_on_success:
-            skip.append((stage, "nothing failed"))
-        elif len(running) + len(start) < jobs and not _is_crowded(stage, stages, running, start):
+    for stage in (known[number] for number in found.start):
+        if len(running) + len(start) < jobs and not _is_crowded(stage, stages, running, start):
             start.append(stage)
-    return tuple(start), tuple(skip)
+    return tuple(start), tuple((known[number], reason) for number, reason in found.skip)
 
 
 def _is_crowded(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from flask import Flask
+from werkzeug.exceptions import NotFound
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from ci.errors import CiError
-from web import health, refusals
+from web import health, hooks, refusals, rpc
 from web.access import identity, login
 from web.api import routes as api
 from web.images import Images
@@ -37,6 +38,8 @@ _BLUEPRINTS = (
     health.blueprint,
     login.blueprint,
     api.blueprint,
+    hooks.blueprint,
+    rpc.blueprint,
     repositories.blueprint,
     builds.blueprint,
     build.blueprint,
@@ -52,6 +55,8 @@ def create_app(services: Services) -> Flask:
     app.json.sort_keys = False  # type: ignore[attr-defined]
     for blueprint in _BLUEPRINTS:
         app.register_blueprint(blueprint)
+    for prefix in ("api", "rpc", "hooks"):  # no names of owners, whose repositories pages show
+        app.add_url_rule(f"/{prefix}/<path:rest>", "nothing", _nothing)
     refusals.register(app)
     app.context_processor(_common)
     words.register(app)
@@ -69,6 +74,10 @@ def create_app(services: Services) -> Flask:
         count = services.settings.proxies
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=count, x_proto=count, x_host=count)  # type: ignore[method-assign]
     return app
+
+
+def _nothing(rest: str) -> NoReturn:  # noqa: ARG001  (the rule has it)
+    raise NotFound
 
 
 def _common() -> dict[str, object]:

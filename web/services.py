@@ -19,9 +19,12 @@ from redis.backoff import ExponentialBackoff
 from redis.exceptions import BusyLoadingError, ConnectionError, TimeoutError
 from redis.retry import Retry
 
+from ci.artifacts import Artifacts
+from ci.dispatch.dispatcher import Dispatcher
 from ci.errors import CiError
 from ci.mirror.mirrors import Mirrors
 from ci.queue.embedded import EmbeddedValkey
+from ci.queue.events import Events
 from ci.queue.queues import Queues
 from ci.secrets import keyring
 from ci.store.database import Database
@@ -50,6 +53,9 @@ class Services:
     mirrors: Mirrors
     keyring: Keyring
     trigger: Trigger
+    events: Events
+    dispatcher: Dispatcher
+    artifacts: Artifacts
     clock: Callable[[], float]
     valkey: EmbeddedValkey | None = None  # where it is our own
 
@@ -69,15 +75,19 @@ def connect(settings: Settings, *, clock: Callable[[], float] = time.time) -> Se
     connection = _redis(settings.redis_url if valkey is None else valkey.url)
     if valkey is not None:
         valkey.start()  # last: nothing that fails leaves it running
+    queues, events = Queues(connection), Events(connection)
     return Services(
         settings=settings,
         database=database,
         redis=connection,
         limiter=_limiter(connection),
-        queues=Queues(connection),
+        queues=queues,
         mirrors=mirrors,
         keyring=keys,
         trigger=trigger,
+        events=events,
+        dispatcher=Dispatcher(database, queues, events, connection, clock),
+        artifacts=Artifacts(settings.artifacts),
         clock=clock,
         valkey=valkey,
     )

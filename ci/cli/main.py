@@ -31,6 +31,9 @@ MODULES = {
     "server": "server",
     "runner": "runner",
     "user": "user",
+    "worker": "worker",
+    "node": "node",
+    "push": "push",
 }
 _USAGE = 2
 _INTERRUPTED = 130

@@ -28,7 +28,7 @@ def run(arguments: Namespace) -> int:
     del arguments
     from sandbox.registry.server.serving import listen  # noqa: PLC0415
     from sandbox.runtime.overview import default_home  # noqa: PLC0415
-    from web import settings  # noqa: PLC0415
+    from web import localrunner, settings  # noqa: PLC0415
     from web.application import create_app  # noqa: PLC0415
     from web.services import connect  # noqa: PLC0415
     from web.serving import serve  # noqa: PLC0415
@@ -38,6 +38,7 @@ def run(arguments: Namespace) -> int:
     if not told.port:  # whichever is free
         told = settings.at_port(told, listener.getsockname()[1])
     first = connect(told)  # whatever is wrong is said here, in one line
+    localrunner.prepare(first)
     _say(f"serving {told.server_url}; everything is in {told.folder}")
     first.close()
 

@@ -18,11 +18,11 @@ from rq.serializers import JSONSerializer
 from ci.errors import CiError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping, Sequence
 
     import redis
 
-    from ci.store.records import Stage
+    from ci.store.releasing import Released
 
 FUNCTION = "runners.worker.run_stage"  # by its name: the server has no runner's code
 _PREFIX = "stages"
@@ -38,10 +38,10 @@ class Queues:
     def __init__(self, connection: redis.Redis) -> None:
         self._connection = connection
 
-    def put(self, stage: Stage, *, priority: int = 0) -> str:
+    def put(self, stage: Released) -> str:
         """Queue a Stage for the runners that its labels fit; the job's id. Again is as once."""
         identifier = job_id(stage)
-        queue = Queue(name(stage.labels, priority), connection=self._connection, serializer=JSONSerializer)
+        queue = Queue(name(stage.labels, stage.priority), connection=self._connection, serializer=JSONSerializer)
         former = self._job(identifier)
         if former is not None and former.get_status() not in _WAITING:
             former.delete()
@@ -58,7 +58,7 @@ class Queues:
             )
         return identifier
 
-    def take_out(self, stage: Stage) -> bool:
+    def take_out(self, stage: Released) -> bool:
         """A Stage that waits is not to run any more; whether it waited."""
         job = self._job(job_id(stage))
         if job is None or job.get_status() != JobStatus.QUEUED:
@@ -66,10 +66,16 @@ class Queues:
         job.cancel()
         return True
 
-    def missing(self, stages: Iterable[Stage]) -> tuple[Stage, ...]:
+    def missing(self, stages: Sequence[Released]) -> tuple[Released, ...]:
         """Those of the Stages, which should wait, that no queue has: the loss of a power cut."""
-        jobs = ((stage, self._job(job_id(stage))) for stage in stages)
-        return tuple(stage for stage, job in jobs if job is None or job.get_status() not in _WAITING)
+        jobs = Job.fetch_many(
+            [job_id(stage) for stage in stages], connection=self._connection, serializer=JSONSerializer
+        )
+        return tuple(
+            stage
+            for stage, job in zip(stages, jobs, strict=True)
+            if job is None or job.get_status(refresh=False) not in _WAITING
+        )
 
     def fitting(self, labels: Mapping[str, str]) -> tuple[str, ...]:
         """The queues that a runner with these labels listens on, the most urgent first."""
@@ -80,13 +86,13 @@ class Queues:
     def lengths(self) -> dict[str, int]:
         """How many jobs wait in each queue that has any."""
         queues = Queue.all(connection=self._connection, serializer=JSONSerializer)
-        return {queue.name: count for queue in queues if (count := queue.count)}
+        return {one.name: count for one in queues if _priority(one.name) is not None and (count := one.count)}
 
     def _job(self, identifier: str) -> Job | None:
         return Job.fetch_many([identifier], connection=self._connection, serializer=JSONSerializer)[0]
 
 
-def job_id(stage: Stage) -> str:
+def job_id(stage: Released) -> str:
     """Of an attempt at a Stage."""
     return f"stage-{stage.id}-{stage.attempt}"
 

@@ -91,6 +91,26 @@ def find(connection: sql.Connection, repository_id: int, number: int) -> Build:
     return _build(row)
 
 
+def repository_of(connection: sql.Connection, build_id: int) -> int:
+    """The id of its repository. Raises CiError."""
+    found: int | None = connection.execute(
+        sql.select(builds.c.repository_id).where(builds.c.id == build_id)
+    ).scalar_one_or_none()
+    if found is None:
+        raise CiError(f"no build with the id {build_id}", reference="no-such-build")
+    return found
+
+
+def stalled(connection: sql.Connection) -> tuple[int, ...]:
+    """Builds with Stages that wait for others, as far as anybody has noted."""
+    rows = connection.execute(
+        sql.select(stage_table.c.build_id)
+        .where(stage_table.c.state == State.PENDING, stage_table.c.ready == 0)
+        .distinct()
+    )
+    return tuple(rows.scalars())
+
+
 def page(connection: sql.Connection, repository_id: int, wanted: Filter) -> tuple[Build, ...]:
     """The newest builds first. The time does not depend on how many there are: each page begins at a number."""
     return tuple(_build(row) for row in connection.execute(_page(sql.select(builds), repository_id, wanted)))
@@ -129,7 +149,7 @@ def _page(query: sql.Select[Any], repository_id: int, wanted: Filter) -> sql.Sel
 def cancel(connection: sql.Connection, build_id: int, by: str, now: float) -> tuple[Stage, ...]:
     """End a build: what waits will not run. The Stages that run, whose runners are to be told."""
     lock(connection, build_id)
-    running = tuple(one for one in stages.of_build(connection, build_id) if one.state is State.RUNNING)
+    running = stages.stop(connection, build_id, now)
     end_waiting(connection, build_id, State.KILLED, now)
     connection.execute(sql.update(builds).where(builds.c.id == build_id).values(decided_by=by))
     settle(connection, build_id, now)
@@ -142,7 +162,7 @@ def approve(connection: sql.Connection, build_id: int, by: str, now: float) -> b
     changed = connection.execute(
         sql.update(builds)
         .where(builds.c.id == build_id, builds.c.state == State.BLOCKED)
-        .values(state=State.PENDING, decided_by=by)
+        .values(state=State.PENDING, decided_by=by, approved_by=by)
     ).rowcount
     if changed:
         connection.execute(
@@ -203,6 +223,7 @@ def _build(row: sql.Row[Any]) -> Build:
         error=row.error,
         diagnostics=tuple(row.diagnostics),
         decided_by=row.decided_by,
+        approved_by=row.approved_by,
         created=row.created,
         started=row.started,
         finished=row.finished,

@@ -42,7 +42,15 @@ class Stage:
     state: State = State.PENDING
     runner: str = ""
     attempt: int = 0
+    losses: int = 0  # runners that were lost with it
+    concurrency: int = 0  # how many of its name run at once in the repository; 0: any number
+    runs_on: str = "success"  # of the Stages before it; failure, always
+    expands: bool = False  # its cells are still to be made of outputs
+    outputs: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # of its steps, by name
     error: str = ""
+    ready: float = 0.0  # since when it waits for no other Stage
+    released: float = 0.0  # since when a runner may have it
+    cancelled: float = 0.0  # since when its runner is to end it
     queued: float = 0.0
     started: float = 0.0
     finished: float = 0.0
@@ -63,6 +71,7 @@ class Build:
     error: str = ""
     diagnostics: tuple[Mapping[str, Any], ...] = ()
     decided_by: str = ""
+    approved_by: str = ""
     created: float = 0.0
     started: float = 0.0
     finished: float = 0.0

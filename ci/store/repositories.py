@@ -32,6 +32,9 @@ class Repository:
     active: bool = True
     last_number: int = 0  # of its builds
     settings: Mapping[str, Any] = field(default_factory=dict)
+    hook_secret: str = field(default="", repr=False)  # encrypted, as the next two: see `forgekeys`
+    former_hook_secret: str = field(default="", repr=False)
+    token: str = field(default="", repr=False)
     created: float = 0.0
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import (
     JSON,
+    BigInteger,
     Boolean,
     Column,
     Float,
@@ -77,6 +78,9 @@ repositories = Table(
     Column("active", Boolean, nullable=False, server_default=true()),
     _number("last_number"),  # of its builds
     _document("settings"),
+    _text("hook_secret"),  # what its webhook signs with, encrypted
+    _text("former_hook_secret"),  # while it is replaced
+    _text("token"),  # of the forge, encrypted: for fetching it and for statuses
     _time("created"),
     UniqueConstraint("forge_url", "forge_id"),
     UniqueConstraint("forge_url", "name"),
@@ -89,8 +93,10 @@ deliveries = Table(
     _owner("repositories", "repository_id"),
     Column("delivery", String(128), nullable=False),  # the forge's own id of it
     _time("received"),
-    _text("outcome"),
+    Column("event", JSON(none_as_null=True)),  # what is to be built; none: nothing
+    _text("outcome"),  # empty: not handled yet
     UniqueConstraint("repository_id", "delivery"),
+    Index(None, "outcome", "received"),
     Index(None, "received"),
 )
 
@@ -113,7 +119,8 @@ builds = Table(
     _number("priority"),
     _text("error"),
     _document("diagnostics"),
-    _text("decided_by"),  # who approved or declined it
+    _text("decided_by"),  # who approved, declined or cancelled it
+    _text("approved_by"),
     _time("created"),
     _time("started"),
     _time("finished"),
@@ -139,7 +146,15 @@ stages = Table(
     _state(),
     _text("runner"),
     _number("attempt"),
+    _number("losses"),  # runners that were lost with it
+    _number("concurrency"),  # how many of its name run at once in the repository; 0: any number
+    Column("runs_on", String(8), nullable=False, server_default="success"),  # of those before it; failure, always
+    Column("expands", Boolean, nullable=False, server_default=false()),  # its cells are still to be made of outputs
+    _document("outputs"),  # of its steps
     _text("error"),
+    _time("ready"),  # since when it waits for no other Stage
+    _time("released"),  # since when a runner may have it
+    _time("cancelled"),  # since when its runner is to end it
     _time("queued"),
     _time("started"),
     _time("finished"),
@@ -161,6 +176,77 @@ steps = Table(
     _time("started"),
     _time("finished"),
     UniqueConstraint("stage_id", "number"),
+)
+
+runners = Table(
+    "runners",
+    METADATA,
+    Column("id", Integer, primary_key=True),
+    Column("name", String(128), nullable=False, unique=True),
+    Column("digest", String(64), nullable=False, unique=True),  # of its token
+    Column("active", Boolean, nullable=False, server_default=true()),
+    _document("labels"),
+    _document("facts"),  # what it says of itself: version, platform, jobs, cpus, memory
+    _document("load"),  # what its last heartbeat said: free_memory, load, disk_free
+    _time("created"),
+    _time("seen"),
+)
+
+artifacts = Table(
+    "artifacts",
+    METADATA,
+    Column("id", Integer, primary_key=True),
+    _owner("stages", "stage_id"),
+    Column("attempt", Integer, nullable=False),
+    Column("path", Text, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("digest", String(64), nullable=False),  # SHA-256
+    _time("created"),
+    UniqueConstraint("stage_id", "attempt", "path"),
+)
+
+test_reports = Table(
+    "test_reports",
+    METADATA,
+    Column("id", Integer, primary_key=True),
+    _owner("stages", "stage_id"),
+    Column("attempt", Integer, nullable=False),
+    Column("step", Integer, nullable=False),
+    _document("report"),  # as `runners.testreports` counts and names them
+    UniqueConstraint("stage_id", "attempt", "step"),
+)
+
+crons = Table(
+    "crons",
+    METADATA,
+    Column("id", Integer, primary_key=True),
+    _owner("repositories", "repository_id"),
+    Column("name", String(128), nullable=False),
+    Column("schedule", Text, nullable=False),
+    _text("branch"),
+    Column("enabled", Boolean, nullable=False, server_default=true()),
+    _time("next"),
+    _time("created"),
+    _text("outcome"),  # of the last time
+    UniqueConstraint("repository_id", "name"),
+    Index(None, "next"),
+)
+
+statuses = Table(
+    "statuses",
+    METADATA,
+    Column("id", Integer, primary_key=True),
+    _owner("builds", "build_id"),
+    Column("context", Text, nullable=False),  # what the forge shows it as
+    _state(),
+    _text("description"),
+    _number("version"),  # rises with each change
+    _number("sent"),  # the version that the forge has
+    _number("failures"),
+    _time("due"),
+    _text("error"),
+    UniqueConstraint("build_id", "context"),
+    Index(None, "due"),
 )
 
 secrets = Table(

@@ -64,3 +64,9 @@ def end_steps(connection: sql.Connection, stage_ids: Sequence[int], now: float) 
             .where(steps.c.stage_id.in_(stage_ids), steps.c.state.in_(before))
             .values(state=after, finished=now)
         )
+
+
+def begin_steps_again(connection: sql.Connection, stage_ids: Sequence[int]) -> None:
+    """Steps of Stages that wait once more know nothing of what was."""
+    again = {"state": State.PENDING, "exit_code": None, "error": "", "started": 0.0, "finished": 0.0}
+    connection.execute(sql.update(steps).where(steps.c.stage_id.in_(stage_ids)).values(again))

@@ -26,10 +26,19 @@ def stages(compiled: Sequence[StageSpec]) -> tuple[Stage, ...]:
             labels=spec.labels,
             depends_on=tuple(number for name in spec.depends_on for number in numbers.get(name, ())),
             spec=to_document(spec),
+            concurrency=spec.concurrency or 0,
+            runs_on=_runs_on(spec),
+            expands=bool(spec.cells_from),
             steps=tuple(_steps(spec)),
         )
         for spec in compiled
     )
+
+
+def _runs_on(spec: StageSpec) -> str:
+    if spec.run_on_failure:
+        return "always" if spec.run_on_success else "failure"
+    return "success"
 
 
 def _steps(spec: StageSpec) -> Iterator[Step]:

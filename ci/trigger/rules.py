@@ -41,6 +41,8 @@ class Settings:
     events: frozenset[EventKind] = frozenset(EventKind) - {EventKind.PULL_REQUEST_METADATA}
     configuration: str = ""  # the pipeline's name, where it is none of the usual ones
     priority: int = 0
+    concurrency: int = 0  # Stages of the repository that run at once; 0: any number
+    timeout: float = 3600.0  # seconds that a Stage may take, unless its pipeline says less
 
 
 def settings(document: Mapping[str, Any]) -> Settings:
@@ -54,6 +56,8 @@ def settings(document: Mapping[str, Any]) -> Settings:
             ("events", lambda kinds: frozenset(EventKind(kind) for kind in kinds)),
             ("configuration", str),
             ("priority", int),
+            ("concurrency", int),
+            ("timeout", float),
         ):
             if name in document:
                 known[name] = read(document[name])
@@ -72,7 +76,8 @@ def why_not(event: Event, chosen: Settings) -> str:
 
 
 def needs_approval(event: Event, chosen: Settings) -> bool:
-    """Whether somebody with the right to has to let it run."""
-    if not event.kind.of_pull_request or (event.sender_id and event.sender_id in chosen.trusted_senders):
+    """Whether somebody with the right to has to let it run; also what comes of a pull request, say its deployment."""
+    proposed = event.kind.of_pull_request or event.pull_request > 0 or event.fork
+    if not proposed or (event.sender_id and event.sender_id in chosen.trusted_senders):
         return False
     return chosen.approval is Approval.ALL or (chosen.approval is Approval.FORKS and event.fork)

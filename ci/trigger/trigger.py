@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from ci.store.records import Build, Stage
     from ci.store.repositories import Repository
 
+    Claim = Callable[[sql.Connection], bool]
+
+_HANDLED = "it was handled before"
 _LOOKED_AT = 20  # builds of a branch in which the one before is looked for
 
 
@@ -54,8 +57,11 @@ class Trigger:
         self._server = server.rstrip("/")
         self._clock = clock
 
-    def handle(self, repository: Repository, event: Event, remote: Remote) -> Outcome:
-        """Build an event of a repository, which is fetched from `remote`."""
+    def handle(self, repository: Repository, event: Event, remote: Remote, *, claim: Claim | None = None) -> Outcome:
+        """Build an event of a repository, which is fetched from `remote`.
+
+        `claim` is asked in the transaction that stores the build: where it says no, somebody else has stored one.
+        """
         chosen = rules.settings(repository.settings)
         reason = rules.why_not(event, chosen) if repository.active else "the repository is not active"
         if reason:
@@ -69,10 +75,10 @@ class Trigger:
                 return Outcome(reason=reason)
             loaded = configuration.read(mirror, event.commit, chosen.configuration)
         except CiError as error:
-            return self._failed(repository, event, str(error))
+            return self._failed(repository, event, str(error), claim)
         if loaded is None:
             return Outcome(reason="there is no pipeline at the commit")
-        return self._store(repository, event, loaded, chosen)
+        return self._store(repository, event, loaded, chosen, claim)
 
     def _of_repository(self, repository: Repository, event: Event) -> Event:
         """What the server knows better than the hook."""
@@ -91,10 +97,14 @@ class Trigger:
             created=int(self._clock()),
         )
 
-    def _store(self, repository: Repository, event: Event, loaded: Loaded, chosen: rules.Settings) -> Outcome:
+    def _store(
+        self, repository: Repository, event: Event, loaded: Loaded, chosen: rules.Settings, claim: Claim | None
+    ) -> Outcome:
         now = self._clock()
         diagnostics = [one.as_json() for one in loaded.diagnostics]
         with self._database.write() as connection:
+            if claim is not None and not claim(connection):
+                return Outcome(reason=_HANDLED)
             number = repositories.next_number(connection, repository.id)
             event = replace(
                 event,
@@ -116,6 +126,7 @@ class Trigger:
                 now,
                 number=number,
                 blocked=rules.needs_approval(event, chosen),
+                parent=event.parent,
                 priority=chosen.priority,
                 error=error,
                 diagnostics=diagnostics,
@@ -135,8 +146,10 @@ class Trigger:
             for stage in builds.cancel(connection, other.id, by, now)
         )
 
-    def _failed(self, repository: Repository, event: Event, error: str) -> Outcome:
+    def _failed(self, repository: Repository, event: Event, error: str, claim: Claim | None) -> Outcome:
         with self._database.write() as connection:
+            if claim is not None and not claim(connection):
+                return Outcome(reason=_HANDLED)
             return Outcome(build=builds.create(connection, repository.id, event, (), self._clock(), error=error))
 
 

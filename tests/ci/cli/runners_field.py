@@ -19,7 +19,7 @@ from ci.pipeline.spec import StageSpec, StepSpec
 from ci.pipeline.wire import to_document
 from ci.queue.embedded import EmbeddedValkey
 from ci.queue.queues import Queues
-from ci.store.records import Stage
+from ci.store.releasing import Released
 from runners.engine import RUN_LABEL
 from sandbox.network.networks import Networks
 from sandbox.runtime.engine import Engine
@@ -144,8 +144,17 @@ class Field:
         """Let runners have it."""
         told = self.server.stages[identifier]
         with redis.Redis.from_url(self.valkey.url) as connection:
-            stage = Stage(id=identifier, number=1, name="s", attempt=told.attempts, labels=labels or {})
-            Queues(connection).put(stage)
+            Queues(connection).put(
+                Released(
+                    id=identifier,
+                    build_id=1,
+                    number=1,
+                    name="s",
+                    labels=labels or {},
+                    attempt=told.attempts,
+                    priority=0,
+                )
+            )
         return told
 
     def publish(self, identifier: int) -> None:

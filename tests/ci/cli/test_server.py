@@ -37,6 +37,11 @@ def test_it_serves_until_it_is_told_to_end(home: Path) -> None:
         response = urllib3.request("GET", f"{url}/readyz", timeout=60)
         assert response.status == 200
         assert (home / "server" / "server.db").exists()
+        token = home / "server" / "runner-token"
+        assert token.stat().st_mode & 0o777 == 0o600
+        headers = {"Authorization": f"Bearer {token.read_text().strip()}"}
+        hello = urllib3.request("POST", f"{url}/rpc/v1/hello", json={}, headers=headers, timeout=60)
+        assert hello.json()["heartbeat"] > 0
         server.send_signal(signal.SIGTERM)
         _, said = server.communicate(timeout=60)
     assert "Traceback" not in said.decode()

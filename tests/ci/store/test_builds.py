@@ -10,16 +10,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ci.dispatch.advancing import advance
 from ci.errors import CiError
 from ci.pipeline.event import Event, EventKind
-from ci.store import builds, stages
+from ci.store import builds, releasing, stages
 from ci.store.records import Build, Filter, Stage, Step
+from ci.store.stages import Holder
 from ci.store.states import State, together
 
 if TYPE_CHECKING:
+    import sqlalchemy as sql
+
     from ci.store.database import Database
     from ci.store.repositories import Repository
 
+R, LOST, ANOTHER = Holder("r", 1), Holder("lost", 1), Holder("another", 1)
 PUSH = Event(branch="main", commit="c" * 40, message="Fix it\n\nWell.", author="Octo", author_login="octo")
 PLANNED = (
     Stage(number=1, name="test", spec={"steps": [1]}, matrix={"go": "1"}, labels={"arch": "arm"}, steps=(
@@ -33,6 +38,12 @@ PLANNED = (
 def _make(database: Database, repository: Repository, event: Event = PUSH, **more: object) -> Build:
     with database.write() as connection:
         return builds.create(connection, repository.id, event, PLANNED, 100.0, **more)  # type: ignore[arg-type]
+
+
+def _ready(connection: sql.Connection, build: Build) -> list[Stage]:
+    """Those that runners may have now."""
+    advance(connection, build.id, 120.0)
+    return [stages.get(connection, one.id) for one in releasing.release(connection, build.repository_id, 120.0)]
 
 
 def _states(database: Database, build: Build) -> tuple[State, list[tuple[State, list[State]]]]:
@@ -98,8 +109,8 @@ def test_numbers_have_neither_gaps_nor_repeats(database: Database, repository: R
 def test_a_stage_has_one_runner(database: Database, repository: Repository) -> None:
     """Of many that accept it at once one gets it; the others' reports change nothing."""
     build = _make(database, repository)
-    with database.read() as connection:
-        stage = stages.of_build(connection, build.id)[0]
+    with database.write() as connection:
+        (stage,) = _ready(connection, build)
     winners: list[str] = []
 
     def accept(runner: str) -> None:
@@ -115,8 +126,8 @@ def test_a_stage_has_one_runner(database: Database, repository: Repository) -> N
     (winner,) = winners
     with database.write() as connection:
         assert stages.get(connection, stage.id).runner == winner
-        assert not stages.finish(connection, stage.id, "another", State.SUCCESS, 120.0)
-        assert not stages.report_step(connection, stage.id, "another", Step(number=1, name="clone"))
+        assert not stages.finish(connection, stage.id, ANOTHER, State.SUCCESS, 120.0)
+        assert not stages.report_step(connection, stage.id, ANOTHER, Step(number=1, name="clone"))
         assert builds.get(connection, build.id).started == 110.0
 
 
@@ -124,19 +135,17 @@ def test_a_build_goes_through(database: Database, repository: Repository) -> Non
     """Stages become ready when those before them are over; the build's state and times follow."""
     build = _make(database, repository)
     with database.write() as connection:
-        (first,) = stages.ready(connection, build.id)
+        (first,) = _ready(connection, build)
         assert stages.accept(connection, first.id, "r", 110.0)
-        assert stages.ready(connection, build.id) == ()
+        assert _ready(connection, build) == []
         for number, code in ((1, 0), (2, 3)):
             state = State.FAILURE if code else State.SUCCESS
             report = Step(number=number, name="", state=state, exit_code=code, started=111.0, finished=112.0)
-            assert stages.report_step(connection, first.id, "r", report)
-        assert stages.finish(connection, first.id, "r", State.FAILURE, 120.0)
-        (second,) = stages.ready(connection, build.id)
-        assert stages.skip(connection, second.id, 121.0)
-        assert not stages.skip(connection, second.id, 122.0)
+            assert stages.report_step(connection, first.id, R, report)
+        assert stages.finish(connection, first.id, R, State.FAILURE, 120.0)
+        assert _ready(connection, build) == []  # the second is skipped
         done = builds.get(connection, build.id)
-    assert (done.state, done.started, done.finished) == (State.FAILURE, 110.0, 121.0)
+    assert (done.state, done.started, done.finished) == (State.FAILURE, 110.0, 120.0)
     assert _states(database, build)[1] == [
         (State.FAILURE, [State.SUCCESS, State.FAILURE]),
         (State.SKIPPED, [State.SKIPPED]),
@@ -147,12 +156,12 @@ def test_a_lost_runner_gives_its_stage_up(database: Database, repository: Reposi
     """It waits for another from the beginning; what the lost one still says is not heard."""
     build = _make(database, repository)
     with database.write() as connection:
-        (first,) = stages.ready(connection, build.id)
+        (first,) = _ready(connection, build)
         stages.accept(connection, first.id, "lost", 110.0)
-        stages.report_step(connection, first.id, "lost", Step(number=1, name="", state=State.RUNNING, started=111.0))
-        assert stages.give_up(connection, first.id, "lost", 200.0)
-        assert not stages.give_up(connection, first.id, "lost", 201.0)
-        assert not stages.finish(connection, first.id, "lost", State.SUCCESS, 202.0)
+        stages.report_step(connection, first.id, LOST, Step(number=1, name="", state=State.RUNNING, started=111.0))
+        assert stages.give_up(connection, first.id, LOST, 200.0)
+        assert not stages.give_up(connection, first.id, LOST, 201.0)
+        assert not stages.finish(connection, first.id, LOST, State.SUCCESS, 202.0)
     assert _states(database, build)[1][0] == (State.PENDING, [State.PENDING, State.PENDING])
     with database.write() as connection:
         assert stages.accept(connection, first.id, "next", 210.0)
@@ -163,12 +172,12 @@ def test_cancelling(database: Database, repository: Repository) -> None:
     """What waits will not run; what runs is given back, to be told; the build is killed when that has ended."""
     build = _make(database, repository)
     with database.write() as connection:
-        (first,) = stages.ready(connection, build.id)
+        (first,) = _ready(connection, build)
         stages.accept(connection, first.id, "r", 110.0)
         (running,) = builds.cancel(connection, build.id, "octo", 120.0)
         assert running.id == first.id
         assert builds.get(connection, build.id).state is State.RUNNING
-        assert stages.finish(connection, first.id, "r", State.KILLED, 121.0)
+        assert stages.finish(connection, first.id, R, State.KILLED, 121.0)
         done = builds.get(connection, build.id)
     assert (done.state, done.decided_by, done.finished) == (State.KILLED, "octo", 121.0)
     assert _states(database, build)[1][1] == (State.KILLED, [State.SKIPPED])
@@ -178,13 +187,13 @@ def test_approval(database: Database, repository: Repository) -> None:
     """A blocked build does not run before it is approved, once; one that is declined never does."""
     build, other = _make(database, repository, blocked=True), _make(database, repository, blocked=True)
     with database.write() as connection:
-        assert stages.ready(connection, build.id) == ()
+        assert _ready(connection, build) == []
         first = stages.of_build(connection, build.id)[0]
         assert not stages.accept(connection, first.id, "r", 110.0)
         assert builds.approve(connection, build.id, "maintainer", 120.0)
         assert not builds.approve(connection, build.id, "maintainer", 121.0)
         assert not builds.decline(connection, build.id, "maintainer", 121.0)
-        assert [stage.number for stage in stages.ready(connection, build.id)] == [1]
+        assert [stage.number for stage in _ready(connection, build)] == [1]
         assert builds.decline(connection, other.id, "maintainer", 121.0)
         assert not builds.approve(connection, other.id, "maintainer", 122.0)
     assert _states(database, other) == (

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ci.errors import CiError
+from ci.pipeline.event import Event
 from ci.store import deliveries, repositories
 
 if TYPE_CHECKING:
@@ -48,20 +49,29 @@ def test_a_repository_is_added_once(database: Database, repository: Repository) 
 
 def test_a_delivery_is_taken_once(database: Database, repository: Repository) -> None:
     """Of several that claim it at once one gets it; what came of it is noted; old ones are forgotten."""
-    taken: list[bool] = []
+    taken: list[int | None] = []
+    event = Event(branch="main")
 
-    def claim() -> None:
+    def take() -> None:
         with database.write() as connection:
-            taken.append(deliveries.claim(connection, repository.id, "guid", 10.0))
+            taken.append(deliveries.take(connection, repository.id, "guid", 10.0, event))
 
-    threads = [threading.Thread(target=claim) for _ in range(8)]
+    threads = [threading.Thread(target=take) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert sorted(taken) == [False] * 7 + [True]
+    (identifier,) = [one for one in taken if one is not None]
     with database.write() as connection:
-        deliveries.conclude(connection, repository.id, "guid", "build 1")
+        found = deliveries.get(connection, identifier)
+        assert found is not None
+        assert found.event == event
+        assert deliveries.waiting(connection, 11.0) == (identifier,)
+        assert deliveries.handle(connection, identifier, "build 1")
+        assert not deliveries.handle(connection, identifier, "build 2")
+        assert deliveries.waiting(connection, 11.0) == ()
         assert deliveries.forget(connection, 10.0) == 0
         assert deliveries.forget(connection, 11.0) == 1
-        assert deliveries.claim(connection, repository.id, "guid", 12.0)
+        assert deliveries.get(connection, identifier) is None
+        assert deliveries.take(connection, repository.id, "guid", 12.0, None, "nothing to do") is not None
+        assert deliveries.waiting(connection, 13.0) == ()

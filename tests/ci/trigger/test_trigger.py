@@ -12,7 +12,7 @@ from ci.mirror.transport import Remote
 from ci.pipeline.event import NULL_COMMIT, Event, EventKind
 from ci.pipeline.spec import StageSpec
 from ci.pipeline.wire import from_document
-from ci.store import builds, repositories, stages
+from ci.store import builds, releasing, repositories, stages
 from ci.store.database import Database
 from ci.store.repositories import Repository
 from ci.store.states import State
@@ -160,7 +160,6 @@ def test_stages_depend_by_numbers(server: Server, origin: Origin) -> None:
     assert build is not None
     with server.database.read() as connection:
         assert [stage.depends_on for stage in stages.of_build(connection, build.id)] == [(), (), (1, 2)]
-        assert [stage.number for stage in stages.ready(connection, build.id)] == [1, 2]
 
 
 def test_a_pull_request_of_a_fork_waits(server: Server, origin: Origin) -> None:
@@ -198,6 +197,8 @@ def test_a_newer_push_stops_the_older(server: Server, origin: Origin) -> None:
     assert first is not None
     with server.database.write() as connection:
         running = stages.of_build(connection, first.id)[0]
+        releasing.mark_ready(connection, [running.id], 1000.0)
+        releasing.release(connection, server.repository.id, 1000.0)
         stages.accept(connection, running.id, "r", 1001.0)
     outcome = server.push(origin.commit("Next"))
     assert [stage.id for stage in outcome.stopped] == [running.id]

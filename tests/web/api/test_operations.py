@@ -8,7 +8,7 @@ import pytest
 
 from ci.access.roles import Role
 from ci.pipeline.event import Event, EventKind
-from ci.store import builds, repositories, secrets, stages
+from ci.store import builds, releasing, repositories, secrets, stages
 from ci.store.records import Stage, Step
 
 if TYPE_CHECKING:
@@ -31,7 +31,10 @@ def test_builds(client: FlaskClient, services: Services, repository: Repository)
         with services.database.write() as connection:
             event = Event(branch="main" if number % 2 else "next", message="Fix it\n\nWell.", author_login="octo")
             build = builds.create(connection, repository.id, event, planned, 100.0)
-            stages.accept(connection, stages.of_build(connection, build.id)[0].id, "r1", 101.0)
+            first = stages.of_build(connection, build.id)[0]
+            releasing.mark_ready(connection, [first.id], 100.0)
+            releasing.release(connection, repository.id, 100.0)
+            stages.accept(connection, first.id, "r1", 101.0)
     url = f"{API}/repos/octo/hello/builds"
     assert [one["number"] for one in client.get(f"{url}?limit=2&before=5").get_json()] == [4, 3]
     assert [one["number"] for one in client.get(f"{url}?branch=main&event=push&state=running").get_json()] == [4, 2]

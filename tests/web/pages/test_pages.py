@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ci.pipeline.event import Event, EventKind
-from ci.store import builds, repositories, stages
+from ci.store import builds, releasing, repositories, stages
 from ci.store.records import Build, Stage, Step
+from ci.store.stages import Holder
 from ci.store.states import State
 
 if TYPE_CHECKING:
@@ -68,10 +69,11 @@ def test_a_build(client: FlaskClient, services: Services, repository: Repository
     build = make(services, repository, Event(branch="main", message=HOSTILE, link="javascript:alert(1)"))
     with services.database.write() as connection:
         first = stages.of_build(connection, build.id)[0]
+        releasing.mark_ready(connection, [first.id], 100.0)
+        releasing.release(connection, repository.id, 100.0)
         stages.accept(connection, first.id, "r1", 101.0)
-        stages.report_step(
-            connection, first.id, "r1", Step(number=2, name="", state=State.FAILURE, exit_code=3, started=1, finished=4)
-        )
+        failed = Step(number=2, name="", state=State.FAILURE, exit_code=3, started=1, finished=4)
+        stages.report_step(connection, first.id, Holder("r1", 1), failed)
     response = client.get("/octo/hello/1")
     page = response.text
     assert HOSTILE not in page

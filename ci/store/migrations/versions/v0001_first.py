@@ -25,6 +25,9 @@ def upgrade() -> None:
         sa.Column("active", sa.Boolean(), server_default=sa.true(), nullable=False),
         sa.Column("last_number", sa.Integer(), server_default="0", nullable=False),
         sa.Column("settings", sa.JSON(), nullable=False),
+        sa.Column("hook_secret", sa.Text(), server_default="", nullable=False),
+        sa.Column("former_hook_secret", sa.Text(), server_default="", nullable=False),
+        sa.Column("token", sa.Text(), server_default="", nullable=False),
         sa.Column("created", sa.Float(), server_default="0", nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_repositories")),
         sa.UniqueConstraint("forge_url", "forge_id", name=op.f("uq_repositories_forge_url_forge_id")),
@@ -49,6 +52,7 @@ def upgrade() -> None:
         sa.Column("error", sa.Text(), server_default="", nullable=False),
         sa.Column("diagnostics", sa.JSON(), nullable=False),
         sa.Column("decided_by", sa.Text(), server_default="", nullable=False),
+        sa.Column("approved_by", sa.Text(), server_default="", nullable=False),
         sa.Column("created", sa.Float(), server_default="0", nullable=False),
         sa.Column("started", sa.Float(), server_default="0", nullable=False),
         sa.Column("finished", sa.Float(), server_default="0", nullable=False),
@@ -70,6 +74,7 @@ def upgrade() -> None:
         sa.Column("repository_id", sa.Integer(), nullable=False),
         sa.Column("delivery", sa.String(length=128), nullable=False),
         sa.Column("received", sa.Float(), server_default="0", nullable=False),
+        sa.Column("event", sa.JSON(), nullable=True),
         sa.Column("outcome", sa.Text(), server_default="", nullable=False),
         sa.ForeignKeyConstraint(
             ["repository_id"], ["repositories.id"], name=op.f("fk_deliveries_repository_id"), ondelete="CASCADE"
@@ -77,6 +82,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_deliveries")),
         sa.UniqueConstraint("repository_id", "delivery", name=op.f("uq_deliveries_repository_id_delivery")),
     )
+    op.create_index(op.f("ix_deliveries_outcome_received"), "deliveries", ["outcome", "received"])
     op.create_index(op.f("ix_deliveries_received"), "deliveries", ["received"])
 
     op.create_table(
@@ -92,7 +98,15 @@ def upgrade() -> None:
         sa.Column("state", sa.String(length=16), nullable=False),
         sa.Column("runner", sa.Text(), server_default="", nullable=False),
         sa.Column("attempt", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("losses", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("concurrency", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("runs_on", sa.String(length=8), server_default="success", nullable=False),
+        sa.Column("expands", sa.Boolean(), server_default=sa.false(), nullable=False),
+        sa.Column("outputs", sa.JSON(), nullable=False),
         sa.Column("error", sa.Text(), server_default="", nullable=False),
+        sa.Column("ready", sa.Float(), server_default="0", nullable=False),
+        sa.Column("released", sa.Float(), server_default="0", nullable=False),
+        sa.Column("cancelled", sa.Float(), server_default="0", nullable=False),
         sa.Column("queued", sa.Float(), server_default="0", nullable=False),
         sa.Column("started", sa.Float(), server_default="0", nullable=False),
         sa.Column("finished", sa.Float(), server_default="0", nullable=False),

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 OPTIONS = (
     Option(("--ulimit",), "limit of each process, such as nofile=1024:2048", "NAME=SOFT[:HARD]", many=True),
     Option(("--sysctl",), "kernel parameter of its own namespaces", "NAME=VALUE", many=True),
-    Option(("--device",), "a device of the host", "PATH[:PATH-INSIDE]", many=True),
+    Option(("--device",), "a device of the host", "PATH[:PATH-INSIDE][:rwm]", many=True),
     Option(("--device-cgroup-rule",), "devices it may use where it finds them", "TYPE MAJOR:MINOR MODE", many=True),
     Option(("--group-add",), "a further group, by name or number", "GROUP", many=True),
     Option(("--oom-score-adj",), "how soon it is killed when memory runs out (-1000 to 1000)", "NUMBER"),
@@ -130,7 +130,7 @@ def device(text: str, resolve: Callable[[str], str]) -> Device:
         target, permissions = "", target
     if not source.startswith(("/", ".")):
         raise UsageError(f"--device {text!r} is not a path of the host", hint="such as /dev/fuse")
-    if permissions and not set("rw") <= set(permissions) <= set("rwm"):
-        raise UsageError(f"--device {text!r}: {permissions!r} cannot be kept to", hint="only rw and rwm; leave it out")
+    if not set(permissions) <= set("rwm"):
+        raise UsageError(f"--device {text!r}: {permissions!r} are no permissions", hint="of r, w and m, such as rw")
     source = resolve(source)
-    return Device(source=source, target=target or source)
+    return Device(source=source, target=target or source, permissions=permissions or "rwm")

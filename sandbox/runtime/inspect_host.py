@@ -51,7 +51,7 @@ def _files(spec: ContainerSpec) -> dict[str, Any]:
         "ShmSize": spec.shm_size,
         "DeviceCgroupRules": list(spec.device_rules) or None,
         "Devices": [
-            {"PathOnHost": device.source, "PathInContainer": device.target, "CgroupPermissions": "rwm"}
+            {"PathOnHost": device.source, "PathInContainer": device.target, "CgroupPermissions": device.permissions}
             for device in spec.devices
         ],
     }

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from sandbox.kernel import capabilities
 from sandbox.kernel.namespaces import Flags
 from sandbox.records import NamedTuple
+from sandbox.runtime import devices
 from sandbox.runtime import operations as op
 from sandbox.runtime.spec import MountKind, Resources, Shared
 
@@ -191,7 +192,7 @@ def _join(shared: Shared, neighbour: Neighbour) -> Iterator[op.HostOperation]:
 
 
 def _asks_for_limits(spec: ContainerSpec) -> bool:
-    return spec.resources != Resources() or bool(spec.device_rules)
+    return spec.resources != Resources() or devices.asked(spec)
 
 
 def _process_settings(config: ContainerConfig) -> Iterator[op.HostOperation]:

@@ -135,10 +135,16 @@ class Shared(NamedTuple):
 
 
 class Device(NamedTuple):
-    """A device node of the host at `source`, found at `target` in the container."""
+    """A device node of the host at `source`, found at `target` in the container; `permissions` are of r, w and m."""
 
     source: str
     target: str
+    permissions: str = "rwm"
+
+    @property
+    def restricted(self) -> bool:
+        """Whether it may not be both read and written, which takes a control group."""
+        return not {"r", "w"} <= set(self.permissions)
 
 
 class ContainerSpec(NamedTuple):

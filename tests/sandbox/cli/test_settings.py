@@ -30,7 +30,8 @@ def test_a_parameter_without_a_value() -> None:
         ("/dev/x", Device("/dev/x", "/dev/x")),
         ("/dev/x:/dev/y", Device("/dev/x", "/dev/y")),
         ("/dev/x:/dev/y:rwm", Device("/dev/x", "/dev/y")),
-        ("/dev/x:rw", Device("/dev/x", "/dev/x")),
+        ("/dev/x:rw", Device("/dev/x", "/dev/x", "rw")),
+        ("/dev/x:/dev/y:r", Device("/dev/x", "/dev/y", "r")),
     ],
 )
 def test_devices(text: str, expected: Device) -> None:
@@ -38,9 +39,9 @@ def test_devices(text: str, expected: Device) -> None:
     assert settings.device(text, str) == expected
 
 
-@pytest.mark.parametrize("text", ["x", "/dev/x:/dev/y:r", "/dev/x:what"])
+@pytest.mark.parametrize("text", ["x", "/dev/x:/dev/y:rx", "/dev/x:what"])
 def test_wrong_devices(text: str) -> None:
-    """A permission that nothing would enforce is refused."""
+    """What is no path, and what is no permission."""
     with pytest.raises(UsageError, match="--device"):
         settings.device(text, str)
 
@@ -126,6 +127,20 @@ def test_a_file_for_the_id(sandbox: Sandbox, name: str, tmp_path: Path) -> None:
     assert path.read_text() == made.stdout.strip()
     refused = sandbox("run", "--rm", "--cidfile", str(path), "busybox", "true")
     assert (refused.returncode, refused.stderr.count("there already")) == (125, 1)
+
+
+@pytest.mark.root
+def test_a_device_that_may_only_be_read_or_written(sandbox: Sandbox) -> None:
+    """The control group sees to it, also for the container's root; other devices are as they were."""
+    device = next((one for one in ("/dev/net/tun", "/dev/fuse") if Path(one).is_char_device()), "")
+    if not device:
+        pytest.skip("this host has no device that anybody can be given")
+    script = "(: < /dev/x) && echo read; (: > /dev/x) && echo written; : > /dev/null && head -c 1 /dev/zero | wc -c"
+    for permissions, expected in (("rw", "read\nwritten\n1\n"), ("r", "read\n1\n"), ("w", "written\n1\n")):
+        done = sandbox(*RUN, "--device", f"{device}:/dev/x:{permissions}", "busybox", "sh", "-c", script)
+        if "devices" in done.stderr.partition("sandbox: warning")[2]:
+            pytest.skip("this host does not limit devices")
+        assert done.stdout == expected, (permissions, done.stderr)
 
 
 @pytest.mark.root

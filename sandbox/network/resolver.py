@@ -258,12 +258,14 @@ class _Connection:
         self._zone = zone
         self._others = others
         self._buffer = b""
+        self._closed = False
         self._upstream: _socket.socket | None = None
         self._answer = b""
         loop.add(client.fileno(), self._read)
 
     def close(self) -> None:
         """End it."""
+        self._closed = True
         self._others.pop(self._client.fileno(), None)
         self._drop_upstream()
         self._loop.remove(self._client.fileno())
@@ -281,18 +283,20 @@ class _Connection:
             self._next()
 
     def _next(self) -> None:
-        message, self._buffer = _take(self._buffer)
-        if message is None:
-            return
-        question = dns.parse(message)
-        if question is None:
-            self.close()
-            return
-        answer = self._resolver.answer(question)
-        if answer is not None:
-            self._send(answer)
-            return
-        self._pass_on(question, message, self._zone.servers())
+        """Answer what has come, up to a question that somebody else is asked. A loop, for there may be thousands."""
+        while self._upstream is None and not self._closed:
+            message, self._buffer = _take(self._buffer)
+            if message is None:
+                return
+            question = dns.parse(message)
+            if question is None:
+                self.close()
+                return
+            answer = self._resolver.answer(question)
+            if answer is None:
+                self._pass_on(question, message, self._zone.servers())
+            else:
+                self._send(answer)
 
     def _pass_on(self, question: dns.Question, message: bytes, servers: list[str]) -> None:
         for position, server in enumerate(servers):
@@ -310,6 +314,7 @@ class _Connection:
         except OSError:  # nobody is there
             self._drop_upstream()
             self._pass_on(question, message, others)
+            self._next()
             return
         self._loop.remove(self._upstream.fileno())
         self._answer = b""
@@ -325,6 +330,7 @@ class _Connection:
         if message is not None:
             self._drop_upstream()
             self._send(message)
+            self._next()
         elif not data:
             self.close()
 
@@ -336,8 +342,6 @@ class _Connection:
             sent = 0
         if sent < len(framed):  # a client that does not read
             self.close()
-        else:
-            self._next()
 
     def _drop_upstream(self) -> None:
         if self._upstream is not None:

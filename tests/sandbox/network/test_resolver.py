@@ -244,6 +244,31 @@ def test_many_questions_and_idle_clients_at_once(tmp_path: Path, isolated: Isola
     isolated(body)
 
 
+def test_many_questions_in_one_piece(tmp_path: Path, isolated: Isolated) -> None:
+    """Over TCP a client may send a thousand without waiting, and gets a thousand answers, in their order."""
+    count = 1500
+
+    def body() -> list[int]:
+        host = Host(tmp_path)
+        host.networks.create("net")
+        served = Served(host, "net", servers=())
+
+        def inside() -> list[int]:
+            message = query("me", dns.A)
+            framed = struct.pack(">H", len(message))
+            numbers = []
+            with socket.create_connection((ADDRESS, 53), timeout=30) as connection, connection.makefile("rb") as file:
+                connection.sendall(b"".join(framed + dns.with_id(message, number) for number in range(count)))
+                while len(numbers) < count:
+                    (length,) = struct.unpack(">H", file.read(2))
+                    numbers.append(int.from_bytes(file.read(length)[:2], "big"))
+            return numbers
+
+        return served.place.run(inside)  # type: ignore[return-value]
+
+    assert isolated(body) == list(range(count))
+
+
 def test_without_packet_rules_it_has_the_port_itself(isolated: Isolated, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the kernel has no NAT, it listens at port 53."""
 

@@ -256,7 +256,7 @@ def test_many_questions_in_one_piece(tmp_path: Path, isolated: Isolated) -> None
         def inside() -> list[int]:
             message = query("me", dns.A)
             framed = struct.pack(">H", len(message))
-            numbers = []
+            numbers: list[int] = []
             with socket.create_connection((ADDRESS, 53), timeout=30) as connection, connection.makefile("rb") as file:
                 connection.sendall(b"".join(framed + dns.with_id(message, number) for number in range(count)))
                 while len(numbers) < count:

@@ -87,7 +87,7 @@ def build(order: Order, interrupts: Interrupts, *, started: float) -> int:
             slot.reclaim()
             if not backend.has_networks:
                 order = _on_the_hosts_network(order)
-            cloned = _clones(order.clone, order.selection, folder) if order.clone is not None else None
+            cloned = _cloned(order.clone, order.selection, folder) if order.clone is not None else None
             try:
                 copied = _snapshot(order, folder, slot, home)
             except GitError as error:
@@ -282,25 +282,10 @@ def _junit(path: Path) -> JUnit:
     return JUnit(path)
 
 
-def _clones(project: Project, selection: Selection, folder: RunFolder) -> Callable[[Clone], Path]:
-    """The clone of the project by its settings: one for all Stages that want the same, made before the first begins."""
-    from runners.cloning import clone  # noqa: PLC0415  (seldom)
+def _cloned(project: Project, selection: Selection, folder: RunFolder) -> Callable[[Clone], Path]:
+    from ci.cli.remote import clones  # noqa: PLC0415  (seldom)
 
-    made: dict[Clone, Path] = {}
-
-    def cloned(how: Clone) -> Path:
-        if how not in made:
-            path = folder.path / f"clone-{len(made)}"
-            path.mkdir(mode=0o755)
-            _say(f"cloning {project.url} at {project.commit[:12]}")
-            clone(project, how, path, tell=_say)
-            made[how] = path
-        return made[how]
-
-    for stage in selection.stages:
-        if not stage.clone.disable and not stage.cells_from:
-            cloned(stage.clone)
-    return cloned
+    return clones(project, selection.stages, folder.path, _say)
 
 
 def _snapshot(order: Order, folder: RunFolder, slot: Slot, home: Path) -> Snapshot:

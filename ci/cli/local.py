@@ -20,7 +20,7 @@ from ci.cli.order import Order, Style
 from ci.cli.selection import Selection, require_secrets, require_trust, select
 from ci.cli.values import assignments, secrets, variables
 from ci.errors import CiError
-from ci.pipeline.event import NULL_COMMIT, EventKind, platform
+from ci.pipeline.event import platform
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -144,7 +144,7 @@ def _order(arguments: Namespace) -> Order:
         raise CiError(f"{filename} cannot be run", hint="correct the mistakes above", reference="bad-pipeline")
     folder = project(filename)
     event = _event(arguments, folder)
-    with_login = _login(arguments.netrc, event, given)
+    with_login = _login(arguments, event, given)
     stages = with_login(compile_all(loaded.documents, event, number=1, machine=os.uname().nodename))
     if not stages:
         sys.stderr.write(f"ci-run: nothing to do: the conditions of no stage hold for this {event.kind}\n")
@@ -204,50 +204,25 @@ def _event(arguments: Namespace, project: Path) -> Event:
     return playing.play(arguments, project, around)
 
 
-def _login(
-    filename: str | None, event: Event, secrets: dict[str, str]
-) -> Callable[[tuple[StageSpec, ...]], tuple[StageSpec, ...]]:
-    """What gives a login to Stages, with its password among the secrets; without a file they stay as they are."""
-    if filename is None:
-        return lambda stages: stages
-    from netrc import NetrcParseError, netrc  # noqa: PLC0415  (seldom)
-    from urllib.parse import urlsplit  # noqa: PLC0415
-
-    from ci.pipeline.netrc import PASSWORD, with_login  # noqa: PLC0415
-
-    host = urlsplit(event.remote_url).hostname or ""
-    try:
-        found = netrc(Path(filename).expanduser()).authenticators(host) if host else None
-    except (NetrcParseError, UnicodeDecodeError) as error:
-        raise CiError(f"--netrc: {filename}: {error}", reference="usage") from None
-    if found is None:
-        raise CiError(f"--netrc: {filename} has no login for {host or 'a project without a server'}", reference="usage")
-    login, _, password = found
-    secrets[PASSWORD] = password or ""
-    return lambda stages: with_login(stages, host, login)
-
-
 def _clone(arguments: Namespace, event: Event, folder: Path) -> Project | None:
-    """What to clone: from the remote, or, where there is none, from the repository here. Raises CiError."""
     if not arguments.clone:
         return None
-    from runners.cloning import Project  # noqa: PLC0415  (seldom)
-    from runners.gitrepo import enclosing  # noqa: PLC0415
+    from ci.cli.remote import project  # noqa: PLC0415  (seldom)
 
     if arguments.write:
         raise CiError("--clone and --write: what is built is a clone, and not your files", reference="usage")
-    top = enclosing(folder)
-    if event.commit == NULL_COMMIT or (not event.remote_url and top is None):
-        raise CiError("--clone: there is no commit that could be cloned", hint="commit first", reference="no-commit")
-    url = event.remote_url or str(top)
-    is_here = "://" not in url and Path(url).exists()
-    return Project(
-        url=f"file://{Path(url).resolve()}" if is_here else url,
-        ref=event.full_ref or "HEAD",
-        commit=event.commit,
-        branch=event.branch if event.kind in {EventKind.PUSH, EventKind.CRON, EventKind.MANUAL} else "",
-        is_here=is_here or url.startswith("file://"),
-    )
+    return project(event, folder)
+
+
+def _login(
+    arguments: Namespace, event: Event, secrets: dict[str, str]
+) -> Callable[[tuple[StageSpec, ...]], tuple[StageSpec, ...]]:
+    """What gives Stages the login that was asked for; without one they stay as they are."""
+    if arguments.netrc is None:
+        return lambda stages: stages
+    from ci.cli.remote import login  # noqa: PLC0415  (seldom)
+
+    return login(arguments.netrc, event, secrets)
 
 
 def volumes(given: list[str], folder: Path) -> tuple[HostMount, ...]:

@@ -10,7 +10,6 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from ci.pipeline import values
-from ci.pipeline.spec import Clone
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from ci.pipeline.document import CloneUse
     from ci.pipeline.event import Event
     from ci.pipeline.rules import Rules
+    from ci.pipeline.spec import Clone
 
 SETTINGS: Mapping[str, Callable[[str], object]] = {
     "depth": values.count,
@@ -59,6 +59,8 @@ def clone(use: CloneUse, rules: Rules, event: Event, value: Value) -> Clone:
 
     Woodpecker's plugin takes the tags for a tag's event, and else no more than the one commit.
     """
+    from ci.pipeline.spec import Clone  # noqa: PLC0415  (lint needs the settings only)
+
     found: dict[str, Any] = {one.name.value: value(one.value, ALL_SETTINGS[one.name.value]) for one in use.settings}
     if use.disable is not None:
         found["disable"] = value(use.disable, values.flag)

@@ -6,9 +6,12 @@ import hashlib
 import io
 import os
 import shutil
+import subprocess
 import tarfile
 from pathlib import Path
 from typing import Any
+
+from tests.sandbox.command import COMMAND
 
 CORPUS = Path(__file__).parent / "corpus"
 # Made by any engine for its containers, or by each for itself.
@@ -17,6 +20,16 @@ _ENGINES_OWN = (
     *("run/.containerenv", ".dockerenv"),
 )
 SETTINGS = ("Env", "Cmd", "Entrypoint", "WorkingDir", "User", "ExposedPorts", "Volumes", "StopSignal")
+
+
+def saved_busybox(engine_home: Path) -> bytes:
+    """The run's image `busybox`, for the other builder to load."""
+    return subprocess.run(
+        [*COMMAND, "save", "busybox"],
+        env={**os.environ, "HAKO_HOME": str(engine_home), "PYTHONPATH": str(CORPUS.parents[3])},
+        capture_output=True,
+        check=True,
+    ).stdout
 
 
 def fill(folder: Path) -> None:

@@ -5,9 +5,6 @@ and our registry, and what we push and docker pulls.
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sandbox.registry.server.htpasswd import entry
-from tests.sandbox.builder.comparing import CORPUS, SETTINGS, fill, tree
+from tests.sandbox.builder.comparing import CORPUS, SETTINGS, fill, saved_busybox, tree
 from tests.sandbox.command import Sandbox
 from tests.sandbox.docker import HAS_DOCKER, Docker, docker_daemon
 from tests.sandbox.registry.server.running import request, served
@@ -38,14 +35,8 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def docker(engine_home: Path) -> Iterator[Docker]:
     """Docker with our busybox in its storage."""
-    saved = subprocess.run(
-        [sys.executable, "-m", "sandbox.cli.main", "save", "busybox"],
-        env={**os.environ, "HAKO_HOME": str(engine_home), "PYTHONPATH": str(CORPUS.parents[3])},
-        capture_output=True,
-        check=True,
-    )
     with docker_daemon() as command:
-        command("load", stdin=saved.stdout)
+        command("load", stdin=saved_busybox(engine_home))
         yield command
 
 

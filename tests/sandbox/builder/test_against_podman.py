@@ -5,15 +5,12 @@ configuration.
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 import uuid
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.sandbox.builder.comparing import CORPUS, SETTINGS, fill, tree
+from tests.sandbox.builder.comparing import CORPUS, SETTINGS, fill, saved_busybox, tree
 from tests.sandbox.command import Sandbox
 from tests.sandbox.podman import HAS_PODMAN, Podman, podman_storage
 
@@ -32,14 +29,8 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def podman(engine_home: Path) -> Iterator[Podman]:
     """Podman with our busybox in its storage."""
-    saved = subprocess.run(
-        [sys.executable, "-m", "sandbox.cli.main", "save", "busybox"],
-        env={**os.environ, "HAKO_HOME": str(engine_home), "PYTHONPATH": str(CORPUS.parents[3])},
-        capture_output=True,
-        check=True,
-    )
     with podman_storage() as command:
-        command("load", stdin=saved.stdout)
+        command("load", stdin=saved_busybox(engine_home))
         command("tag", "docker.io/library/busybox", "localhost/busybox")
         yield command
 

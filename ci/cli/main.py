@@ -34,6 +34,10 @@ MODULES = {
     "worker": "worker",
     "node": "node",
     "push": "push",
+    "login": "login",
+    "repo": "repo",
+    "build": "build",
+    "secret": "secret",
 }
 _USAGE = 2
 _INTERRUPTED = 130

@@ -11,6 +11,7 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
+from ci.cli.table import table
 from ci.errors import CiError
 
 if TYPE_CHECKING:
@@ -33,20 +34,23 @@ def configure(parser: ArgumentParser) -> None:
     password = verbs.add_parser("password", help="give a local account another password, and end its sessions")
     for one in (add, password):
         one.add_argument("--password-stdin", action="store_true", help="read the password from standard input")
+    token = verbs.add_parser("token", help="print a new API token of an account")
+    token.add_argument("--name", default="made by ci-run user", help="what it is called")
     promote = verbs.add_parser("promote", help="make an account an administrator of the server")
     demote = verbs.add_parser("demote", help="make an administrator an ordinary account")
     lock = verbs.add_parser("lock", help="keep an account out, and end its sessions")
     unlock = verbs.add_parser("unlock", help="let an account in again")
-    for one in (add, password, promote, demote, lock, unlock):
+    for one in (add, password, token, promote, demote, lock, unlock):
         one.add_argument("login", metavar="NAME")
-    for one in (promote, demote, lock, unlock):
+    for one in (token, promote, demote, lock, unlock):
         one.add_argument("--forge", default="", metavar="URL", help="whose account it is, for one of a forge")
 
 
 def run(arguments: Namespace) -> int:
     """Do it; returns the exit code."""
     from ci.access import passwords  # noqa: PLC0415  (the database's library takes longer to load than --help may)
-    from ci.store import sessions, users  # noqa: PLC0415
+    from ci.access.roles import Role  # noqa: PLC0415
+    from ci.store import sessions, tokens, users  # noqa: PLC0415
     from ci.store.users import User  # noqa: PLC0415
     from sandbox.runtime.overview import default_home  # noqa: PLC0415
     from web import settings  # noqa: PLC0415
@@ -66,6 +70,10 @@ def run(arguments: Namespace) -> int:
                 users.add(connection, new)
                 return 0
             user = users.find(connection, arguments.login, forge_url=getattr(arguments, "forge", "").rstrip("/"))
+            if arguments.action == "token":
+                _, made = tokens.make(connection, user.id, arguments.name, Role.ADMIN, time.time())
+                sys.stdout.write(f"{made.text}\n")
+                return 0
             _change(connection, user, arguments.action, kept)
             if arguments.action in ("password", "lock"):
                 sessions.end_all(connection, user.id)
@@ -99,9 +107,8 @@ def _password(arguments: Namespace) -> str:
 
 
 def _table(accounts: tuple[User, ...]) -> str:
-    rows = [("NAME", "OF", "IS")]
+    rows = []
     for user in accounts:
         what = [word for word, holds in (("admin", user.admin), ("locked", not user.active)) if holds]
         rows.append((user.login, user.forge_url or "this server", ", ".join(what)))
-    widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
-    return "".join(f"{name:<{widths[0]}}  {of:<{widths[1]}}  {what}".rstrip() + "\n" for name, of, what in rows)
+    return table(("NAME", "OF", "IS"), rows)

@@ -26,13 +26,16 @@ _TEMPORARY = frozenset({408, 429, 500, 502, 503, 504})
 
 
 class ForgeError(CiError):
-    """A forge did not do it. `status` is HTTP's, 0 where there was no answer; `retry`: whether it may do it later."""
+    """A forge did not do it. `status` is HTTP's, 0 where there was no answer; `retry`: whether it may do it later;
+    `said` is the JSON of its answer.
+    """
 
     reference = "forge"
     exit_code = 1
 
-    def __init__(self, message: str, *, status: int = 0, retry: bool = False, hint: str = "") -> None:
+    def __init__(self, message: str, *, status: int = 0, retry: bool = False, hint: str = "", said: Any = None) -> None:
         super().__init__(message, hint=hint)
+        self.said = said
         self.status = status
         self.retry = retry
 
@@ -115,6 +118,7 @@ class Client:
             status=status,
             retry=exhausted or status in _TEMPORARY,
             hint=hint,
+            said=said,
         )
 
 

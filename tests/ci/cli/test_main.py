@@ -60,7 +60,7 @@ def test_the_version_is_the_packages() -> None:
     ("arguments", "line"),
     [
         (["locl"], "ci-run: no command is called 'locl' (did you mean `ci-run local`?)\n"),
-        (["zzz"], "ci-run: no command is called 'zzz' (there are: local, lint, convert, schema, shell, cache)\n"),
+        (["zzz"], f"ci-run: no command is called 'zzz' (there are: {', '.join(MODULES)})\n"),
         (["local", "--zzz"], "ci-run: unrecognized arguments: --zzz (`ci-run local --help` shows the options)\n"),
         (
             ["local", "--jobs", "x"],
@@ -68,7 +68,7 @@ def test_the_version_is_the_packages() -> None:
         ),
         (
             ["help", "zzz"],
-            "ci-run: no command is called 'zzz' (there are: local, lint, convert, schema, shell, cache)\n",
+            f"ci-run: no command is called 'zzz' (there are: {', '.join(MODULES)})\n",
         ),
     ],
 )

@@ -9,7 +9,7 @@ from werkzeug.exceptions import NotFound
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from ci.errors import CiError
-from web import health, hooks, refusals, rpc
+from web import health, hooks, logs, refusals, rpc
 from web.access import identity, login
 from web.api import routes as api
 from web.images import Images
@@ -43,6 +43,7 @@ _BLUEPRINTS = (
     repositories.blueprint,
     builds.blueprint,
     build.blueprint,
+    logs.blueprint,
 )
 
 

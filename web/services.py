@@ -22,6 +22,8 @@ from redis.retry import Retry
 from ci.artifacts import Artifacts
 from ci.dispatch.dispatcher import Dispatcher
 from ci.errors import CiError
+from ci.logs.notices import Notices
+from ci.logs.store import Logs
 from ci.mirror.mirrors import Mirrors
 from ci.queue.embedded import EmbeddedValkey
 from ci.queue.events import Events
@@ -56,12 +58,15 @@ class Services:
     events: Events
     dispatcher: Dispatcher
     artifacts: Artifacts
+    logs: Logs
+    notices: Notices
     clock: Callable[[], float]
     valkey: EmbeddedValkey | None = None  # where it is our own
 
     def close(self) -> None:
         """Give back what is open. The Valkey is left to whoever has started it, see `EmbeddedValkey.stop`."""
         self.redis.close()
+        self.notices.close()
         self.database.close()
 
 
@@ -72,10 +77,12 @@ def connect(settings: Settings, *, clock: Callable[[], float] = time.time) -> Se
     mirrors = Mirrors(settings.mirrors, files=settings.files)
     trigger = Trigger(database, mirrors, server=settings.server_url, clock=clock)
     valkey = None if settings.redis_url else EmbeddedValkey(settings.valkey)
-    connection = _redis(settings.redis_url if valkey is None else valkey.url)
+    url = settings.redis_url if valkey is None else valkey.url
+    connection = _redis(url)
     if valkey is not None:
         valkey.start()  # last: nothing that fails leaves it running
     queues, events = Queues(connection), Events(connection)
+    notices = Notices(_redis(url, retries=0))  # nobody's log waits for a Redis that is away
     return Services(
         settings=settings,
         database=database,
@@ -88,6 +95,8 @@ def connect(settings: Settings, *, clock: Callable[[], float] = time.time) -> Se
         events=events,
         dispatcher=Dispatcher(database, queues, events, connection, clock),
         artifacts=Artifacts(settings.artifacts),
+        logs=Logs(settings.logs),
+        notices=notices,
         clock=clock,
         valkey=valkey,
     )
@@ -112,12 +121,12 @@ def current() -> Services:
     return found
 
 
-def _redis(url: str) -> redis.Redis:
+def _redis(url: str, *, retries: int = _RETRIES) -> redis.Redis:
     """A client that waits for a Redis which is being restarted. Raises CiError for a URL that is none."""
     try:
         return redis.Redis.from_url(
             url,
-            retry=Retry(ExponentialBackoff(cap=2.0, base=0.05), _RETRIES),
+            retry=Retry(ExponentialBackoff(cap=2.0, base=0.05), retries),
             retry_on_error=[ConnectionError, TimeoutError, BusyLoadingError],
             socket_timeout=_PATIENCE,
             socket_connect_timeout=_PATIENCE,

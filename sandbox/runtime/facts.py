@@ -313,8 +313,9 @@ def _owner(home: Path, config: ContainerConfig) -> Owner:
 def _bind(home: Path, mount: Mount, idmapped: bool) -> Bind:
     if mount.kind is MountKind.VOLUME:
         source = home / "volumes" / mount.source / "data"
-        # One that is mounted read-only cannot be filled on the way, nor can a part of one.
-        fill = mount.copy and not mount.read_only and not mount.subpath and _is_empty(source)
+        fill = fills(home, mount)
+        if fill:
+            from sandbox.runtime import filling  # noqa: F401, PLC0415  (before init is born, which imports nothing)
         return Bind(
             str(source),
             mount.target,
@@ -364,11 +365,13 @@ def _is_directory(volume: Path, mount: Mount) -> bool:
         os.close(descriptor)
 
 
-def _is_empty(directory: Path) -> bool:
+def fills(home: Path, mount: Mount) -> bool:
+    """Whether it is a volume that gets what the image has there: an empty one. One that is mounted read-only cannot be
+    filled on the way, nor can a part of one.
+    """
+    if mount.kind is not MountKind.VOLUME or not mount.copy or mount.read_only or mount.subpath:
+        return False
     try:
-        empty = not os.listdir(directory)
+        return not os.listdir(home / "volumes" / mount.source / "data")
     except FileNotFoundError:
-        empty = True  # for `predict`: it would be made
-    if empty:
-        from sandbox.runtime import filling  # noqa: F401, PLC0415  (before init is born, which imports nothing)
-    return empty
+        return True  # for `predict`: it would be made

@@ -19,8 +19,10 @@ from typing import TYPE_CHECKING
 from sandbox.errors import SandboxError
 from sandbox.kernel import idmap, process, vfork
 from sandbox.runtime import control
+from sandbox.runtime.facts import fills
 from sandbox.runtime.spares import Spares
 from sandbox.runtime.spec import Stdio
+from sandbox.runtime.state import Containers
 from sandbox.runtime.streams import Loop
 from sandbox.runtime.supervisor import Facilities, Supervisor
 
@@ -74,6 +76,28 @@ class Supervision:
             self._supervisors.add(supervisor)
             self._make_ready(home, time.monotonic() + _SHORT_LIFE)
 
+    def start_apart(self, home: Path, identifier: str, lock: int, starter: socket.socket, stdio: Stdio) -> None:
+        """Start a container in a process of its own, which this one, without threads, may fork: its start may take as
+        long as an image wants, and would hold up all others here. Takes over all descriptors.
+        """
+        # A signal for this process must not be handled in the copy, where it would go to the containers of this one.
+        signals = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM,))
+        try:
+            pid = os.fork()
+        except OSError:  # there is no room for another
+            signal.pthread_sigmask(signal.SIG_SETMASK, signals)
+            self.start(home, identifier, lock, starter, stdio)
+            return
+        if pid == 0:
+            supervise(home, identifier, lock, starter, stdio)
+        signal.pthread_sigmask(signal.SIG_SETMASK, signals)
+        with contextlib.suppress(OSError):  # no descriptor is left: it is waited for when this process ends
+            self._reap_later(os.pidfd_open(pid))
+        starter.close()
+        for descriptor in (lock, stdio.stdin, stdio.stdout, stdio.stderr):
+            if descriptor is not None:
+                os.close(descriptor)
+
     def _stay(self, home: Path) -> None:
         """Keep the namespaces that an ordinary user's containers share, for as long as this process lives."""
         if not idmap.in_initial_namespace() and home not in self._stays:
@@ -122,8 +146,11 @@ class Supervision:
         self._released.append(descriptor)
 
     def _close_released(self) -> None:
-        child = vfork.close_elsewhere(self._released)
+        self._reap_later(vfork.close_elsewhere(self._released))
         self._released.clear()
+
+    def _reap_later(self, child: int) -> None:
+        """Wait for the child behind a pidfd, which is taken over, when it has ended."""
 
         def reap() -> None:
             self.loop.remove(child)
@@ -180,12 +207,23 @@ def serve(requests: socket.socket) -> None:
             return
         message, (lock, starter, *streams) = received
         stdio = Stdio(**dict(zip(message["streams"], streams, strict=True)))
-        supervision.start(Path(message["home"]), message["id"], lock, socket.socket(fileno=starter), stdio)
+        home, identifier = Path(message["home"]), str(message["id"])
+        start = supervision.start_apart if _takes_long(home, identifier) else supervision.start
+        start(home, identifier, lock, socket.socket(fileno=starter), stdio)
 
     supervision.loop.add(requests.fileno(), answer)
     while asked or supervision.busy:
         supervision.step()
     supervision.close()
+
+
+def _takes_long(home: Path, identifier: str) -> bool:
+    """Whether its start copies as much as an image has."""
+    try:
+        mounts = Containers(home / "containers").find(identifier).config().spec.mounts
+        return any(fills(home, mount) for mount in mounts)
+    except (OSError, SandboxError):  # which its start is to tell
+        return False
 
 
 def _say(starter: socket.socket, error: BaseException) -> None:

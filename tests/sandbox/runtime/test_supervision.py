@@ -128,6 +128,31 @@ def test_nothing_stays_of_those_that_have_ended(shared: Engine) -> None:
 
 
 @pytest.mark.skipif(not in_initial_namespace(), reason="mounts on the host")
+def test_a_volume_that_is_filled_holds_nobody_up(shared: Engine) -> None:
+    """An image may have any amount at the place of a volume: such a start has a process of its own, which is gone with
+    its container; once the volume has something, its containers are with the others.
+    """
+    witness = shared.create(_spec("sleep", "600"))
+    shared.start(witness)
+    supervisor = _supervisor(shared, witness)
+    mount = Mount(kind=MountKind.VOLUME, source="filled", target="/bin")
+    first = shared.create(_spec("sh", "-c", "ls /bin > /dev/null && cat; exit 5", mounts=(mount,), open_stdin=True))
+    stdin, feed = os.pipe()
+    process = shared.start(first, Stdio(stdin=stdin))
+    os.close(stdin)
+    other = _supervisor(shared, first)
+    assert other != supervisor
+    assert shared.execute(first, ExecSpec(command=("true",))).wait(10) is not None
+    os.close(feed)
+    status = process.wait(10)
+    assert status is not None
+    assert status.code == 5
+    assert _eventually(lambda: not Path(f"/proc/{other}").exists())
+    second = shared.create(_spec("sleep", "600", mounts=(mount,)))
+    shared.start(second)
+    assert _supervisor(shared, second) == supervisor
+
+
 def test_what_is_mounted_on_the_host_meanwhile(shared: Engine, tmp_path: Path) -> None:
     """A container sees what was mounted after the process was made, and the process keeps nothing of it busy."""
     idle = shared.create(_spec("sleep", "600"))

@@ -56,11 +56,8 @@ class BuildCache:
         if step.layer is not None:
             self._settling.note(step.layer.chain_id)
         data = {"layer": list(step.layer) if step.layer else None, "created": step.created}
-        scratch.make_directory(self._folder)
-        with scratch.Scratch(self._home) as made:
-            path = made.path / key
-            path.write_bytes(json.dumps(data).encode("ascii"))
-            path.rename(self._folder / digests.from_hex(key).hex)
+        record = self._folder / digests.from_hex(key).hex
+        scratch.write(self._home, record, json.dumps(data).encode("ascii"), durable=False)
 
     def making(self, key: str, lock: Callable[[int], object]) -> AbstractContextManager[None]:
         """Of all builds only one is in the block for a key; the others find in the cache then what it has made.

@@ -79,7 +79,10 @@ class Ahead:
 
 
 class Behind:
-    """`with Behind(hasher) as behind: behind.write(data)`; after the block `hexdigest` is of all that was written."""
+    """`with Behind(hasher) as behind: behind.write(data)`; after the block `hexdigest` is of all that was written.
+
+    What fits one chunk, as most steps of a build do, is hashed at the end of the block, without a thread.
+    """
 
     def __init__(self, hasher: Hash) -> None:
         self._hash = hasher
@@ -90,21 +93,26 @@ class Behind:
         self._thread = threading.Thread(target=self._run, name="hash-behind", daemon=True)
 
     def __enter__(self) -> Self:
-        self._thread.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._flush()
-        self._queue.put(b"")
-        self._thread.join()
+        if self._thread.is_alive():
+            self._flush()
+            self._queue.put(b"")
+            self._thread.join()
+        elif error is None:
+            self._hash.update(b"".join(self._parts))
+            self.count = self._length
 
     def write(self, data: bytes | memoryview) -> None:
         """Hash it, in order, some time before the end of the block."""
         self._parts.append(bytes(data))
         self._length += len(data)
         if self._length >= _CHUNK:
+            if not self.count:
+                self._thread.start()
             self._flush()
 
     def hexdigest(self) -> str:

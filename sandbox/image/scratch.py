@@ -80,8 +80,10 @@ class Outside:
             os.close(self._fd)
 
 
-def write(home: Path, destination: Path, data: bytes) -> None:
-    """Put a file in place, whole or not at all, replacing what is there. On the disk before it has its name."""
+def write(home: Path, destination: Path, data: bytes, *, durable: bool = True) -> None:
+    """Put a file in place, whole or not at all, replacing what is there. A `durable` one is on the disk before it has
+    its name; of another a power loss may leave an empty file.
+    """
     tmp = home / "tmp"
     make_directory(tmp)
     while True:
@@ -95,7 +97,8 @@ def write(home: Path, destination: Path, data: bytes) -> None:
                 view = memoryview(data)
                 while view:
                     view = view[os.write(fd, view) :]
-                os.fsync(fd)
+                if durable:
+                    os.fsync(fd)
                 try:
                     path.rename(destination)
                 except FileNotFoundError:

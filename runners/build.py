@@ -196,6 +196,10 @@ class Build:
             for step, written in result.outputs.items()
         }
 
+    def _failed_stages(self) -> tuple[str, ...]:
+        """The names of those that have failed so far, each once, in the file's order."""
+        return tuple(dict.fromkeys(result.stage.name for result in self.results if result.state in _BAD))
+
     def _conclude(self, result: StageResult) -> None:
         self._results[result.stage.number] = result
         self._reporter.stage_finished(result)
@@ -203,7 +207,7 @@ class Build:
     def _start(self, stage: StageSpec) -> None:
         run = StageRun(
             stage,
-            replace(self._inputs(stage), outputs=self._outputs_before(stage)),
+            replace(self._inputs(stage), outputs=self._outputs_before(stage), failed_stages=self._failed_stages()),
             loop=self._loop,
             backend=self._backend,
             reporter=self._reporter,

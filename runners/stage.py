@@ -60,7 +60,8 @@ class StageInput:
     container is removed and while everything waits for it; `artifacts` with each step that has some, when it has run.
     `caches` makes those of a Stage that has some, for its workspace; what it has to say goes to the callback.
     `memory` makes that of a Stage, whose steps then run one at a time, and not again where nothing has changed.
-    `outputs` are those of the Stages that this one depends on, as they were written, by `stage/step`.
+    `failed_stages` are the names of those of the build that have failed, `outputs` what the Stages that this one depends
+    on have written, by `stage/step`.
     """
 
     workspace: Callable[[], Path]
@@ -68,6 +69,7 @@ class StageInput:
     mounts: tuple[HostMount, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
     secrets: Mapping[str, str] = field(default_factory=dict)
+    failed_stages: tuple[str, ...] = ()
     outputs: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     excluded: frozenset[str] = frozenset()
     failed: Callable[[FailedStep], None] | None = None
@@ -265,7 +267,10 @@ class StageRun:
             memory.learn(step, result.outputs, result.duration or 0.0)
 
     def _container(self, step: StepSpec, *, service: bool, mounts: bool = True) -> Container:
-        environment = {**step.environment, **corrected(step.environment, self._results.values())}
+        environment = {
+            **step.environment,
+            **corrected(step.environment, self._results.values(), self._given.failed_stages),
+        }
         for variable, name in step.secrets.items():
             environment[variable] = self._secret(name, step, variable)
         for variable, pieces in step.composed.items():

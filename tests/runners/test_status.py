@@ -33,6 +33,16 @@ def test_after_failures() -> None:
     }
 
 
+def test_after_failures_of_other_stages() -> None:
+    """The build has failed, and this Stage has not; drone's variable names the others."""
+    assert corrected(ALL, results(a=State.PASSED), ("build", "test")) == {
+        "CI_PIPELINE_STATUS": "failure",
+        "DRONE_BUILD_STATUS": "failure",
+        "DRONE_FAILED_STAGES": "build,test",
+    }
+    assert corrected({"CI_PIPELINE_STATUS": "success"}, (), ("build",)) == {"CI_PIPELINE_STATUS": "failure"}
+
+
 def test_only_what_a_step_has() -> None:
     """A variable that the step has not, or has set for itself, is left alone."""
     assert corrected({"CI_PIPELINE_STATUS": "mine"}, results(a=State.FAILED)) == {}

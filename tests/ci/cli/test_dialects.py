@@ -137,3 +137,22 @@ steps:
     done = run(ci_run, project, ".woodpecker.yml", text)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "host-gateway" not in done.stdout.partition("one | ")[2].partition("\n")[2]
+
+
+def test_a_pipeline_that_tells_of_others(ci_run: Run, project: Path) -> None:
+    """In drone a last pipeline sees by the build's variables that one before it has failed."""
+    text = """
+kind: pipeline
+name: build
+steps: [{name: fail, image: busybox, commands: [exit 1]}]
+---
+kind: pipeline
+name: notify
+depends_on: [build]
+trigger: {status: [success, failure]}
+steps:
+- {name: tell, image: busybox, commands: [echo $DRONE_BUILD_STATUS $DRONE_FAILED_STAGES $DRONE_STAGE_STATUS]}
+"""
+    done = run(ci_run, project, ".drone.yml", text)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "| failure build success\n" in done.stdout

@@ -20,10 +20,14 @@ def configure(parser: ArgumentParser) -> None:
     verbs = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     ls = verbs.add_parser("ls", help="list a repository's, the newest first")
     show = verbs.add_parser("show", help="show one, with its stages and steps")
-    for one in (ls, show):
+    cancel = verbs.add_parser("cancel", help="end one")
+    approve = verbs.add_parser("approve", help="let one run that waits for it")
+    decline = verbs.add_parser("decline", help="do not let it run")
+    for one in (ls, show, cancel, approve, decline):
         one.add_argument("repository", metavar="REPOSITORY", help="owner/name")
         one.add_argument("--json", action="store_true", help="print JSON")
-    show.add_argument("number", metavar="NUMBER", type=int)
+    for one in (show, cancel, approve, decline):
+        one.add_argument("number", metavar="NUMBER", type=int)
     for word in ("branch", "event", "state", "author"):
         ls.add_argument(f"--{word}", default="", help=f"only those of this {word}")
     ls.add_argument("--limit", type=int, default=20, help="how many at most (20)")
@@ -45,7 +49,8 @@ def run(arguments: Namespace) -> int:
             rows=rows,
         )
         return 0
-    found = server.get("repos", arguments.repository, "builds", str(arguments.number))
+    where = ("repos", arguments.repository, "builds", str(arguments.number))
+    found = server.get(*where) if arguments.action == "show" else server.send("POST", *where, arguments.action)
     if arguments.json:
         json.dump(found, sys.stdout, ensure_ascii=False, indent=2)
         sys.stdout.write("\n")

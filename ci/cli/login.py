@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from ci.cli import api
+from ci.cli.asking import secret
 from ci.errors import CiError
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
 HELP = "say which server the other commands talk to"
-_LONGEST = 4096
 
 
 def configure(parser: ArgumentParser) -> None:
@@ -29,16 +29,8 @@ def run(arguments: Namespace) -> int:
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.netloc:
         raise CiError(f"{arguments.url!r} is not the URL of a server", hint="https://HOST", reference="usage")
-    login = api.Login(url=url, token=_token(url, asks=not arguments.token_stdin and sys.stdin.isatty()))
+    login = api.Login(url=url, token=secret(f"Token for {url}: ", from_stdin=arguments.token_stdin).strip())
     user = api.Server(login).get("user")
     path = api.keep(os.environ, login)
     sys.stdout.write(f"logged in at {url} as {user['login']}; the token is in {path}\n")
     return 0
-
-
-def _token(url: str, *, asks: bool) -> str:
-    if not asks:
-        return sys.stdin.readline(_LONGEST).strip()
-    from getpass import getpass  # noqa: PLC0415  (seldom)
-
-    return getpass(f"Token for {url}: ").strip()

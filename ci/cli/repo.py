@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from ci.cli import api
+from ci.cli.asking import secret
 from ci.cli.table import write
 from ci.errors import CiError
 
@@ -24,7 +25,10 @@ def configure(parser: ArgumentParser) -> None:
     show = verbs.add_parser("show", help="show one, with its settings")
     add = verbs.add_parser("add", help="build one from now on")
     change = verbs.add_parser("set", help="change one")
-    for one in (show, add, change):
+    hook = verbs.add_parser("hook", help="show what its forge has to be told of the webhook")
+    hook.add_argument("--renew", action="store_true", help="with a new secret; the former is good for the time being")
+    token = verbs.add_parser("token", help="give the forge's token for it, which is asked for")
+    for one in (show, add, change, hook, token):
         one.add_argument("name", metavar="NAME", help="owner/name")
     add.add_argument("--clone-url", required=True, metavar="URL", help="where it is fetched from")
     add.add_argument("--forge", choices=("github", "gitea", "forgejo", "gitlab", "git"), default="git", help="its kind")
@@ -37,7 +41,7 @@ def configure(parser: ArgumentParser) -> None:
     change.add_argument("--clone-url", metavar="URL", help="where it is fetched from")
     for word in _SWITCHES:
         change.add_argument(f"--{word}", choices=("yes", "no"), help=f"whether it is {word}")
-    for one in (ls, show, add, change):
+    for one in (ls, show, add, change, hook):
         one.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -48,7 +52,12 @@ def run(arguments: Namespace) -> int:
         found = server.get("repos", q=" ".join(arguments.words))
         _list(found, as_json=arguments.json)
         return 0
-    if arguments.action == "show":
+    if arguments.action == "token":
+        server.send("PUT", "repos", arguments.name, "token", body={"token": secret(f"Token for {arguments.name}: ")})
+        return 0
+    if arguments.action == "hook":
+        found = server.send("POST" if arguments.renew else "GET", "repos", arguments.name, "hook")
+    elif arguments.action == "show":
         found = server.get("repos", arguments.name)
     elif arguments.action == "add":
         found = server.send("POST", "repos", body=_new(arguments))

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ci.cli import api
+from ci.cli.asking import secret
 from ci.cli.table import write
 
 if TYPE_CHECKING:
@@ -55,6 +56,4 @@ def _value(arguments: Namespace) -> str:
         return str(arguments.file.read_text("utf-8", "surrogateescape"))
     if not sys.stdin.isatty():
         return sys.stdin.read().rstrip("\n")
-    from getpass import getpass  # noqa: PLC0415  (seldom)
-
-    return getpass(f"Value of {arguments.name}: ")
+    return secret(f"Value of {arguments.name}: ")

@@ -11,6 +11,7 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
+from ci.cli.asking import secret
 from ci.cli.table import table
 from ci.errors import CiError
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from ci.store.users import User
 
 HELP = "accounts of the server on this host"
-_LONGEST = 4096  # characters of a line with a password
 
 
 def configure(parser: ArgumentParser) -> None:
@@ -96,12 +96,9 @@ def _change(connection: sql.Connection, user: User, action: str, password: str) 
 
 
 def _password(arguments: Namespace) -> str:
-    if arguments.password_stdin or not sys.stdin.isatty():
-        return sys.stdin.readline(_LONGEST).rstrip("\r\n")
-    from getpass import getpass  # noqa: PLC0415  (seldom)
-
-    password = getpass(f"Password of {arguments.login}: ")
-    if getpass("Once more: ") != password:
+    password = secret(f"Password of {arguments.login}: ", from_stdin=arguments.password_stdin)
+    again = arguments.password_stdin or not sys.stdin.isatty() or secret("Once more: ") == password
+    if not again:
         raise CiError("the two passwords are not the same", reference="bad-password")
     return password
 

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import msgspec
 
+from ci.access.roles import Role
 from ci.pipeline.event import EventKind
 from ci.store import builds, stages
 from ci.store.records import Filter
@@ -13,9 +14,11 @@ from ci.store.states import State
 from web.access import gate
 from web.api import shapes
 from web.api.operation import Operations
+from web.deciding import Decision, decide
 from web.services import current
 
 operations = Operations("builds")
+_LARGEST = 2**31 - 1  # number of a build, as the database has them
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -25,7 +28,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     event: EventKind | None = None
     state: State | None = None
     author: str = ""
-    before: Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)] = 0
+    before: Annotated[int, msgspec.Meta(ge=0, le=_LARGEST)] = 0
     limit: Annotated[int, msgspec.Meta(ge=1, le=200)] = 50
 
 
@@ -52,5 +55,19 @@ def show_build(name: str, number: int) -> shapes.Build:
     """With its Stages and their steps."""
     repository = gate.repository(name)
     with current().database.read() as connection:
-        build = builds.find(connection, repository.id, min(number, 2**31 - 1))
+        build = builds.find(connection, repository.id, min(number, _LARGEST))
         return shapes.build(build, stages.of_build(connection, build.id))
+
+
+@operations.add(
+    "POST",
+    "/repos/<path:name>/builds/<int:number>/<any(cancel, approve, decline):decision>",
+    "Cancel a build, or let one that waits for it run, or not",
+    answer=shapes.Build,
+    public=False,
+)
+def decide_build(name: str, number: int, decision: str) -> shapes.Build:
+    """For who has the role write for the repository; 409 where the build is not there any more."""
+    repository = gate.repository(name, Role.WRITE)
+    decide(current(), repository, min(number, _LARGEST), Decision(decision), gate.member())
+    return show_build(name, number)

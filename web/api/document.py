@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from web.api.operation import Operation, Operations
 
 PREFIX = "/api/v1"
-_PART = re.compile(r"<(?:(\w+):)?(\w+)>")
+_PART = re.compile(r"<(?:(\w+)(?:\(([^)]*)\))?:)?(\w+)>")
 _REFERENCE = "#/components/schemas/{name}"
 _PROBLEMS = {
     "400": "The request makes no sense; the message says what of it.",
@@ -53,7 +53,7 @@ def openapi(subjects: Sequence[Operations], server: str) -> dict[str, Any]:
         return next(found for other, found in by_kind if other == kind)
 
     for tag, one in operations:
-        paths.setdefault(_PART.sub(r"{\2}", one.path), {})[one.method.lower()] = _operation(tag, one, schema)
+        paths.setdefault(_PART.sub(r"{\3}", one.path), {})[one.method.lower()] = _operation(tag, one, schema)
     return {
         "openapi": "3.1.0",
         "info": {"title": "Hako", "version": version("hako"), "description": "Builds, and who may do what with them."},
@@ -98,10 +98,12 @@ def _operation(tag: str, operation: Operation, schema: Any) -> dict[str, Any]:
 
 def _path_parameters(path: str) -> list[dict[str, Any]]:
     found = []
-    for kind, name in _PART.findall(path):
+    for kind, choices, name in _PART.findall(path):
         schema: dict[str, Any] = {"type": "string", "minLength": 1}
         if kind == "int":
             schema = {"type": "integer", "minimum": 0, "maximum": 2**31 - 1}
+        elif kind == "any":
+            schema = {"type": "string", "enum": choices.split(", ")}
         found.append({"name": name, "in": "path", "required": True, "schema": schema})
     return found
 

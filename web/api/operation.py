@@ -7,7 +7,7 @@ its own. The same types are the OpenAPI document's (`document`), so the two cann
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 from flask import Response, request
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from flask import Blueprint
+
+F = TypeVar("F", bound="Callable[..., Any]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,12 +49,10 @@ class Operations:
         self.tag = tag
         self.all: list[Operation] = []
 
-    def add(
-        self, method: str, path: str, summary: str, **more: Any
-    ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    def add(self, method: str, path: str, summary: str, **more: Any) -> Callable[[F], F]:
         """Make an operation of a function."""
 
-        def keep(handler: Callable[..., Any]) -> Callable[..., Any]:
+        def keep(handler: F) -> F:
             operation = Operation(method=method, path=path, summary=summary, handler=handler, **more)
             if operation.answer is None:
                 operation = replace(operation, status=204)

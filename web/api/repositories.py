@@ -8,7 +8,7 @@ import msgspec
 
 from ci.access.roles import Role
 from ci.mirror import transport
-from ci.store import permissions, repositories
+from ci.store import forgekeys, permissions, repositories
 from ci.trigger import rules
 from web.access import gate
 from web.access.identity import identity
@@ -52,6 +52,12 @@ class ChangedRepository(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     settings: dict[str, Any] | None = None
 
 
+class ForgeToken(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A token of the forge's."""
+
+    token: Annotated[str, msgspec.Meta(pattern=r"^[\x21-\x7e]*$", max_length=1024)]
+
+
 class Search(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`q`: words that the names have in them."""
 
@@ -87,7 +93,9 @@ def add_repository(body: NewRepository) -> shapes.Repository:
         created=services.clock(),
     )
     with services.database.write() as connection:
-        return _shown(repositories.add(connection, new))
+        added = repositories.add(connection, new)
+        forgekeys.renew_hook_secret(connection, services.keyring, added.id)
+    return _shown(added)
 
 
 @operations.add("GET", "/repos/<path:name>", "One repository", answer=shapes.Repository)
@@ -120,6 +128,43 @@ def change_repository(name: str, body: ChangedRepository) -> shapes.Repository:
         rules.settings(changes["settings"])
     with services.database.write() as connection:
         return _shown(repositories.update(connection, repository.id, **changes) if changes else repository)
+
+
+@operations.add(
+    "GET", "/repos/<path:name>/hook", "What a forge has to be told of its webhook", answer=shapes.Hook, public=False
+)
+def show_hook(name: str) -> shapes.Hook:
+    """For who has the role admin for it."""
+    return _hook(gate.repository(name, Role.ADMIN))
+
+
+@operations.add(
+    "POST", "/repos/<path:name>/hook", "Give the webhook a new secret", answer=shapes.Hook, status=201, public=False
+)
+def renew_hook(name: str) -> shapes.Hook:
+    """The former one is good until the next time."""
+    repository = gate.repository(name, Role.ADMIN)
+    services = current()
+    with services.database.write() as connection:
+        forgekeys.renew_hook_secret(connection, services.keyring, repository.id)
+        return _hook(repositories.get(connection, repository.id))
+
+
+@operations.add(
+    "PUT", "/repos/<path:name>/token", "Give the forge's token for a repository", body=ForgeToken, public=False
+)
+def put_token(name: str, body: ForgeToken) -> None:
+    """With it a private repository is fetched, and its forge told how builds end. Empty: none any more."""
+    repository = gate.repository(name, Role.ADMIN)
+    services = current()
+    with services.database.write() as connection:
+        forgekeys.set_token(connection, services.keyring, repository.id, body.token)
+
+
+def _hook(repository: Repository) -> shapes.Hook:
+    services = current()
+    found = forgekeys.hook_secrets(services.keyring, repository)
+    return shapes.Hook(url=f"{services.settings.server_url}/hooks/{repository.id}", secret=found[0] if found else "")
 
 
 def _shown(repository: Repository) -> shapes.Repository:

@@ -36,6 +36,13 @@ class Repository(Shape):
     role: Role  # of who asks
 
 
+class Hook(Shape):
+    """Where a forge sends its webhooks, and what it signs them with."""
+
+    url: str
+    secret: str
+
+
 class Summary(Shape):
     """A build in a list."""
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import yaml
-from flask import Blueprint, make_response, render_template, request
+from flask import Blueprint, make_response, redirect, render_template, request
 
 from ci.access.roles import Role
 from ci.store import builds, stages
 from web.access import gate
+from web.deciding import Decision, decide
 from web.pages import graph
 from web.pages.builds import of_repository
 from web.services import current
@@ -43,6 +44,14 @@ def page(name: str, number: int) -> AnyResponse | str:
     )
     response.add_etag()
     return response.make_conditional(request)
+
+
+@blueprint.post("/<path:name>/<int:number>/-/<any(cancel, approve, decline):decision>")
+def change(name: str, number: int, decision: str) -> AnyResponse:
+    """What the buttons of the page ask for."""
+    repository = gate.repository(name, Role.WRITE)
+    decide(current(), repository, number, Decision(decision), gate.member())
+    return redirect(f"/{repository.name}/{number}")
 
 
 @blueprint.get("/<path:name>/<int:number>/-/configuration")

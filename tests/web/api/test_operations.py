@@ -161,3 +161,35 @@ def test_strangers_are_limited(client: FlaskClient, repository: Repository) -> N
     answers = [client.get(f"{API}/repos").status_code for _ in range(121)]
     assert answers[:120] == [200] * 120
     assert answers[120] == 429
+
+
+def test_decisions(client: FlaskClient, services: Services, repository: Repository, bearer: Bearer) -> None:
+    """Who may write approves, declines and cancels; what is decided is not decided again."""
+    planned = (Stage(number=1, name="test", steps=(Step(number=1, name="go"),)),)
+    for _ in range(2):
+        with services.database.write() as connection:
+            builds.create(connection, repository.id, Event(branch="main"), planned, 100.0, blocked=True)
+    url = f"{API}/repos/octo/hello/builds"
+    ada = bearer("ada", repository=repository, role=Role.WRITE)
+    assert client.post(f"{url}/1/approve", headers=bearer("bob")).status_code == 403
+    approved = client.post(f"{url}/1/approve", headers=ada).get_json()
+    assert (approved["state"], approved["decided_by"]) == ("pending", "ada")
+    assert client.post(f"{url}/1/approve", headers=ada).status_code == 409
+    assert client.post(f"{url}/1/cancel", headers=ada).get_json()["state"] == "killed"
+    assert client.post(f"{url}/1/cancel", headers=ada).status_code == 409
+    assert client.post(f"{url}/2/decline", headers=ada).get_json()["state"] == "declined"
+    assert client.post(f"{url}/9/cancel", headers=ada).status_code == 404
+    assert client.post(f"{url}/1/explode", headers=ada).status_code == 405
+
+
+def test_hooks(client: FlaskClient, repository: Repository, bearer: Bearer) -> None:
+    """Where the forge is to send them, and the secret, which is renewed; only for who is admin of the repository."""
+    ada = bearer("ada", repository=repository, role=Role.ADMIN)
+    url = f"{API}/repos/octo/hello/hook"
+    first = client.post(url, headers=ada).get_json()
+    assert first["url"] == f"http://127.0.0.1:8080/hooks/{repository.id}"
+    assert client.get(url, headers=ada).get_json() == first
+    assert client.post(url, headers=ada).get_json()["secret"] != first["secret"]
+    assert client.get(url, headers=bearer("bob", repository=repository, role=Role.WRITE)).status_code == 403
+    assert client.put(f"{API}/repos/octo/hello/token", json={"token": "ghp_x"}, headers=ada).status_code == 204
+    assert client.put(f"{API}/repos/octo/hello/token", json={"token": "a\r\nb"}, headers=ada).status_code == 400

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from ci.access.roles import Role
 from ci.pipeline.event import Event, EventKind
-from ci.store import builds, releasing, repositories, stages
+from ci.store import builds, permissions, releasing, repositories, sessions, stages, users
 from ci.store.records import Build, Stage, Step
 from ci.store.stages import Holder
 from ci.store.states import State
+from ci.store.users import User
 
 if TYPE_CHECKING:
     from flask.testing import FlaskClient
@@ -126,3 +128,22 @@ def test_private_ones(client: FlaskClient, services: Services, repository: Repos
         repositories.update(connection, repository.id, private=True)
     for path in ("", "/1", "/-/badge.svg", "/1/-/configuration"):
         assert client.get(f"/octo/hello{path}").status_code == 404
+
+
+def test_buttons(client: FlaskClient, services: Services, repository: Repository) -> None:
+    """Are there for who may write, and do what they say; for others they are not there."""
+    make(services, repository, Event(branch="main"), blocked=True)
+    assert "Approve" not in client.get("/octo/hello/1").text
+    with services.database.write() as connection:
+        user = users.add(connection, User(login="ada"))
+        permissions.put(connection, user.id, repository.id, Role.WRITE)
+        session = sessions.begin(connection, user.id, services.clock())
+    client.set_cookie("hako", session.text)
+    page = client.get("/octo/hello/1").text
+    assert 'formaction="/octo/hello/1/-/approve"' in page
+    form = {"csrf_token": page.partition('name="csrf_token" value="')[2].partition('"')[0]}
+    assert client.post("/octo/hello/1/-/approve").status_code == 403
+    assert client.post("/octo/hello/1/-/approve", data=form).location == "/octo/hello/1"
+    assert 'formaction="/octo/hello/1/-/cancel"' in client.get("/octo/hello/1").text
+    assert client.post("/octo/hello/1/-/cancel", data=form).status_code == 302
+    assert "formaction" not in client.get("/octo/hello/1").text

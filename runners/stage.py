@@ -60,8 +60,8 @@ class StageInput:
     container is removed and while everything waits for it; `artifacts` with each step that has some, when it has run.
     `caches` makes those of a Stage that has some, for its workspace; what it has to say goes to the callback.
     `memory` makes that of a Stage, whose steps then run one at a time, and not again where nothing has changed.
-    `failed_stages` are the names of those of the build that have failed, `outputs` what the Stages that this one depends
-    on have written, by `stage/step`.
+    `failed_stages` are the names of those of the build that have failed, `outputs` what the Stages that this one
+    depends on have written, by `stage/step`.
     """
 
     workspace: Callable[[], Path]

@@ -55,7 +55,7 @@ def _build(arguments: Arguments, home: str) -> int:
         if sources.is_here:
             given = sources.given()
             dockerfile = _parsed(given)
-            if not arguments.flag("check"):
+            if not _only_checks(arguments):
                 build_images.ensure_images(dockerfile, arguments, build_args, home, sources)
             engine = open_engine(home, starts=True)
             lease = stack.enter_context(engine.images.lease())
@@ -65,11 +65,11 @@ def _build(arguments: Arguments, home: str) -> int:
             lease = stack.enter_context(engine.images.lease())
             given = sources.given(engine.images, lease)
             dockerfile = _parsed(given)
-            if not arguments.flag("check"):
+            if not _only_checks(arguments):
                 build_images.ensure_images(dockerfile, arguments, build_args, home, sources, make=make)
         findings = build_checks.findings(engine.images, dockerfile, arguments, build_args, sources, given)
         failed = bool(findings) and dockerfile.directives.check.error
-        if arguments.flag("check"):
+        if _only_checks(arguments):
             return _show(dockerfile, findings)
         if failed:
             raise InvalidError(
@@ -152,7 +152,7 @@ def _solve(engine: Engine, arguments: Arguments, builds: Sequence[BuildOptions])
     from sandbox.builder.progress import Progress  # noqa: PLC0415
     from sandbox.cli.build_display import display  # noqa: PLC0415
 
-    form = "quiet" if arguments.flag("quiet") else arguments.text("progress", "auto")
+    form = "quiet" if arguments.flag("quiet") else _form(arguments)
     engine.images.reclaim_if_any()
     _reclaim_builds(engine)
     with Progress(display(form)) as progress:
@@ -175,9 +175,11 @@ def _check(arguments: Arguments) -> None:
     from sandbox.image.reference import parse  # noqa: PLC0415
 
     docker_options.check(arguments, docker_options.BUILD)
-    form = arguments.text("progress", "auto")
+    form = _form(arguments)
     if form not in FORMS:
         raise UsageError(f"--progress {form!r} is none of {', '.join(FORMS)}")
+    if (call := arguments.text("call", "build")) not in ("build", "check"):
+        raise UsageError(f"--call {call!r} is not understood", hint="there are build and check")
     if form == "tty" and not os.isatty(2):
         raise UsageError("--progress tty needs a terminal, and standard error is none", hint="auto takes one if it can")
     build_output.output(arguments)
@@ -185,6 +187,16 @@ def _check(arguments: Arguments) -> None:
         raise UsageError("--shell-on-failure needs a terminal, and standard input is none")
     for tag in arguments.texts("tag"):  # said before the work
         parse(tag)
+
+
+def _form(arguments: Arguments) -> str:
+    """How progress is shown; as with docker, the environment says so where the line does not."""
+    return arguments.text("progress") or os.environ.get("BUILDKIT_PROGRESS") or "auto"
+
+
+def _only_checks(arguments: Arguments) -> bool:
+    """`--check`, or `--call=check` as newer dockers write it."""
+    return arguments.flag("check") or arguments.text("call") == "check"
 
 
 def _build_args(arguments: Arguments) -> dict[str, str]:
@@ -241,6 +253,7 @@ VERBS = {
                 Option(("--build-context",), "further files, for --from and FROM", "NAME=CONTEXT", many=True),
                 Option(("--cache-from",), "take steps from a folder or registry, too", "type=KIND,…", many=True),
                 Option(("--cache-to",), "write the steps to a folder, a registry, the image", "type=KIND,…", many=True),
+                Option(("--call",), "what is wanted of the Dockerfile: build, or check", "METHOD"),
                 Option(("--check",), "check the Dockerfile, and build nothing"),
                 Option(
                     ("-f", "--file"),

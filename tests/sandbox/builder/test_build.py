@@ -257,6 +257,8 @@ def test_checks(sandbox: Sandbox, context: Path) -> None:
     (context / "Dockerfile").write_text("# check=error=true\nFROM busybox\nCMD true")
     assert sandbox("build", "--check", place).returncode == 1
     assert sandbox("build", place).returncode == 125
+    assert sandbox("build", "--call=check", place).returncode == 1
+    assert "there are build and check" in sandbox("build", "--call=outline", place).stderr
     clean = sandbox("build", "--check", "-", stdin="FROM busybox")
     assert (clean.returncode, clean.stdout) == (0, "no mistakes\n")
 

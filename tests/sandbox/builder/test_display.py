@@ -102,12 +102,15 @@ def test_steps_of_many_threads_do_not_mix() -> None:
         ((), {"TERM": "xterm", "NO_COLOR": "1"}, b"[+] Building", b"\x1b[34m"),
         ((), {"TERM": "dumb"}, b"#1 [1/2] FROM", b"\x1b"),
         (("--progress=rawjson",), {"TERM": "xterm"}, b'{"vertexes":[{', b"\x1b"),
+        ((), {"TERM": "xterm", "BUILDKIT_PROGRESS": "plain"}, b"#1 [1/2] FROM", b"\x1b"),
     ],
 )
 def test_forms(
     sandbox: Sandbox, tmp_path: Path, words: tuple[str, ...], environment: dict[str, str], sign: bytes, absent: bytes
 ) -> None:
-    """On a terminal there is a tree, in colours unless nobody wants them; a terminal that cannot has lines."""
+    """On a terminal there is a tree, in colours unless nobody wants them; a terminal that cannot has lines,
+    and so has one where the environment says so.
+    """
     (tmp_path / "Dockerfile").write_text(f"FROM busybox\nRUN echo {tmp_path}")
     master, slave = pty.openpty()
     set_size(master, 24, 80)

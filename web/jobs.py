@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ci.dispatch import expanding
-from ci.store import deliveries, repositories
+from ci.store import deliveries, repositories, stages
 from ci.trigger.remotes import remote
 from web.services import current
 
@@ -36,6 +36,20 @@ def handle_delivery(identifier: int) -> None:
             deliveries.handle(connection, identifier, outcome.reason)
         return
     services.dispatcher.begin(outcome)
+
+
+def finish_logs(identifier: int) -> None:
+    """Compress the logs of a Stage that is over, and of attempts at it that are. Nobody ends those of a lost runner."""
+    services = current()
+    with services.database.read() as connection:
+        stage = stages.find(connection, identifier)
+    if stage is None:
+        return
+    for key in services.logs.growing(stage.id):
+        if key.attempt < stage.attempt or stage.state.over:
+            services.logs.end(key)
+            services.logs.finish(key)
+            services.notices.announce(key)
 
 
 def expand_stage(identifier: int) -> None:

@@ -18,7 +18,7 @@ from rq.serializers import JSONSerializer
 from rq.timeouts import TimerDeathPenalty
 from sqlalchemy.exc import OperationalError
 
-from ci.store import deliveries
+from ci.store import deliveries, stages
 from web.rpc.presence import LOST_AFTER
 from web.services import current
 
@@ -111,5 +111,21 @@ def beat(services: Services, *, repair: bool) -> None:
         services.events.put("handle_delivery", identifier)
     if repair:
         services.dispatcher.repair(LOST_AFTER)
+        for identifier in _with_logs(services):
+            services.events.put("finish_logs", identifier)
         with services.database.write() as connection:
             deliveries.forget(connection, now - _KEPT)
+
+
+def _with_logs(services: Services) -> list[int]:
+    """Stages with logs that nobody will add to any more, and that are not finished."""
+    oldest: dict[int, int] = {}
+    for key in services.logs.growing():
+        oldest[key.stage] = min(key.attempt, oldest.get(key.stage, key.attempt))
+    with services.database.read() as connection:
+        found = {identifier: stages.find(connection, identifier) for identifier in oldest}
+    return [
+        identifier
+        for identifier, stage in found.items()
+        if stage is not None and (stage.state.over or oldest[identifier] < stage.attempt)
+    ]

@@ -1,8 +1,8 @@
 """All logs of a server, below one folder: who appends to one, ends it, keeps it and opens it needs only its key.
 
-`<stage>/<attempt>.<step>/` is a log that grows (`live`), `<stage>/<attempt>.<step>.log.zst` a finished one (`archive`).
-Between the two, both may be there, whole; readers take the finished one. A step that has ended is finished by whoever
-calls `finish`, at any time; `unfinished` are those that a process was killed over.
+`growing/<stage>.<attempt>.<step>/` is a log that grows (`live`), `<stage>/<attempt>.<step>.log.zst` a finished one
+(`archive`). Between the two, both may be there, whole; readers take the finished one. A log that has ended is finished
+by whoever calls `finish`, at any time; what a process was killed over is still in `growing`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from ci.errors import CiError
 from ci.logs import archive
 from ci.logs.archive import ArchiveSource
-from ci.logs.live import DATA, ENDED, EndedError, LiveSource, exclusive
+from ci.logs.live import DATA, EndedError, LiveSource, exclusive, sync_folder
 from ci.logs.reading import Reader
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from ci.logs.reading import Source
 
+GROWING = "growing"
 LIMIT = 4 << 30  # bytes of one log, where nobody says less
 
 
@@ -79,6 +80,8 @@ class Logs:
                 if not writer.ended:
                     return False
                 if not target.exists():
+                    target.parent.mkdir(mode=0o700, exist_ok=True)
+                    sync_folder(self._folder)
                     source = LiveSource(folder)
                     try:
                         archive.write(source, target)
@@ -91,35 +94,26 @@ class Logs:
         shutil.rmtree(folder, ignore_errors=True)
         return True
 
-    def unfinished(self) -> Iterator[LogKey]:
-        """Those that have ended and are not compressed, or whose folder is still there."""
-        for path in self._folder.glob("*/*.*/"):
-            if (path / ENDED).exists() and (key := _key(path)):
-                yield key
+    def growing(self, stage: int | None = None) -> Iterator[LogKey]:
+        """Those that are not finished, whether they have ended or not; of one Stage or of all."""
+        for path in (self._folder / GROWING).glob(f"{'*' if stage is None else stage}.*.*/"):
+            numbers = path.name.split(".")
+            if len(numbers) == 3 and all(number.isdecimal() for number in numbers):
+                yield LogKey(*map(int, numbers))
 
-    def end_stage(self, stage: int, attempt: int) -> tuple[LogKey, ...]:
-        """End all logs of an attempt that is over, also where the runner was lost; returns those to be finished."""
-        found = []
-        for path in (self._folder / str(stage)).glob(f"{attempt}.*/"):
-            if key := _key(path):
-                with suppress(FileNotFoundError), exclusive(path) as writer:
-                    writer.finish()
-                    found.append(key)
-        return tuple(found)
+    def end(self, key: LogKey) -> None:
+        """No more will come, whatever its runner has not sent."""
+        with suppress(FileNotFoundError), exclusive(self._live(key)) as writer:
+            writer.finish()
 
     def remove_stage(self, stage: int) -> None:
         """Remove all logs of a Stage."""
         shutil.rmtree(self._folder / str(stage), ignore_errors=True)
+        for key in self.growing(stage):
+            shutil.rmtree(self._live(key), ignore_errors=True)
 
     def _live(self, key: LogKey) -> Path:
-        return self._folder / str(key.stage) / f"{key.attempt}.{key.step}"
+        return self._folder / GROWING / f"{key.stage}.{key.attempt}.{key.step}"
 
     def _archive(self, key: LogKey) -> Path:
         return self._folder / str(key.stage) / f"{key.attempt}.{key.step}.log.zst"
-
-
-def _key(path: Path) -> LogKey | None:
-    numbers = (path.parent.name, *path.name.split("."))
-    if len(numbers) != 3 or not all(number.isdecimal() for number in numbers):
-        return None
-    return LogKey(*map(int, numbers))

@@ -3,7 +3,7 @@
 A module for each subject; importing it adds its endpoints to the one blueprint.
 """
 
-from web.rpc import leavings, presence, stages
+from web.rpc import leavings, logs, presence, stages
 from web.rpc.calling import blueprint
 
-__all__ = ["blueprint", "leavings", "presence", "stages"]
+__all__ = ["blueprint", "leavings", "logs", "presence", "stages"]

@@ -87,4 +87,5 @@ def finish(stage_id: int) -> Response:
     )
     if not finished:
         raise not_yours(stage_id)
+    services.events.put("finish_logs", stage_id)
     return jsonify({})

@@ -57,7 +57,7 @@ def test_a_log_is_the_same_before_and_after_it_is_finished(tmp_path: Path) -> No
     logs.append(KEY, len(data), b"", time=30, end=True)
     with logs.open(KEY) as reader:
         before = list(reader.lines(0, 100_000)), reader.count, reader.ended
-    assert list(logs.unfinished()) == [KEY]
+    assert list(logs.growing()) == [KEY]
     assert logs.finish(KEY)
     assert logs.finish(KEY)  # again is as once
     with logs.open(KEY) as reader:
@@ -66,7 +66,7 @@ def test_a_log_is_the_same_before_and_after_it_is_finished(tmp_path: Path) -> No
         assert reader.time_of(400_000) == 20
     assert content(logs) == data
     assert [path.name for path in (tmp_path / "7").iterdir()] == ["1.2.log.zst"]
-    assert list(logs.unfinished()) == []
+    assert list(logs.growing()) == []
 
 
 def test_a_finished_log_takes_repeats_and_nothing_new(tmp_path: Path) -> None:
@@ -102,7 +102,7 @@ def test_what_a_kill_or_a_power_cut_leaves_is_mended(tmp_path: Path, lost: str) 
     logs = Logs(tmp_path)
     for offset in range(0, 9, 3):
         logs.append(KEY, offset, b"ab\n", time=offset)
-    folder = tmp_path / "7" / "1.2"
+    folder = tmp_path / "growing" / "7.1.2"
     if lost == "data":
         os.truncate(folder / DATA, 4)
         with pytest.raises(GapError) as refused:
@@ -156,26 +156,30 @@ def test_a_finisher_that_was_killed_is_repeated(tmp_path: Path) -> None:
     """Half a file is written over; a whole one with its folder still there loses the folder."""
     logs = Logs(tmp_path)
     logs.append(KEY, 0, b"all\n", time=1, end=True)
+    (tmp_path / "7").mkdir()
     (tmp_path / "7" / "1.2.log.zst.part").write_bytes(b"half")
-    folder = tmp_path / "7" / "1.2"
+    folder = tmp_path / "growing" / "7.1.2"
     assert logs.finish(KEY)
     folder.mkdir()
     (folder / "ended").touch()
-    assert list(logs.unfinished()) == [KEY]
+    assert list(logs.growing()) == [KEY]
     assert logs.finish(KEY)
     assert not folder.exists()
     assert content(logs) == b"all\n"
 
 
-def test_a_stage_that_is_over_ends_its_logs(tmp_path: Path) -> None:
-    """Where the runner was lost nobody else does. Other attempts are left as they are."""
+def test_logs_of_a_stage(tmp_path: Path) -> None:
+    """Are found while they grow, ended for a runner that is lost, and removed together."""
     logs = Logs(tmp_path)
-    for attempt, step in itertools.product((1, 2), (1, 2)):
-        logs.append(LogKey(7, attempt, step), 0, b"x", time=1)
-    assert sorted(logs.end_stage(7, 1)) == [LogKey(7, 1, 1), LogKey(7, 1, 2)]
-    assert sorted(logs.unfinished()) == [LogKey(7, 1, 1), LogKey(7, 1, 2)]
+    keys = [LogKey(7, attempt, step) for attempt, step in itertools.product((1, 2), (1, 2))]
+    for key in (*keys, LogKey(77, 1, 1)):
+        logs.append(key, 0, b"x", time=1)
+    assert sorted(logs.growing(7)) == keys
+    logs.end(keys[0])
+    logs.end(LogKey(8, 1, 1))  # there is none
+    assert [logs.finish(key) for key in keys] == [True, False, False, False]
     logs.remove_stage(7)
-    assert list(tmp_path.iterdir()) == []
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["77.1.1", "data", "growing", "marks"]
 
 
 def test_a_damaged_file_is_named(tmp_path: Path) -> None:

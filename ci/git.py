@@ -123,6 +123,7 @@ class _Facts:
             commit=str(self.commit.id) if self.commit else NULL_COMMIT,
             message=self._message(),
             committed=self.commit.commit_time if self.commit else 0,
+            before=self._parent() if kind is EventKind.PUSH else "",
             author=author,
             author_email=email,
             repository=remote.repository,
@@ -133,6 +134,11 @@ class _Facts:
             created=created,
             platform=platform,
         )
+
+    def _parent(self) -> str:
+        """The commit before, as if the last one alone had been pushed: its files are those that have changed."""
+        parents = self.commit.parent_ids if self.commit else ()
+        return str(parents[0]) if parents else ""
 
     def _branch(self) -> str:
         """The branch that HEAD is on, made or not; empty for a detached HEAD."""

@@ -65,6 +65,7 @@ def test_facts_of_a_commit(repository: Path) -> None:
     assert found.message == "second\n\nwith a body"
     assert (found.author, found.author_email) == ("Ada Äöü", "ada@example.org")
     assert found.changed_files == ("a.txt", "gitignore")
+    assert found.before == git(repository, "rev-parse", "HEAD~1")
     assert (found.dirty, found.created, found.platform) == (False, 7, "linux/arm64")
     assert (found.repository, found.remote_url) == ("local/work", "")
 
@@ -114,6 +115,7 @@ def test_root_commit(tmp_path: Path) -> None:
     git(tmp_path, "init", "-q")
     commit(tmp_path, "first", a_txt="1", src__b_c="2")
     assert event(tmp_path).changed_files == ("a.txt", "src/b.c")
+    assert event(tmp_path).before == ""
 
 
 def test_merge_commit(repository: Path) -> None:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     Data = Callable[[], Iterator[bytes]]
+    # name -> the topmost layer that has it, and what it is; nothing of a regular file, which is asked when it is open
+    _Found = dict[str, tuple[int, os.stat_result | None]]
 
 _CHUNK = 1 << 18
 _SPARSE_FROM = 1 << 16  # bytes; smaller files are written whole
@@ -92,7 +94,7 @@ class Tree:
         So all that is below a directory follows it at once, as tar wants it to give directories their times.
         """
         opened: list[int] = []
-        found: dict[str, tuple[int, os.stat_result]] = {}  # name -> the topmost layer that has it
+        found: _Found = {}
         below: dict[str, list[int]] = {}  # directories -> the layers that have a part in them
         closed: set[str] = set()  # names that hide whatever lower layers have
         try:
@@ -137,7 +139,7 @@ class Tree:
         fd: int,
         index: int,
         place: int,
-        found: dict[str, tuple[int, os.stat_result]],
+        found: _Found,
         below: dict[str, list[int]],
         closed: set[str],
     ) -> None:
@@ -147,13 +149,15 @@ class Tree:
                 name = item.name
                 if name in closed:
                     continue
-                try:
-                    status = item.stat(follow_symlinks=False)
-                except FileNotFoundError:
-                    continue
-                is_directory = stat.S_ISDIR(status.st_mode)
+                status = None
+                if not item.is_file(follow_symlinks=False):  # what the listing says, without a look at each file
+                    try:
+                        status = item.stat(follow_symlinks=False)
+                    except FileNotFoundError:
+                        continue
+                is_directory = status is not None and stat.S_ISDIR(status.st_mode)
                 if name not in found:
-                    if whiteout.is_whiteout(status) and not self._whiteouts:
+                    if status is not None and whiteout.is_whiteout(status) and not self._whiteouts:
                         closed.add(name)
                         continue
                     found[name] = (place, status)
@@ -165,10 +169,9 @@ class Tree:
                     closed.add(name)
 
     def _entries(
-        self, directory: int, base: bytes, path: bytes, status: os.stat_result
+        self, directory: int, base: bytes, path: bytes, status: os.stat_result | None
     ) -> Iterator[tuple[TarEntry, Data]]:
-        mode = status.st_mode
-        if stat.S_ISREG(mode):
+        if status is None:
             yield from self._file(directory, base, path)
         elif whiteout.is_whiteout(status):
             parent, slash, _ = path.rpartition(b"/")

@@ -9,6 +9,7 @@ record cut short by a crash ends the log. A log whose size is limited is several
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import struct
 import time
@@ -60,6 +61,9 @@ class LogWriter:
                 self._descriptor = os.open(self._path, flags, 0o600)
                 self._size = os.fstat(self._descriptor).st_size
             written = os.writev(self._descriptor, (_HEADER.pack(time.time_ns(), stream, len(data)), data))
+            if written < _HEADER.size + len(data):  # the disk is full: half a record would end the log for good
+                os.ftruncate(self._descriptor, self._size)
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             self._size += written
             if self._most is not None and self._size >= self._most:
                 self._rotate()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from typing import TYPE_CHECKING
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sandbox.runtime import log
+from tests.sandbox.kernel.children import in_child
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -131,3 +133,25 @@ def test_one_file_that_is_full_begins_anew(tmp_path: Path) -> None:
     writer.close()
     assert [path.name for path in tmp_path.iterdir()] == ["log"]
     assert list(log.read(tmp_path / "log"))[-1].data == b"end\n"
+
+
+def test_a_disk_that_is_full_leaves_no_half_record(tmp_path: Path) -> None:
+    """What does not fit is not there at all, and a later run of the container is written behind what was."""
+    path = tmp_path / "log"
+
+    def until_it_is_full() -> str:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+        writer = log.LogWriter(path)
+        for number in range(50):
+            writer.write(1, b"%02d" % number * 20)
+        writer.close()
+        return writer.error
+
+    assert in_child(until_it_is_full) == "output is no longer kept: No space left on device"
+    kept = [record.data for record in log.read(path)]
+    assert kept == [b"%02d" % number * 20 for number in range(len(kept))]
+    assert len(kept) == 1000 // (13 + 40)
+    writer = log.LogWriter(path)
+    writer.write(1, b"later")
+    writer.close()
+    assert [record.data for record in log.read(path)] == [*kept, b"later"]

@@ -35,7 +35,7 @@ def _inspect(arguments: Arguments, home: str, kind: str = "") -> int:
     code = 0
     for name in arguments.operands:
         try:
-            found.append(_describe(engine, name, (kind,) if kind else _TYPES))
+            found.append(_describe(engine, name, (kind,) if kind else _TYPES, size=arguments.flag("size")))
         except SandboxError as error:
             tell(f"sandbox: {error}")
             code = code or error.exit_code
@@ -46,11 +46,11 @@ def _inspect(arguments: Arguments, home: str, kind: str = "") -> int:
     return code
 
 
-def _describe(engine: Engine, name: str, kinds: tuple[str, ...]) -> dict[str, Any]:
+def _describe(engine: Engine, name: str, kinds: tuple[str, ...], *, size: bool) -> dict[str, Any]:
     for kind in kinds:
         try:
             if kind == "container":
-                return engine.inspect(name)
+                return engine.inspect(name) | (_sizes(engine, name) if size else {})
             if kind == "image":
                 from sandbox.image.description import describe as describe_image  # noqa: PLC0415  (only for images)
 
@@ -71,6 +71,13 @@ def _describe(engine: Engine, name: str, kinds: tuple[str, ...]) -> dict[str, An
     )
 
 
+def _sizes(engine: Engine, name: str) -> dict[str, int]:
+    from sandbox.cli.ps import sizes  # noqa: PLC0415  (seldom)
+
+    own, whole = sizes(engine, engine.config(name))
+    return {"SizeRw": own, "SizeRootFs": whole}
+
+
 VERBS = {
     "inspect": Verb(
         Syntax(
@@ -78,6 +85,7 @@ VERBS = {
             "NAME...",
             (
                 Option(("-f", "--format"), "a template such as '{{.State.Status}}' or '{{json .Config}}'", "FORMAT"),
+                Option(("-s", "--size"), "of containers also how much they have written, and with their images"),
                 Option(("--type",), "container, image, network or volume (the first that has the name)", "TYPE"),
             ),
         ),

@@ -71,14 +71,20 @@ def _descendants(engine: Engine, name: str) -> list[str]:
 def _size(engine: Engine, config: ContainerConfig) -> str:
     """`1.2kB (virtual 4.27MB)`: what it has written, and that with its image."""
     from sandbox.cli.table import size  # noqa: PLC0415  (seldom)
-    from sandbox.cli.volume import used  # noqa: PLC0415
+
+    own, whole = sizes(engine, config)
+    return f"{size(own)} (virtual {size(whole)})"
+
+
+def sizes(engine: Engine, config: ContainerConfig) -> tuple[int, int]:
+    """Bytes that a container has written, and these with its image."""
+    from sandbox.cli.volume import used  # noqa: PLC0415  (seldom)
 
     own = used(engine.home / "containers" / config.id / "upper")
     try:
-        image = engine.images.get(config.image_id).size
+        return own, own + engine.images.get(config.image_id).size
     except NotFoundError:
-        image = 0
-    return f"{size(own)} (virtual {size(own + image)})"
+        return own, own
 
 
 def row(config: ContainerConfig, state: State, now: float, *, whole: bool) -> dict[str, str]:

@@ -201,6 +201,17 @@ def test_inspect(sandbox: Sandbox, name: str) -> None:
     assert partly.stderr.startswith("sandbox: no container, image, network or volume 'nosuch'")
 
 
+def test_inspect_with_sizes(sandbox: Sandbox, name: str) -> None:
+    """What a container has written, and that with its image; without being asked nobody adds it up."""
+    sandbox("run", *QUIET, "--name", name, "busybox", "sh", "-c", "head -c 100000 /dev/zero > /file")
+    sizes = "{{.SizeRw}} {{.SizeRootFs}}"
+    own, whole = map(int, sandbox("inspect", "--size", "--format", sizes, name).stdout.split())
+    image = int(sandbox("image", "inspect", "--format", "{{.Size}}", "busybox").stdout)
+    assert 100_000 <= own < 200_000
+    assert whole == own + image
+    assert sandbox("inspect", "--format", sizes, name).stdout == "<no value> <no value>\n"
+
+
 def test_images_are_listed_tagged_and_removed(empty: Sandbox) -> None:
     """A whole life of an image, in a state directory of its own."""
     assert empty("images").stdout == "REPOSITORY   TAG   IMAGE ID   CREATED   SIZE\n"

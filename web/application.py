@@ -12,6 +12,7 @@ from ci.errors import CiError
 from web import health, hooks, logs, refusals, rpc
 from web.access import identity, login
 from web.api import routes as api
+from web.images import EXTENSION as IMAGES
 from web.images import Images
 from web.pages import build, builds, repositories, words
 from web.services import EXTENSION
@@ -70,7 +71,8 @@ def create_app(services: Services) -> Flask:
             response.headers.setdefault("Strict-Transport-Security", "max-age=31536000")
         return response
 
-    app.wsgi_app = Images(app.wsgi_app, services)  # type: ignore[method-assign]
+    app.extensions[IMAGES] = images = Images(app.wsgi_app, services)
+    app.wsgi_app = images  # type: ignore[method-assign]
     if services.settings.proxies:
         count = services.settings.proxies
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=count, x_proto=count, x_host=count)  # type: ignore[method-assign]

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from web.services import Services
 
+EXTENSION = "images"  # where Flask's application has it
 _PREFIX = "/v2"
 _NEEDED = {Action.PULL: Role.READ, Action.PUSH: Role.WRITE, Action.DELETE: Role.ADMIN}
 
@@ -35,13 +36,13 @@ class Images:
         root = services.settings.images
         gate = TokenGate(Members(services), secret(Layout(root)), clock=services.clock)
         self._application = application
-        self._registry = Registry(root, gate=gate, public=services.settings.server_url)
+        self.registry = Registry(root, gate=gate, public=services.settings.server_url)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """WSGI."""
         path = str(environ.get("PATH_INFO", ""))
         is_registry = path == _PREFIX or path.startswith(f"{_PREFIX}/")
-        return (self._registry if is_registry else self._application)(environ, start_response)
+        return (self.registry if is_registry else self._application)(environ, start_response)
 
 
 class Members:

@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from gunicorn.app.base import BaseApplication
 
+from sandbox.registry.server.regularly import collect_regularly
+from web.images import EXTENSION as IMAGES
+
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
@@ -51,4 +54,6 @@ class _Server(BaseApplication):  # type: ignore[misc,unused-ignore]
             self.cfg.set(name, value)
 
     def load(self) -> Flask:
-        return self._make()
+        app = self._make()
+        collect_regularly(app.extensions[IMAGES].registry)
+        return app

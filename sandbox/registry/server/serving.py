@@ -8,12 +8,9 @@ serve`.
 
 from __future__ import annotations
 
-import logging
 import socket
 import ssl
 import struct
-import threading
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,13 +18,13 @@ from gunicorn.app.base import BaseApplication
 
 from sandbox.errors import InvalidError
 from sandbox.registry.server.application import CALLER
+from sandbox.registry.server.regularly import DAILY, collect_regularly
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from sandbox.registry.server.application import Registry
 
-log = logging.getLogger("gunicorn.error")
 _LOG_LINE = "%(h)s %({" + CALLER + '}e)s %(t)s "%(r)s" %(s)s %({content-length}o)s %(M)sms "%(a)s"'
 _BACKLOG = 512
 _KEPT = 75  # seconds for which an idle connection is kept open
@@ -43,7 +40,7 @@ class Serving:
     threads: int = 128  # in each process: how many requests are answered at once
     log: bool = True  # a line on standard output for each request
     stalled: int = 60  # seconds without a byte from or to a client, until the connection is closed
-    collect_every: float = 24 * 3600.0  # seconds between garbage collections, 0 for none
+    collect_every: float = DAILY  # seconds between garbage collections, 0 for none
 
 
 def listen(host: str, port: int, stalled: int) -> socket.socket:
@@ -120,17 +117,8 @@ class _Server(BaseApplication):  # type: ignore[misc,unused-ignore]
         return self._registry
 
     def _collect_regularly(self) -> None:
-        """In each process, since any may be the only one; a collection that meets another's does no harm."""
         if self._serving.collect_every:
-            threading.Thread(target=self._collect_for_ever, name="collection", daemon=True).start()
-
-    def _collect_for_ever(self) -> None:
-        while True:
-            time.sleep(self._serving.collect_every)
-            try:
-                self._registry.collect()
-            except OSError as error:  # a full disk, say: the next one may do better
-                log.error("garbage collection: %s", error)
+            collect_regularly(self._registry, self._serving.collect_every)
 
 
 def _timeval(seconds: int) -> bytes:

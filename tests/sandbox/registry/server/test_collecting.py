@@ -13,6 +13,7 @@ import pytest
 from sandbox.registry import media
 from sandbox.registry.server.application import Registry
 from sandbox.registry.server.limits import Limits
+from sandbox.registry.server.regularly import collect_regularly
 from tests.sandbox.registry.server.pushes import Peer, descriptor, digest_of, image, index
 
 if TYPE_CHECKING:
@@ -233,3 +234,27 @@ def test_a_push_within_the_grace_never_fails(root: Path) -> None:
     peer.manifest(NAME, "v1", image(b"{}", [b"one", b"two"]))
     assert registry.collect(untagged=0.0).links == 0
     assert peer("GET", f"/v2/{NAME}/blobs/{digest_of(b'two')}").data == b"two"
+
+
+def test_collections_go_on_regularly(registry: Registry, root: Path) -> None:
+    """One after the other; one that fails is not the last."""
+    collect, failed = registry.collect, threading.Event()
+
+    def fail_once() -> object:
+        if not failed.is_set():
+            failed.set()
+            raise OSError("the disk is full")
+        return collect()
+
+    registry.collect = fail_once  # type: ignore[method-assign,assignment]
+    Peer(registry).blob(NAME, b"garbage")
+    grow_old(root)
+    stop = collect_regularly(registry, 0.01)
+    try:
+        end = time.monotonic() + 60
+        while blobs(root):
+            assert time.monotonic() < end
+            time.sleep(0.01)
+        assert failed.is_set()
+    finally:
+        stop.set()

@@ -49,9 +49,6 @@ def configure(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> int:
     """Do it; returns the exit code."""
     from ci.access import passwords  # noqa: PLC0415  (the database's library takes longer to load than --help may)
-    from ci.access.roles import Role  # noqa: PLC0415
-    from ci.store import sessions, tokens, users  # noqa: PLC0415
-    from ci.store.users import User  # noqa: PLC0415
     from sandbox.runtime.overview import default_home  # noqa: PLC0415
     from web import settings  # noqa: PLC0415
     from web.services import open_database  # noqa: PLC0415
@@ -62,24 +59,33 @@ def run(arguments: Namespace) -> int:
     database = open_database(settings.read(os.environ, default_home()))
     try:
         with database.write() as connection:
-            if arguments.action == "ls":
-                sys.stdout.write(_table(users.every(connection)))
-                return 0
-            if arguments.action == "add":
-                new = User(login=arguments.login, password=kept, admin=arguments.admin, created=time.time())
-                users.add(connection, new)
-                return 0
-            user = users.find(connection, arguments.login, forge_url=getattr(arguments, "forge", "").rstrip("/"))
-            if arguments.action == "token":
-                _, made = tokens.make(connection, user.id, arguments.name, Role.ADMIN, time.time())
-                sys.stdout.write(f"{made.text}\n")
-                return 0
-            _change(connection, user, arguments.action, kept)
-            if arguments.action in ("password", "lock"):
-                sessions.end_all(connection, user.id)
+            said = _do(connection, arguments, kept)
+        sys.stdout.write(said)  # what it speaks of is in force now
     finally:
         database.close()
     return 0
+
+
+def _do(connection: sql.Connection, arguments: Namespace, password: str) -> str:
+    """What is to be printed."""
+    from ci.access.roles import Role  # noqa: PLC0415
+    from ci.store import sessions, tokens, users  # noqa: PLC0415
+    from ci.store.users import User  # noqa: PLC0415
+
+    if arguments.action == "ls":
+        return _table(users.every(connection))
+    if arguments.action == "add":
+        users.add(
+            connection, User(login=arguments.login, password=password, admin=arguments.admin, created=time.time())
+        )
+        return ""
+    user = users.find(connection, arguments.login, forge_url=getattr(arguments, "forge", "").rstrip("/"))
+    if arguments.action == "token":
+        return tokens.make(connection, user.id, arguments.name, Role.ADMIN, time.time())[1].text + "\n"
+    _change(connection, user, arguments.action, password)
+    if arguments.action in ("password", "lock"):
+        sessions.end_all(connection, user.id)
+    return ""
 
 
 def _change(connection: sql.Connection, user: User, action: str, password: str) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import LockError, RedisError
 from rq import SimpleWorker
+from rq.exceptions import StopRequested
 from rq.serializers import JSONSerializer
 from rq.timeouts import TimerDeathPenalty
 from sqlalchemy.exc import OperationalError
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("hako.worker")
 _LOCK = "hako:beat"
 _LOCKED = 30  # seconds after which the lock of a beat that has died is free
+_WAITING = 1
 _PAUSE = 1.0  # seconds between two beats
 _LATE = 15.0  # seconds after which a delivery that nobody has handled is queued again
 _REPAIRS = 5  # beats between two looks at what a crash may have left
@@ -42,6 +44,18 @@ class EventWorker(SimpleWorker):
     """RQ's worker in a thread: signals, which only the main thread can have, are `work`'s affair."""
 
     death_penalty_class = TimerDeathPenalty
+    max_connection_wait_time = 2.0
+
+    @property
+    def dequeue_timeout(self) -> int:
+        """Seconds for which it waits for a job before it looks whether it is to end."""
+        return _WAITING
+
+    def heartbeat(self, timeout: int | None = None, pipeline: Any = None) -> None:
+        """Between two jobs it is called without a timeout, also while Redis is away: the place to end."""
+        if self._stop_requested and timeout is None:
+            raise StopRequested
+        super().heartbeat(timeout, pipeline)
 
     def _install_signal_handlers(self) -> None:
         pass

@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import re
 import socket
 from typing import TYPE_CHECKING
 
@@ -20,6 +19,7 @@ from ci.pipeline.script import script_arguments
 from runners import runfolder
 from runners.backend import Kept
 from runners.enginehandle import LOCAL, EngineHandle, converted, remove_container
+from runners.names import host_name
 from sandbox.errors import NotFoundError, SandboxError
 from sandbox.image.config import Healthcheck
 from sandbox.kernel.idmap import in_initial_namespace
@@ -273,10 +273,10 @@ class EngineStage:
             environment=environment,
             working_dir=step.working_dir or self._stage.workspace,
             user=step.user,
-            hostname=_host_name(step.name) if named else "",
+            hostname=host_name(step.name) if named else "",
             auto_remove=not self._backend.keeps,
             network=step.network_mode or self._network,
-            aliases=(_host_name(step.name),) if named else (),
+            aliases=(host_name(step.name),) if named else (),
             extra_hosts=(*step.extra_hosts, *(() if self._backend.has_networks else self._names_of_this_host())),
             dns=Dns(servers=step.dns, search=step.dns_search),
             mounts=tuple(mounts),
@@ -334,7 +334,7 @@ class EngineStage:
 
     def _container_name(self, step: str) -> str:
         """`ci-<8 hex>-<step>`, made different where two names of the pipeline become one as host names."""
-        name = f"{self.name}-{_host_name(step)}"
+        name = f"{self.name}-{host_name(step)}"
         while name in self._names:
             name += "-"
         self._names.add(name)
@@ -342,7 +342,7 @@ class EngineStage:
 
     def _names_of_this_host(self) -> tuple[tuple[str, str], ...]:
         every: Sequence[StepSpec] = (*self._stage.services, *self._stage.steps)
-        return tuple((_host_name(step.name), LOCAL) for step in every)
+        return tuple((host_name(step.name), LOCAL) for step in every)
 
 
 def _remove_run(engine: Engine, run: str) -> None:
@@ -410,8 +410,3 @@ def _healthcheck(step: StepSpec) -> Healthcheck | None:
         start_interval=int(check.interval * _NANOSECONDS),
         timeout=int(check.timeout * _NANOSECONDS),
     )
-
-
-def _host_name(step: str) -> str:
-    """A step's name as a host name: drone and Woodpecker allow anything in the first (RFC 1123, 2.1)."""
-    return re.sub(r"[^a-z0-9_.-]+", "-", step.lower()).strip("-._")[:63] or "step"

@@ -51,7 +51,7 @@ def run(arguments: Namespace) -> int:
 
     home = default_home()
     host = RunnerHost(home, os.environ)
-    labels = _labels(os.environ.get("HAKO_RUNNER_LABELS", ""))
+    labels = _labels(os.environ.get("HAKO_RUNNER_LABELS", ""), os.environ.get("HAKO_RUNNER_BACKEND") or "hako")
     jobs = _jobs(os.environ.get("HAKO_RUNNER_JOBS", ""))
     url = os.environ.get("HAKO_REDIS_URL") or f"unix://{home / 'server/valkey/valkey.sock'}"
     holding.enter(home, hold=True)
@@ -74,20 +74,25 @@ def run(arguments: Namespace) -> int:
 
 
 class RunnerHost:
-    """A `runners.host.Host` on the engine."""
+    """A `runners.host.Host` on the engine, or on a Docker daemon."""
 
     def __init__(self, home: Path, environment: Mapping[str, str]) -> None:
         from ci.mirror.mirrors import Mirrors  # noqa: PLC0415
 
         self._home = home
         self._environment = environment
+        self._docker = _docker(environment)
         self.identity = _identity(home, environment)
         self.identity.root.mkdir(mode=0o700, parents=True, exist_ok=True)
         files = environment.get("HAKO_FILE_REPOSITORIES", "") not in ("", "0", "false", "no")
         self._mirrors = Mirrors(self.identity.root / "mirrors", files=files)
 
     def load(self) -> None:
-        """What the engine's containers need."""
+        """What containers need."""
+        if self._docker:
+            from runners import dockerbackend  # noqa: F401, PLC0415
+
+            return
         from runners import enginehost  # noqa: PLC0415
 
         enginehost.load()
@@ -107,7 +112,11 @@ class RunnerHost:
     def backend(
         self, logins: Sequence[Login], progress: Callable[[str], None]
     ) -> AbstractContextManager[tuple[Backend, Path]]:
-        """One on the engine."""
+        """One on the engine, or at the daemon."""
+        if self._docker:
+            from runners import dockerbackend  # noqa: PLC0415
+
+            return dockerbackend.opened(self._docker, self._home, logins, progress)
         from runners import enginehost  # noqa: PLC0415
 
         return enginehost.opened(self._home, self._sources, logins, progress)
@@ -119,7 +128,11 @@ class RunnerHost:
         return open_store(self._home, self._environment)
 
     def reclaim(self) -> None:
-        """What dead Stages have left in the engine."""
+        """What dead Stages have left in the engine, or at the daemon."""
+        if self._docker:
+            with self.backend((), lambda _: None) as (backend, _):
+                backend.reclaim()
+            return
         from runners import enginehost  # noqa: PLC0415
 
         enginehost.reclaim(self._home, self._sources)
@@ -142,6 +155,14 @@ def _identity(home: Path, environment: Mapping[str, str]) -> Identity:
     )
 
 
+def _docker(environment: Mapping[str, str]) -> str:
+    """Where the daemon is that makes the containers; empty for our own engine. Raises CiError."""
+    kind = environment.get("HAKO_RUNNER_BACKEND") or "hako"
+    if kind not in ("hako", "docker"):
+        raise CiError(f"HAKO_RUNNER_BACKEND is {kind!r}", hint="write hako or docker", reference="usage")
+    return environment.get("DOCKER_HOST") or "unix:///var/run/docker.sock" if kind == "docker" else ""
+
+
 def _reached(address: str) -> str:
     return f"http://{address}"
 
@@ -158,12 +179,12 @@ def _token_of_this_host(path: Path) -> str:
         ) from None
 
 
-def _labels(text: str) -> dict[str, str]:
+def _labels(text: str, backend: str) -> dict[str, str]:
     """`k=v,…`, and what is true of this host. Raises CiError."""
     from ci.pipeline.event import platform  # noqa: PLC0415
 
     system = os.uname()
-    found = {"hostname": system.nodename, "platform": platform(system.sysname, system.machine), "backend": "hako"}
+    found = {"hostname": system.nodename, "platform": platform(system.sysname, system.machine), "backend": backend}
     for pair in filter(None, text.split(",")):
         key, equals, value = pair.partition("=")
         if not equals or not key or not value or not _UNSAFE.isdisjoint(key + value):

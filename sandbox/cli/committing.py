@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from sandbox.cli.archives import CHANGE, written
 from sandbox.cli.options import Option, Syntax, Verb
 from sandbox.cli.output import say
 from sandbox.cli.session import open_engine
+from sandbox.cli.table import printable
 
 if TYPE_CHECKING:
     from sandbox.cli.options import Arguments
@@ -31,7 +33,8 @@ def _commit(arguments: Arguments, home: str) -> int:
 
 def _diff(arguments: Arguments, home: str) -> int:
     engine = open_engine(home)
-    say("".join(f"{change.kind} {change.path}\n" for change in engine.changes(arguments.operands[0])))
+    shown = printable if os.isatty(1) else str  # programs get the names as they are
+    say("".join(f"{change.kind} {shown(change.path)}\n" for change in engine.changes(arguments.operands[0])))
     return 0
 
 

@@ -10,6 +10,7 @@ from sandbox.cli import moments, values
 from sandbox.cli.options import Option, Syntax, UsageError, Verb
 from sandbox.cli.output import say
 from sandbox.cli.session import open_engine
+from sandbox.cli.table import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -72,7 +73,7 @@ def _events(arguments: Arguments, home: str) -> int:
 
 def _writer(form: str) -> Callable[[Event], None]:
     if not form:
-        return lambda event: say(f"{line(event)}\n")
+        return lambda event: say(f"{printable(line(event))}\n")
     if form == "json":
         return lambda event: say(json.dumps(describe(event), ensure_ascii=False, separators=(",", ":")) + "\n")
     from sandbox.cli.template import Template  # noqa: PLC0415  (brings regular expressions)

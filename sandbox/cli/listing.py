@@ -9,7 +9,7 @@ import json
 from typing import TYPE_CHECKING
 
 from sandbox.cli.options import Option
-from sandbox.cli.table import table
+from sandbox.cli.table import printable, table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -30,6 +30,8 @@ def listing(
     form = arguments.text("format", "table")
     if form == "json":
         return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    if form == "table" or form.startswith("table "):  # for people, at a terminal
+        rows = [{name: printable(text) for name, text in row.items()} for row in rows]
     if form == "table":
         return table([headings[column] for column in columns], [[row[column] for column in columns] for row in rows])
     from sandbox.cli.template import Template  # noqa: PLC0415  (brings regular expressions)

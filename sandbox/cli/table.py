@@ -21,6 +21,13 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     )
 
 
+def printable(text: str) -> str:
+    """The text with a question mark for each character that would do something to a terminal, or is not text at all.
+    Images and containers have names, labels and paths of anybody's making.
+    """
+    return "".join(character if character.isprintable() else "?" for character in text)
+
+
 def duration(seconds: float) -> str:
     """As docker says it (go-units HumanDuration): `5 seconds`, `About a minute`, `3 hours`, `2 weeks`."""
     whole = int(seconds)

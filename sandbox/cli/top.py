@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from sandbox.cli.options import Syntax, UsageError, Verb
 from sandbox.cli.output import say
 from sandbox.cli.session import open_engine
-from sandbox.cli.table import table
+from sandbox.cli.table import printable, table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -63,11 +63,6 @@ def _began(started: float, now: float) -> str:
     here = time.localtime(started)
     same = time.localtime(now)[:3] == here[:3]
     return time.strftime("%H:%M" if same else "%b%d", here)
-
-
-def printable(text: str) -> str:
-    """What the container wrote, without control characters: it is not to move our terminal's cursor."""
-    return "".join(character if character.isprintable() else "?" for character in text)
 
 
 def _share(one: Running, now: float) -> float:

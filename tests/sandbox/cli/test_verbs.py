@@ -201,6 +201,25 @@ def test_inspect(sandbox: Sandbox, name: str) -> None:
     assert partly.stderr.startswith("sandbox: no container, image, network or volume 'nosuch'")
 
 
+def test_nobody_s_text_moves_our_cursor(sandbox: Sandbox, name: str) -> None:
+    """Labels, comments and commands are shown without control characters; programs get them whole."""
+    evil = "\x1b[2Jgone\x07"
+    sandbox("create", *QUIET, "--name", name, "--label", f"a={evil}", "busybox", "true", evil)
+    assert sandbox("ps", "-a", "--format", "table {{.Labels}}", "--filter", f"name={name}").stdout.endswith(
+        "a=?[2Jgone?\n"
+    )
+    assert "\x1b" not in sandbox("ps", "-a", "--no-trunc").stdout
+    assert evil in sandbox("ps", "-a", "--format", "{{.Labels}}", "--filter", f"name={name}").stdout
+    assert "a=?[2Jgone?" in sandbox("events", "--since", "1m", "--until", "0s", "--filter", f"container={name}").stdout
+    sandbox("commit", "--message", evil, name, f"{name}:evil")
+    try:
+        told = sandbox("history", f"{name}:evil").stdout
+    finally:
+        sandbox("rmi", f"{name}:evil")
+    assert "?[2Jgone?" in told
+    assert "\x1b" not in told
+
+
 def test_inspect_with_sizes(sandbox: Sandbox, name: str) -> None:
     """What a container has written, and that with its image; without being asked nobody adds it up."""
     sandbox("run", *QUIET, "--name", name, "busybox", "sh", "-c", "head -c 100000 /dev/zero > /file")

@@ -21,6 +21,7 @@ from redis.retry import Retry
 
 from ci.artifacts import Artifacts
 from ci.dispatch.dispatcher import Dispatcher
+from ci.dispatch.repeating import Repeating
 from ci.errors import CiError
 from ci.logs.notices import Notices
 from ci.logs.store import Logs
@@ -57,6 +58,7 @@ class Services:
     trigger: Trigger
     events: Events
     dispatcher: Dispatcher
+    repeating: Repeating
     artifacts: Artifacts
     logs: Logs
     notices: Notices
@@ -83,6 +85,7 @@ def connect(settings: Settings, *, clock: Callable[[], float] = time.time) -> Se
         valkey.start()  # last: nothing that fails leaves it running
     queues, events = Queues(connection), Events(connection)
     notices = Notices(_redis(url, retries=0))  # nobody's log waits for a Redis that is away
+    dispatcher = Dispatcher(database, queues, events, connection, clock)
     return Services(
         settings=settings,
         database=database,
@@ -93,7 +96,8 @@ def connect(settings: Settings, *, clock: Callable[[], float] = time.time) -> Se
         keyring=keys,
         trigger=trigger,
         events=events,
-        dispatcher=Dispatcher(database, queues, events, connection, clock),
+        dispatcher=dispatcher,
+        repeating=Repeating(database, trigger, dispatcher, keys, clock),
         artifacts=Artifacts(settings.artifacts),
         logs=Logs(settings.logs),
         notices=notices,

@@ -137,7 +137,7 @@ class Trigger:
     @staticmethod
     def _stop_superseded(connection: sql.Connection, build: Build, now: float) -> tuple[Stage, ...]:
         """A newer push makes earlier builds of its branch or pull request idle; tags and what people asked for stay."""
-        if build.state.over or build.event.kind not in (EventKind.PUSH, EventKind.PULL_REQUEST):
+        if build.state.over or build.event.parent or build.event.kind not in (EventKind.PUSH, EventKind.PULL_REQUEST):
             return ()
         by = f"build {build.number}"
         return tuple(

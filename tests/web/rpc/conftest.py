@@ -62,14 +62,14 @@ def other(client: FlaskClient, services: Services) -> Caller:
     return Caller(client, services, "r2")
 
 
-def build(services: Services, repository: Repository, text: str, **event: Any) -> Build:
+def build(services: Services, repository: Repository, text: str, *, blocked: bool = False, **event: Any) -> Build:
     """A build of a pipeline, whose first Stages runners may have."""
     happened = Event(**{"branch": "main", "commit": "c" * 40, "remote_url": "https://git.example/x.git"} | event)
     loaded = load(text.encode(), ".ci.yml", None)
     assert loaded.ok, loaded.diagnostics
     with services.database.write() as connection:
         planned = planning.stages(compile_all(loaded.documents, happened, number=1))
-        made = builds.create(connection, repository.id, happened, planned, services.clock())
+        made = builds.create(connection, repository.id, happened, planned, services.clock(), blocked=blocked)
     services.dispatcher.advance(made.id)
     return made
 

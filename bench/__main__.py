@@ -32,6 +32,7 @@ MODULES = (
     "image_commit",
     "image_build",
     "local_pipeline",
+    "logs",
     "pipeline_file",
     "runner_workspace",
     "startup",

@@ -11,6 +11,7 @@ import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ci.errors import CiError
+from ci.logs.store import LIMIT
 from ci.pipeline.spec import StageSpec
 from ci.pipeline.wire import from_document, to_document
 from ci.secrets.choosing import choose
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
 
     from ci.secrets.keyring import Keyring
     from ci.store.records import Stage
-
-_LOG_LIMIT = 4 << 30  # bytes of a step's log
 
 
 class Refused(NamedTuple):
@@ -83,7 +82,7 @@ def assignment(connection: sql.Connection, keyring: Keyring, stage: Stage) -> di
         "environment": {},
         "registries": _registries(chosen.values[name] for name in spec.image_pull_secrets if name in chosen.values),
         "timeout": min(limit, spec.timeout) if spec.timeout else limit,
-        "log_limit": _LOG_LIMIT,
+        "log_limit": LIMIT,
         "outputs": {
             f"{one.name}/{step}": dict(values)
             for one in stages.of_build(connection, build.id)

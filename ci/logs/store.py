@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from ci.logs.reading import Source
 
 GROWING = "growing"
-LIMIT = 4 << 30  # bytes of one log, where nobody says less
+LIMIT = 4 << 30  # bytes of one log that runners send
+_LAST_WORDS = 4096  # bytes more, for the line in which a runner says that there were more
 
 
 class LogKey(NamedTuple):
@@ -42,7 +43,7 @@ class Logs:
         self._folder = folder
 
     def append(
-        self, key: LogKey, offset: int, data: bytes, *, time: float, limit: int = LIMIT, end: bool = False
+        self, key: LogKey, offset: int, data: bytes, *, time: float, limit: int = LIMIT + _LAST_WORDS, end: bool = False
     ) -> int:
         """Take the bytes from `offset` on, of which those that are there already are dropped; how many there are now.
 

@@ -16,12 +16,16 @@ if TYPE_CHECKING:
 
 
 def _reclaim(_: Arguments, home: str) -> int:
-    from sandbox.registry.client.spool import Spool  # noqa: PLC0415  (this verb's alone)
+    from sandbox.builder.running import abandoned  # noqa: PLC0415  (this verb's alone)
+    from sandbox.registry.client.spool import Spool  # noqa: PLC0415
 
     engine = open_engine(home)
     for line in engine.reclaim():
         say(f"{line}\n")
     freed = engine.images.reclaim()
+    for identifier in abandoned(engine):  # after their builds' folders
+        engine.remove(identifier, force=True)
+        say(f"container {identifier[:12]} of a build that was killed: removed\n")
     if freed:
         say(f"layers and blobs of no image: {size(freed)} freed\n")
     freed = Spool(engine.home).reclaim(age=0)

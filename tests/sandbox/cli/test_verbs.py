@@ -299,6 +299,14 @@ def test_system(sandbox: Sandbox) -> None:
     assert sandbox("system", "reclaim").returncode == 0
 
 
+def test_system_reclaim_after_a_killed_build(sandbox: Sandbox, name: str) -> None:
+    """The container of a step goes, also when it had ended before its build was killed or the machine lost power."""
+    label = "hako.build=image-of-a-build-that-is-gone"
+    assert sandbox("create", *QUIET, "--name", name, "--label", label, "busybox", "true").returncode == 0
+    assert sandbox("system", "reclaim").returncode == 0
+    assert sandbox("inspect", name).returncode != 0
+
+
 def test_volume_verbs(sandbox: Sandbox, name: str) -> None:
     """Create, list, look, use, refuse while in use, remove, and -v of rm."""
     assert sandbox("volume", "create", "--label", "a=1", name).stdout == f"{name}\n"

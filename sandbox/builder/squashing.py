@@ -30,7 +30,7 @@ def squash(result: Result, snapshots: Snapshots, lease: Lease, opaque: str) -> R
     before = _of_base(result)
     history = (
         *result.history[:before],
-        *(replace(entry, empty_layer=True) for entry in result.history[before:]),
+        *(entry._replace(empty_layer=True) for entry in result.history[before:]),
         HistoryEntry(
             created=result.created,
             created_by=f"squash {len(own)} layers",

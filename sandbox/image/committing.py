@@ -91,14 +91,11 @@ def now() -> str:
 
 
 def _document(base: ImageDocument, config: ImageConfig, layers: tuple[LayerRecord, ...], entry: HistoryEntry) -> bytes:
-    from dataclasses import replace  # noqa: PLC0415  (loaded already)
-
     unknown = {key: value for key, value in base.unknown.items() if key not in ("container", "container_config")}
     if entry.author:
         unknown["author"] = entry.author
     return dump_document(
-        replace(
-            base,
+        base._replace(
             created=entry.created,
             config=config,
             diff_ids=tuple(layer.diff_id for layer in layers),

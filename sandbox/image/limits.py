@@ -5,11 +5,10 @@ Far above what real images have (the largest public ones: a million entries, 60 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from sandbox.records import NamedTuple
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class Limits(NamedTuple):
     """Sizes in bytes. The kernel's own bounds (PATH_MAX, NAME_MAX) hold on top."""
 
     entries: int = 4_000_000

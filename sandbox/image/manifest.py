@@ -9,13 +9,14 @@ manifest.md, config.md.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from sandbox.errors import InvalidError
 from sandbox.image import config as configs
 from sandbox.image import digest as digests
 from sandbox.image.config import ImageConfig
+from sandbox.records import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -40,16 +41,16 @@ LAYERS = frozenset(  # what is in them is told by their first bytes
 )
 # Architectures as Go names them, by the machine of uname(2).
 ARCHITECTURES: Mapping[str, str] = {"x86_64": "amd64", "aarch64": "arm64"}
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Descriptor:
+class Descriptor(NamedTuple):
     """A reference from one document to a blob."""
 
     media_type: str
     digest: Digest
     size: int  # bytes
-    unknown: Mapping[str, Any] = field(default_factory=dict)  # annotations, urls, platform, …
+    unknown: Mapping[str, Any] = _NOTHING  # annotations, urls, platform, …
 
     @staticmethod
     def parse(data: object) -> Descriptor:
@@ -57,18 +58,16 @@ class Descriptor:
         return _descriptor(data)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Manifest:
+class Manifest(NamedTuple):
     """An image manifest: its configuration and its layers, bottom first."""
 
     config: Descriptor
     layers: tuple[Descriptor, ...]
     media_type: str = MANIFEST
-    unknown: Mapping[str, Any] = field(default_factory=dict)
+    unknown: Mapping[str, Any] = _NOTHING
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HistoryEntry:
+class HistoryEntry(NamedTuple):
     """One line of `history`; `empty_layer` when it made no layer."""
 
     created: str = ""  # RFC 3339
@@ -78,17 +77,16 @@ class HistoryEntry:
     empty_layer: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImageDocument:
+class ImageDocument(NamedTuple):
     """An image configuration, whole. Its digest is the image's id."""
 
     architecture: str
     os: str = "linux"
     created: str = ""  # RFC 3339
-    config: ImageConfig = field(default_factory=ImageConfig)
+    config: ImageConfig = ImageConfig()
     diff_ids: tuple[DiffID, ...] = ()
     history: tuple[HistoryEntry, ...] = ()
-    unknown: Mapping[str, Any] = field(default_factory=dict)  # author, variant, os.version, docker's own, …
+    unknown: Mapping[str, Any] = _NOTHING  # author, variant, os.version, docker's own, …
 
 
 def dump_manifest(manifest: Manifest) -> bytes:

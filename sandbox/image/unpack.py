@@ -11,7 +11,6 @@ import hashlib
 import json
 import os
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sandbox.errors import InvalidError, SandboxError
@@ -256,7 +255,7 @@ def within_disk(limits: Limits, path: Path) -> Limits:
     data = max(0, status.f_bavail * status.f_frsize - _RESERVE)
     # Some file systems make inodes as they need them and say 0.
     entries = max(0, status.f_favail - _RESERVE_INODES) if status.f_files else limits.entries
-    return replace(limits, data=min(limits.data, data), entries=min(limits.entries, entries))
+    return limits._replace(data=min(limits.data, data), entries=min(limits.entries, entries))
 
 
 def _disk_error(error: OSError, home: Path) -> Exception:

@@ -6,7 +6,6 @@ of it.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sandbox.errors import SandboxError
@@ -77,4 +76,4 @@ def pull_layer(
 def limits_of(blob: Descriptor) -> Limits:
     """How much may come out of a layer."""
     limits = Limits()
-    return replace(limits, data=min(limits.data, max(_ALWAYS, _RATIO * blob.size)))
+    return limits._replace(data=min(limits.data, max(_ALWAYS, _RATIO * blob.size)))

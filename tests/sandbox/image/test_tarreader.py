@@ -8,7 +8,6 @@ import os
 import struct
 import subprocess
 import tarfile
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -273,23 +272,23 @@ def test_broken_archives_are_refused(name: str) -> None:
 
 
 HUGE = {
-    "pax header": (pax((b"comment", b"x" * 2000)) + header() + END, replace(LIMITS, header=1000)),
+    "pax header": (pax((b"comment", b"x" * 2000)) + header() + END, LIMITS._replace(header=1000)),
     "pax header that only says so": (header(b"p", b"x", 10**10) + END, LIMITS),
-    "long name": (header(b"@", b"L", 2000) + b"n" * 2000 + bytes(48) + header() + END, replace(LIMITS, header=1000)),
+    "long name": (header(b"@", b"L", 2000) + b"n" * 2000 + bytes(48) + header() + END, LIMITS._replace(header=1000)),
     "path": (pax((b"path", b"a/" * 3000)) + header() + END, LIMITS),
     "target": (pax((b"linkpath", b"a/" * 3000)) + header(flag=b"2") + END, LIMITS),
     "globals in sum": (
         b"".join(pax((b"k%d" % index, b"x" * 600), flag=b"g") for index in range(3)) + header() + END,
-        replace(LIMITS, header=1000),
+        LIMITS._replace(header=1000),
     ),
-    "entries": (header() * 11 + END, replace(LIMITS, entries=10)),
-    "entries that are headers": (pax((b"comment", b"")) * 11 + header() + END, replace(LIMITS, entries=10)),
+    "entries": (header() * 11 + END, LIMITS._replace(entries=10)),
+    "entries that are headers": (pax((b"comment", b"")) * 11 + header() + END, LIMITS._replace(entries=10)),
     "size 10^18": (header(raw_size=b"\x80\0\0\0" + struct.pack(">Q", 10**18)) + END, LIMITS),
-    "data": (header(size=10**6) + bytes(10**6) + END, replace(LIMITS, data=10**5)),
+    "data": (header(size=10**6) + bytes(10**6) + END, LIMITS._replace(data=10**5)),
     "sparse length": (pax((b"GNU.sparse.map", b""), (b"GNU.sparse.size", b"9" * 18)) + header() + END, LIMITS),
     "sparse segments": (
         pax((b"GNU.sparse.map", b"0,0," * 999 + b"0,0"), (b"GNU.sparse.size", b"1")) + header() + END,
-        replace(LIMITS, sparse_segments=100),
+        LIMITS._replace(sparse_segments=100),
     ),
     "sparse 1.0 segments": (
         pax((b"GNU.sparse.major", b"1"), (b"GNU.sparse.minor", b"0"), (b"GNU.sparse.realsize", b"9"))
@@ -298,7 +297,7 @@ HUGE = {
         + END,
         LIMITS,
     ),
-    "bytes after the end": (header() + END + bytes(10**6), replace(LIMITS, data=10**5)),
+    "bytes after the end": (header() + END + bytes(10**6), LIMITS._replace(data=10**5)),
 }
 
 

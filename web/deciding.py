@@ -1,4 +1,5 @@
-"""What people decide of a build, in the same way by pages and the API: to cancel it, to let it run, or not."""
+"""What people decide of a build, in the same way by pages and the API: to cancel it, to let it run, or not, to have it
+run again."""
 
 from __future__ import annotations
 
@@ -15,11 +16,14 @@ if TYPE_CHECKING:
 
 
 class Decision(StrEnum):
-    """CANCEL ends what is not over. APPROVE and DECLINE are for what is blocked."""
+    """CANCEL ends what is not over, RESTART begins what is over again, under its number. APPROVE and DECLINE are for
+    what is blocked.
+    """
 
     CANCEL = "cancel"
     APPROVE = "approve"
     DECLINE = "decline"
+    RESTART = "restart"
 
 
 def decide(services: Services, repository: Repository, number: int, decision: Decision, who: User) -> None:
@@ -30,6 +34,9 @@ def decide(services: Services, repository: Repository, number: int, decision: De
         if build.state.over:
             raise ConflictError(f"build {number} is over: {build.state}")
         services.dispatcher.cancel(build.id, who.login)
+        return
+    if decision is Decision.RESTART:
+        services.repeating.restart(build.id)
         return
     if decision is Decision.APPROVE:
         done = services.dispatcher.approve(build.id, who.login)

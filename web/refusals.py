@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("hako.web")
 _PROGRAMS = ("/api/", "/rpc/", "/hooks/", "/healthz", "/readyz", "/metrics")
-_STATUSES = {"ambiguous": 409, "git": 502}
+_STATUSES = {
+    "git": 502,
+    **dict.fromkeys(("ambiguous", "not-approved", "not-over", "nothing-failed", "not-passed", "from-a-fork"), 409),
+}
 
 
 class Refusal(CiError):

@@ -23,11 +23,20 @@ def configure(parser: ArgumentParser) -> None:
     cancel = verbs.add_parser("cancel", help="end one")
     approve = verbs.add_parser("approve", help="let one run that waits for it")
     decline = verbs.add_parser("decline", help="do not let it run")
-    for one in (ls, show, cancel, approve, decline):
+    restart = verbs.add_parser("restart", help="begin one again, under its number")
+    again = verbs.add_parser("again", help="make another one of the same event, with a number of its own")
+    promote = verbs.add_parser("promote", help="deploy what one has made")
+    rollback = verbs.add_parser("rollback", help="deploy what an earlier one has made")
+    for one in (promote, rollback):
+        one.add_argument("--task", default="", help="what the pipeline is told of it")
+    decisions = (cancel, approve, decline, restart, again, promote, rollback)
+    for one in (ls, show, *decisions):
         one.add_argument("repository", metavar="REPOSITORY", help="owner/name")
         one.add_argument("--json", action="store_true", help="print JSON")
-    for one in (show, cancel, approve, decline):
+    for one in (show, *decisions):
         one.add_argument("number", metavar="NUMBER", type=int)
+    for one in (promote, rollback):
+        one.add_argument("target", metavar="TARGET", help="where to: production")
     for word in ("branch", "event", "state", "author"):
         ls.add_argument(f"--{word}", default="", help=f"only those of this {word}")
     ls.add_argument("--limit", type=int, default=20, help="how many at most (20)")
@@ -50,7 +59,14 @@ def run(arguments: Namespace) -> int:
         )
         return 0
     where = ("repos", arguments.repository, "builds", str(arguments.number))
-    found = server.get(*where) if arguments.action == "show" else server.send("POST", *where, arguments.action)
+    if arguments.action == "show":
+        found = server.get(*where)
+    elif arguments.action in ("promote", "rollback"):
+        rollback = arguments.action == "rollback"
+        body = {"target": arguments.target, "task": arguments.task, "rollback": rollback}
+        found = server.send("POST", *where, "deploy", body=body)
+    else:
+        found = server.send("POST", *where, arguments.action)
     if arguments.json:
         json.dump(found, sys.stdout, ensure_ascii=False, indent=2)
         sys.stdout.write("\n")

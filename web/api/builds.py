@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 
@@ -15,7 +15,15 @@ from web.access import gate
 from web.api import shapes
 from web.api.operation import Operations
 from web.deciding import Decision, decide
+from web.refusals import ConflictError
 from web.services import current
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ci.store.records import Build
+    from ci.trigger.trigger import Outcome
+    from web.services import Services
 
 operations = Operations("builds")
 _LARGEST = 2**31 - 1  # number of a build, as the database has them
@@ -61,13 +69,65 @@ def show_build(name: str, number: int) -> shapes.Build:
 
 @operations.add(
     "POST",
-    "/repos/<path:name>/builds/<int:number>/<any(cancel, approve, decline):decision>",
-    "Cancel a build, or let one that waits for it run, or not",
+    "/repos/<path:name>/builds/<int:number>/<any(cancel, restart, approve, decline):decision>",
+    "Cancel a build, begin it again, or let one that waits for it run, or not",
     answer=shapes.Build,
     public=False,
 )
 def decide_build(name: str, number: int, decision: str) -> shapes.Build:
-    """For who has the role write for the repository; 409 where the build is not there any more."""
+    """For who has the role write for the repository; 409 where it is too late, or too early."""
     repository = gate.repository(name, Role.WRITE)
     decide(current(), repository, min(number, _LARGEST), Decision(decision), gate.member())
     return show_build(name, number)
+
+
+class Deployment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where to, and what the pipeline is told of it. `rollback`: back to this build's commit."""
+
+    target: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+    task: Annotated[str, msgspec.Meta(max_length=200)] = ""
+    rollback: bool = False
+
+
+@operations.add(
+    "POST",
+    "/repos/<path:name>/builds/<int:number>/again",
+    "Make another build of the same event",
+    answer=shapes.Build,
+    status=201,
+    public=False,
+)
+def repeat_build(name: str, number: int) -> shapes.Build:
+    """With a number of its own."""
+    return _made(name, number, lambda services, build: services.repeating.again(build.id))
+
+
+@operations.add(
+    "POST",
+    "/repos/<path:name>/builds/<int:number>/deploy",
+    "Deploy what a build has made, or roll back to it",
+    body=Deployment,
+    answer=shapes.Build,
+    status=201,
+    public=False,
+)
+def deploy_build(name: str, number: int, body: Deployment) -> shapes.Build:
+    """A build of the event deployment for the commit of one that has passed."""
+    return _made(
+        name,
+        number,
+        lambda services, build: services.repeating.deploy(
+            build.id, body.target, task=body.task, rollback=body.rollback
+        ),
+    )
+
+
+def _made(name: str, number: int, make: Callable[[Services, Build], Outcome]) -> shapes.Build:
+    repository = gate.repository(name, Role.WRITE)
+    services = current()
+    with services.database.read() as connection:
+        build = builds.find(connection, repository.id, min(number, _LARGEST))
+    outcome = make(services, build)
+    if outcome.build is None:
+        raise ConflictError(f"nothing is built: {outcome.reason}")
+    return show_build(name, outcome.build.number)

@@ -46,7 +46,7 @@ def page(name: str, number: int) -> AnyResponse | str:
     return response.make_conditional(request)
 
 
-@blueprint.post("/<path:name>/<int:number>/-/<any(cancel, approve, decline):decision>")
+@blueprint.post("/<path:name>/<int:number>/-/<any(cancel, restart, approve, decline):decision>")
 def change(name: str, number: int, decision: str) -> AnyResponse:
     """What the buttons of the page ask for."""
     repository = gate.repository(name, Role.WRITE)

@@ -177,6 +177,10 @@ def test_decisions(client: FlaskClient, services: Services, repository: Reposito
     assert client.post(f"{url}/1/approve", headers=ada).status_code == 409
     assert client.post(f"{url}/1/cancel", headers=ada).get_json()["state"] == "killed"
     assert client.post(f"{url}/1/cancel", headers=ada).status_code == 409
+    assert client.post(f"{url}/1/deploy", json={"target": "production"}, headers=ada).status_code == 409
+    assert client.post(f"{url}/1/deploy", json={"target": ""}, headers=ada).status_code == 400
+    assert client.post(f"{url}/1/restart", headers=ada).get_json()["state"] == "pending"
+    assert client.post(f"{url}/1/restart", headers=ada).status_code == 409
     assert client.post(f"{url}/2/decline", headers=ada).get_json()["state"] == "declined"
     assert client.post(f"{url}/9/cancel", headers=ada).status_code == 404
     assert client.post(f"{url}/1/explode", headers=ada).status_code == 405

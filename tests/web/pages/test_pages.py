@@ -146,4 +146,6 @@ def test_buttons(client: FlaskClient, services: Services, repository: Repository
     assert client.post("/octo/hello/1/-/approve", data=form).location == "/octo/hello/1"
     assert 'formaction="/octo/hello/1/-/cancel"' in client.get("/octo/hello/1").text
     assert client.post("/octo/hello/1/-/cancel", data=form).status_code == 302
-    assert "formaction" not in client.get("/octo/hello/1").text
+    assert 'formaction="/octo/hello/1/-/restart"' in client.get("/octo/hello/1").text
+    assert client.post("/octo/hello/1/-/restart", data=form).status_code == 302
+    assert 'formaction="/octo/hello/1/-/cancel"' in client.get("/octo/hello/1").text

@@ -15,8 +15,9 @@ class Origin:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        folder.mkdir()
-        self.git("init", "-q", "-b", "main")
+        if not folder.exists():  # else it is one that somebody else has made
+            folder.mkdir()
+            self.git("init", "-q", "-b", "main")
 
     @property
     def url(self) -> str:

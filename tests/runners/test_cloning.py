@@ -46,9 +46,7 @@ def cloned(project: Project, how: Clone, tmp_path: Path) -> Origin:
     target = tmp_path / "clone"
     target.mkdir()
     clone(project, how, target, tell=lambda _: None)
-    made = Origin.__new__(Origin)
-    made.folder = target
-    return made
+    return Origin(target)
 
 
 def test_a_branch(origin: Origin, url: str, tmp_path: Path) -> None:
@@ -142,8 +140,6 @@ def test_submodules(origin: Origin, url: str, tmp_path: Path, partial: bool) -> 
 def test_addresses_of_submodules(origin: Origin, url: str, tmp_path: Path) -> None:
     """Those of the pipeline count more than those of the project."""
     head = with_submodule(origin, "git://127.0.0.1:1")
-    lib = Origin.__new__(Origin)
-    lib.folder = origin.folder.parent / "lib"
     project = Project(url=f"{url}/app", ref="refs/heads/main", commit=head, branch="main")
     how = Clone(submodule_urls=(("lib", f"{url}/lib"),), retries=0)
     with pytest.raises(GitError, match="git submodule failed"):  # of that one's own, nothing was said

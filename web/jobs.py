@@ -9,7 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ci.dispatch import expanding
-from ci.store import deliveries, repositories, stages
+from ci.pipeline.event import Event, EventKind
+from ci.store import crons, deliveries, repositories, stages
+from ci.trigger import schedules
 from ci.trigger.remotes import remote
 from web.services import current
 
@@ -50,6 +52,28 @@ def finish_logs(identifier: int) -> None:
             services.logs.end(key)
             services.logs.finish(key)
             services.notices.announce(key)
+
+
+def run_cron(identifier: int) -> None:
+    """Build the newest commit of a schedule's branch. Times that were missed while nobody worked are one."""
+    services = current()
+    now = services.clock()
+    with services.database.read() as connection:
+        cron = crons.get(connection, identifier)
+        repository = repositories.get(connection, cron.repository_id)
+    if not cron.enabled or cron.next > now:
+        return
+    following = schedules.following(cron.schedule, now)
+
+    def claim(connection: sql.Connection) -> bool:
+        return crons.take(connection, cron, following, "built")
+
+    event = Event(kind=EventKind.CRON, branch=cron.branch or repository.default_branch, cron=cron.name)
+    outcome = services.trigger.handle(repository, event, remote(repository, services.keyring), claim=claim)
+    if outcome.build is None:
+        with services.database.write() as connection:
+            crons.take(connection, cron, following, outcome.reason)
+    services.dispatcher.begin(outcome)
 
 
 def expand_stage(identifier: int) -> None:

@@ -19,7 +19,7 @@ from rq.serializers import JSONSerializer
 from rq.timeouts import TimerDeathPenalty
 from sqlalchemy.exc import OperationalError
 
-from ci.store import deliveries, stages
+from ci.store import crons, deliveries, stages
 from web.rpc.presence import LOST_AFTER
 from web.services import current
 
@@ -121,8 +121,11 @@ def beat(services: Services, *, repair: bool) -> None:
     now = services.clock()
     with services.database.read() as connection:
         late = deliveries.waiting(connection, now - _LATE)
+        due = crons.due(connection, now)
     for identifier in late:
         services.events.put("handle_delivery", identifier)
+    for identifier in due:
+        services.events.put("run_cron", identifier)
     if repair:
         services.dispatcher.repair(LOST_AFTER)
         for identifier in _with_logs(services):

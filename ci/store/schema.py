@@ -232,23 +232,6 @@ crons = Table(
     Index(None, "next"),
 )
 
-statuses = Table(
-    "statuses",
-    METADATA,
-    Column("id", Integer, primary_key=True),
-    _owner("builds", "build_id"),
-    Column("context", Text, nullable=False),  # what the forge shows it as
-    _state(),
-    _text("description"),
-    _number("version"),  # rises with each change
-    _number("sent"),  # the version that the forge has
-    _number("failures"),
-    _time("due"),
-    _text("error"),
-    UniqueConstraint("build_id", "context"),
-    Index(None, "due"),
-)
-
 secrets = Table(
     "secrets",
     METADATA,

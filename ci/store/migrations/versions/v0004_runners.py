@@ -1,4 +1,4 @@
-"""Runners, what they leave of Stages, schedules, statuses for forges."""
+"""Runners, what they leave of Stages, schedules."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -19,10 +19,6 @@ def _id() -> sa.Column[int]:
 
 def _time(name: str) -> sa.Column[float]:
     return sa.Column(name, sa.Float(), server_default="0", nullable=False)
-
-
-def _number(name: str) -> sa.Column[int]:
-    return sa.Column(name, sa.Integer(), server_default="0", nullable=False)
 
 
 def upgrade() -> None:
@@ -82,20 +78,3 @@ def upgrade() -> None:
         sa.UniqueConstraint("repository_id", "name", name=op.f("uq_crons_repository_id_name")),
     )
     op.create_index(op.f("ix_crons_next"), "crons", ["next"])
-    op.create_table(
-        "statuses",
-        _id(),
-        sa.Column("build_id", sa.Integer(), nullable=False),
-        sa.Column("context", sa.Text(), nullable=False),
-        sa.Column("state", sa.String(length=16), nullable=False),
-        sa.Column("description", sa.Text(), server_default="", nullable=False),
-        _number("version"),
-        _number("sent"),
-        _number("failures"),
-        _time("due"),
-        sa.Column("error", sa.Text(), server_default="", nullable=False),
-        _owner("statuses", "build_id", "builds"),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_statuses")),
-        sa.UniqueConstraint("build_id", "context", name=op.f("uq_statuses_build_id_context")),
-    )
-    op.create_index(op.f("ix_statuses_due"), "statuses", ["due"])

@@ -74,6 +74,29 @@ def test_the_window_s_size(sit_down: Callable[..., Person]) -> None:
     assert person.leave() == 0
 
 
+def test_an_editor_and_a_pager(sit_down: Callable[..., Person]) -> None:
+    """Programs that draw on the whole screen have its size, each key at once, Escape too, and leave it as it was."""
+    person = sit_down(*RUN, "busybox", "sh")
+    person.see("# ")
+    person.type("vi /tmp/text\r")
+    person.see("\x1b[24;1H")  # the status is at the bottom of our screen
+    person.type("ione\rtwo")
+    person.see("two")
+    person.type("\x1b")
+    time.sleep(0.3)  # it waits whether a key's further characters follow
+    person.type(":wq\r")
+    person.see("# ")
+    person.type("i=0; while [ $i -lt 99 ]; do echo $i; i=$((i+1)); done >> /tmp/text; less /tmp/text; echo over $?\r")
+    person.see("one\r\n")
+    person.see("\x1b[K20\r\n")
+    person.type(" ")
+    person.see("\x1b[K43\r\n")
+    person.type("q")
+    person.see("over 0\r\n")
+    person.type("exit\r")
+    assert person.leave() == 0
+
+
 def test_a_container_is_left_alone_and_taken_up_by_exec(
     sandbox: Sandbox, sit_down: Callable[..., Person], name: str
 ) -> None:

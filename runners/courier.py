@@ -14,6 +14,7 @@ import os
 import select
 import sys
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 from runners.outbox import ARTIFACTS, Journal, has_end, log_path
@@ -74,7 +75,7 @@ class Courier:
             while True:
                 alone = self._alone
                 for entry in self._journal.entries():
-                    self._attempted(entry.what, lambda entry=entry: self._deliver(entry))  # type: ignore[misc]
+                    self._attempted(entry.what, partial(self._deliver, entry))
                     if self._over:
                         return DELIVERED
                 due = self._send_logs()
@@ -85,6 +86,8 @@ class Courier:
             return NOT_OURS
         except _AbandonedError:
             return ABANDONED
+        finally:
+            self._journal.close()
 
     def pause(self, seconds: float) -> None:
         """Wait until the server may be there again; for `Rpc`."""
@@ -107,8 +110,8 @@ class Courier:
         except BlockingIOError:
             return
 
-    def _attempted(self, what: str, send: Callable[[], object]) -> None:
-        """One thing that the server does not take is no reason to keep the others from it."""
+    def _attempted(self, what: str, send: Callable[[], object]) -> bool:
+        """Whether the server has taken it; if not, that is no reason to keep the others from it."""
         try:
             send()
         except RpcError as error:
@@ -116,6 +119,8 @@ class Courier:
                 raise _NotOursError from None
             self._over = self._over or what == "finish"
             sys.stderr.write(f"ci-run: stage {self._stage}: the server refuses {what}: {error}\n")
+            return False
+        return True
 
     def _deliver(self, entry: Entry) -> None:
         body = entry.body
@@ -171,8 +176,7 @@ class Courier:
                 if waiting < ENOUGH and left > 0:
                     soonest = left if soonest is None else min(soonest, left)
                     break
-                self._attempted("log", lambda step=step, log=log: self._send(step, log))  # type: ignore[misc]
-                if log.waiting() == waiting:  # refused
+                if not self._attempted("log", partial(self._send, step, log)):
                     refused.append(step)
                     break
         for step in refused:

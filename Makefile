@@ -1,6 +1,6 @@
 # Everything a person does with this checkout. `make` alone lists it.
 .DEFAULT_GOAL := help
-.PHONY: help demo setup test check lint types contracts quick fuzz bench format lock clean
+.PHONY: help demo up setup test check lint types contracts quick fuzz bench format lock clean
 SHELL := /bin/bash
 PY := .venv/bin/python
 # Two processes: containers of one run share a machine, and two cores are the smallest machine that we promise to be quick on.
@@ -12,6 +12,9 @@ help: ## this list
 
 demo: ## install what is needed and run real pipelines in containers
 	@scripts/demo
+
+up: setup ## run a whole server here: pages, worker, runner; Ctrl-C ends it
+	@PATH="$$PWD/.venv/bin:$$PATH" $(PY) -m honcho start
 
 setup: ## make .venv with Hako and the tools for development
 	@scripts/setup --dev

@@ -27,12 +27,20 @@ if TYPE_CHECKING:
     from sandbox.image.sources import Sources
 
 HELP = "run stages of a server's builds on this host"
+_TOKEN = "server/runner-token"  # noqa: S105  (where it is, below the home)
 _TOKEN_LIMIT = 4096  # characters
 _UNSAFE = frozenset(":,=\0\n")
 
 
 def configure(parser: ArgumentParser) -> None:
-    """Declare the verb's arguments: there are none, the runner is told all by its environment."""
+    """Declare the verb's arguments; what concerns the server, the runner is told by its environment."""
+    parser.add_argument(
+        "--wait",
+        type=float,
+        default=0.0,
+        metavar="SECONDS",
+        help="wait so long for the token that a server on this host makes when it starts first",
+    )
     parser.epilog = (
         "Settings are environment variables (docs/runner.md): HAKO_SERVER_URL, HAKO_REDIS_URL, HAKO_RUNNER_TOKEN, "
         "HAKO_RUNNER_NAME, HAKO_RUNNER_LABELS, HAKO_RUNNER_JOBS. SIGTERM: end after the running stages; again: now."
@@ -41,7 +49,6 @@ def configure(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Take Stages until SIGTERM or SIGINT."""
-    del arguments
     import redis  # noqa: PLC0415
 
     from ci.queue.queues import Queues  # noqa: PLC0415
@@ -50,6 +57,7 @@ def run(arguments: Namespace) -> int:
     from sandbox.runtime.overview import default_home  # noqa: PLC0415
 
     home = default_home()
+    _wait_for(home / _TOKEN, arguments.wait)
     host = RunnerHost(home, os.environ)
     labels = _labels(os.environ.get("HAKO_RUNNER_LABELS", ""), os.environ.get("HAKO_RUNNER_BACKEND") or "hako")
     jobs = _jobs(os.environ.get("HAKO_RUNNER_JOBS", ""))
@@ -146,7 +154,7 @@ class RunnerHost:
 def _identity(home: Path, environment: Mapping[str, str]) -> Identity:
     from runners.host import Identity  # noqa: PLC0415
 
-    token = environment.get("HAKO_RUNNER_TOKEN", "") or _token_of_this_host(home / "server/runner-token")
+    token = environment.get("HAKO_RUNNER_TOKEN", "") or _token_of_this_host(home / _TOKEN)
     return Identity(
         name=environment.get("HAKO_RUNNER_NAME") or os.uname().nodename,
         root=home / "runner",
@@ -165,6 +173,13 @@ def _docker(environment: Mapping[str, str]) -> str:
 
 def _reached(address: str) -> str:
     return f"http://{address}"
+
+
+def _wait_for(path: Path, seconds: float) -> None:
+    """Until there is such a file, or that time is over."""
+    end = time.monotonic() + seconds
+    while not path.exists() and time.monotonic() < end:
+        time.sleep(0.1)
 
 
 def _token_of_this_host(path: Path) -> str:

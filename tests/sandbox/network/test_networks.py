@@ -177,6 +177,7 @@ def test_two_engines_on_one_host_do_not_meet(tmp_path: Path, isolated: Isolated)
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(400)
 def test_addresses_are_given_once_to_two_hundred_processes(tmp_path: Path, isolated: Isolated) -> None:
     """200 processes that join at once get 200 addresses, and every one's hosts file knows all of them."""
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import base64
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import urlsplit
 
 from ci.errors import CiError
+from ci.pipeline import netrc
 from ci.pipeline.event import Event, EventKind
 from ci.pipeline.spec import StageSpec, StepSpec
 from ci.pipeline.wire import from_document, to_document
 from runners.host import Login
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 _LONGEST = 24 * 3600.0  # seconds, where the server names no limit
 _LOG_LIMIT = 4 << 30  # bytes
@@ -56,12 +59,12 @@ class Assignment:
             stage = document["stage"]
             timeout = float(document.get("timeout") or _LONGEST)
             spec = from_document(StageSpec, stage["spec"])
-            return cls(
+            given = cls(
                 id=int(stage["id"]),
                 attempt=int(stage["attempt"]),
                 spec=replace(spec, timeout=min(timeout, spec.timeout or timeout)),
                 numbers={str(step["name"]): int(step["number"]) for step in reversed(stage["steps"])},
-                clone=next((str(step["name"]) for step in stage["steps"] if step["kind"] == "clone"), ""),
+                clone=_clone(stage["steps"], spec),
                 repository=str(document["repository"]["id"]),
                 trusted=document["repository"].get("trusted") is True,
                 event=from_document(Event, document["event"]),
@@ -79,5 +82,27 @@ class Assignment:
                 outputs=document.get("outputs", {}),
                 artifacts=tuple(int(one) for one in document.get("artifacts", ())),
             )
+            return replace(given, **_login(given))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise CiError(f"this is no Assignment: {error!r}", reference="bad-document") from None
+
+
+def _login(given: Assignment) -> dict[str, Any]:
+    """The fields with the runner's login at the git server, for the Stage's steps that clone.
+
+    Only for trusted repositories, and not for strangers' builds: a pipeline could send it anywhere.
+    """
+    machine = urlsplit(given.url).hostname
+    _, _, encoded = given.header.partition("Authorization: Basic ")
+    if not given.spec.clone.steps or not given.trusted or given.event.fork or not machine or not encoded:
+        return {}
+    user, _, password = base64.b64decode(encoded, validate=True).decode().partition(":")
+    return {
+        "spec": netrc.with_login_to_clone(given.spec, machine, user),
+        "secrets": {**given.secrets, netrc.PASSWORD: password},
+    }
+
+
+def _clone(steps: Iterable[Mapping[str, Any]], spec: StageSpec) -> str:
+    """The step of the server's that the runner itself is."""
+    return next((str(step["name"]) for step in steps if step["kind"] == "clone"), "") if spec.clone.by_runner else ""

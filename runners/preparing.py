@@ -97,7 +97,7 @@ class Preparation:
 
     def _clone(self) -> tuple[HostMount, ...]:
         given, event, how = self._given, self._given.event, self._given.spec.clone
-        if how.disable:
+        if not how.by_runner:
             slot = self._stack.enter_context(TreeSlot(self._host.identity.root, f"{given.repository}-empty"))
             self._workspace = checkout.empty(slot.path)
             return ()

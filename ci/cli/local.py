@@ -144,8 +144,9 @@ def _order(arguments: Namespace) -> Order:
         raise CiError(f"{filename} cannot be run", hint="correct the mistakes above", reference="bad-pipeline")
     folder = project(filename)
     event = _event(arguments, folder)
-    with_login = _login(arguments, event, given)
-    stages = with_login(compile_all(loaded.documents, event, number=1, machine=os.uname().nodename))
+    as_built = _as_built(arguments, _login(arguments, event, given))
+    compiled = compile_all(loaded.documents, event, number=1, machine=os.uname().nodename)
+    stages = as_built(compiled)
     if not stages:
         sys.stderr.write(f"ci-run: nothing to do: the conditions of no stage hold for this {event.kind}\n")
     selection = select(stages, only=arguments.only, begin=arguments.begin, skip=arguments.skip, matrix=matrix)
@@ -155,12 +156,15 @@ def _order(arguments: Namespace) -> Order:
         require_secrets(selection, given)
         if not arguments.trusted:
             require_trust(selection)
+    if not arguments.clone and (left := list(dict.fromkeys(name for stage in compiled for name in stage.clone.steps))):
+        names = ", ".join(left)
+        sys.stderr.write(f"ci-run: the files are built as they are here, without {names}; --clone runs what clones\n")
 
     def expand(stage: StageSpec, written: Mapping[Reference, str], first: int) -> tuple[StageSpec, ...]:
         from ci.pipeline import open_matrix  # noqa: PLC0415  (seldom)
 
         machine = os.uname().nodename
-        cells = with_login(open_matrix.expand(loaded.documents, stage, event, written, first=first, machine=machine))
+        cells = as_built(open_matrix.expand(loaded.documents, stage, event, written, first=first, machine=machine))
         wanted = tuple(
             cell for cell in cells if all(cell.matrix.get(axis, value) == value for axis, value in matrix.items())
         )
@@ -223,6 +227,17 @@ def _login(
     from ci.cli.remote import login  # noqa: PLC0415  (seldom)
 
     return login(arguments.netrc, event, secrets)
+
+
+def _as_built(
+    arguments: Namespace, with_login: Callable[[tuple[StageSpec, ...]], tuple[StageSpec, ...]]
+) -> Callable[[tuple[StageSpec, ...]], tuple[StageSpec, ...]]:
+    """What makes of compiled Stages those that are run; for files as they are without the steps that clone."""
+    if arguments.clone:
+        return with_login
+    from ci.pipeline.cloning import with_files  # noqa: PLC0415
+
+    return lambda stages: with_login(tuple(with_files(stage) for stage in stages))
 
 
 def volumes(given: list[str], folder: Path) -> tuple[HostMount, ...]:

@@ -54,7 +54,7 @@ def clones(
         return made[how]
 
     for stage in stages:
-        if not stage.clone.disable and not stage.cells_from:
+        if stage.clone.by_runner and not stage.cells_from:
             cloned(stage.clone)
     return cloned
 

@@ -65,6 +65,9 @@ def select(
         _keep(wanted, _fitting("--only", only, chosen, services=False))
     if begin:
         _keep(wanted, _after(_fitting("--from", begin, chosen, services=False), chosen))
+    for stage in chosen:  # without the project there is nothing to choose for
+        if wanted[stage.number]:
+            wanted[stage.number] |= set(stage.clone.steps)
     services: dict[int, set[str]] = {}
     if skip:
         found = _fitting("--skip", skip, chosen, services=True)

@@ -70,10 +70,10 @@ class Workspaces:
         self._left += more
 
     def make(self, stage: StageSpec) -> Path:
-        """The folder of a Stage that starts, empty where its pipeline wants no project. Raises OSError."""
+        """The folder of a Stage that starts, empty unless the project is fetched for it. Raises OSError."""
         self._left -= 1
         own = self._folder / f"workspace-{stage.number}"
-        if stage.clone.disable:
+        if not stage.clone.by_runner:
             own.mkdir(mode=0o755)
             path = own
         elif self._cloned is not None:

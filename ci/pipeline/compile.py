@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from ci.errors import CiError
 from ci.pipeline import conditions, graph, matrix, outputs, settings, substitution, values
-from ci.pipeline.cloning import clone
+from ci.pipeline.cloning import after_clone, clone
 from ci.pipeline.compiling import additions, name_images, pieces
 from ci.pipeline.document import DEFAULT_SHELL
 from ci.pipeline.drone_variables import as_in_woodpecker, drone_step_variables, drone_variables
@@ -220,7 +220,9 @@ class _Cell:
             if outcomes[step.name.value]
         )
         services: tuple[StepSpec, ...] = ()
+        cloning: tuple[StepSpec, ...] = ()
         if steps:
+            cloning = self._cloning()
             services = tuple(
                 self._service(service, index)
                 for index, service in enumerate(document.services, 1)
@@ -230,7 +232,7 @@ class _Cell:
             name=document.title,
             number=number,
             matrix=dict(self.cell),
-            steps=name_images(steps),
+            steps=after_clone(cloning, name_images(steps)),
             services=services,
             skipped=tuple(name for name, wanted in outcomes.items() if not wanted),
             volumes=tuple(text.value for text in document.volumes),
@@ -239,7 +241,13 @@ class _Cell:
             depends_on=tuple(text.value for text in document.depends_on),
             run_on_success=outcome.on_success,
             run_on_failure=outcome.on_failure,
-            clone=clone(document.clone, self.rules, self.event, lambda text, read: self._value(text, self.known, read)),
+            clone=clone(
+                document.clone,
+                self.rules,
+                self.event,
+                lambda text, read: self._value(text, self.known, read),
+                tuple(step.name for step in cloning),
+            ),
             concurrency=self._optional(document.concurrency, self.known, values.count),
             image_pull_secrets=tuple(text.value for text in document.image_pull_secrets),
             labels={label.name.value: self._value(label.value, self.known, values.label) for label in document.labels},
@@ -281,6 +289,22 @@ class _Cell:
             retries=self._optional(step.retries, self.known, values.retries) or 0,
         )
 
+    def _cloning(self) -> tuple[StepSpec, ...]:
+        """The steps that clone, one after the other; the document's own image and secrets are for the other steps."""
+        use = self.document.clone
+        if self._flag(use.disable, self.known):
+            return ()
+        return tuple(
+            replace(
+                self._container(step, 0, "clone", ()),
+                detach=False,
+                failure=OnFailure.FAST,  # without the project nothing else is to run
+                retries=self._optional(step.retries, self.known, values.retries) or 0,
+            )
+            for step in use.steps
+            if self._outcome(step.when)
+        )
+
     def _is_plugin(self, step: Step) -> bool:
         """Whether it does what its image does: without commands, and, for Woodpecker, without a word to change that."""
         if step.commands:
@@ -294,14 +318,14 @@ class _Cell:
     def _own_variables(self, name: str, index: int, kind: str) -> dict[str, str]:
         """The variables of one container; plugins know those of drone everywhere."""
         own = step_variables(name, index, kind)
-        if kind == "plugin" or self.rules.drone_environment:
+        if kind in {"plugin", "clone"} or self.rules.drone_environment:
             own |= {**self.drone, **drone_step_variables(name, index)}
         return own
 
     def _container(self, step: Step, index: int, kind: str, secrets: Several[SecretUse]) -> StepSpec:
         own = self._own_variables(step.name.value, index, kind)
         known = {**self.known, **own}
-        image = step.image if kind == "service" else step.image or self.document.image
+        image = step.image if kind in {"service", "clone"} else step.image or self.document.image
         if image is None and step.build is None:
             raise CompileError(step.position, "missing-image", f'"{step.name.value}" has no image')
         environment = self._environment(self.document.environment, known)

@@ -24,7 +24,7 @@ COMMAND_HINT = 'quote the command: a ": " in it makes it a map'
 
 
 class Containers(Options):
-    """Reads lists and maps of containers; `word` is `step` or `service`."""
+    """Reads lists and maps of containers; `word` is `step`, `service` or `clone`."""
 
     synonyms: Map[str, str] = {}
     nameless = ""  # a container of a list without a name is called so, with its number from 0 on
@@ -40,7 +40,7 @@ class Containers(Options):
     def containers(self, keys: Keys, key: str) -> tuple[Step, ...]:
         """All of a list or a map."""
         node = self.get(keys, key)
-        word = "service" if key == "services" else "step"
+        word = {"services": "service", "clone": "clone"}.get(key, "step")
         found: list[Step | None] = []
         if isinstance(node, Mapping):
             found = [self._named(entry, word) for entry in node.entries]
@@ -80,8 +80,8 @@ class Containers(Options):
             return None
         written = self.text(keys, "name")
         if "name" not in keys and self.nameless:
-            # A service has another prefix than Woodpecker gives it: there the first step would have the same name.
-            prefix = self.nameless if word == "step" else "service-"
+            # Others have another prefix than Woodpecker gives them: there the first step would have the same name.
+            prefix = self.nameless if word == "step" else f"{word}-"
             written = Text(f"{prefix}{number}", node.position)
         elif "name" not in keys:
             self.report.error("missing-name", node.position, f"{what} has no name", 'write "name:"')

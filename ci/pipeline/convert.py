@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ci.pipeline import envsubst, values
 from ci.pipeline.cloning import SETTINGS
+from ci.pipeline.dialects.hako import CLONE_STEP_KEYS
 from ci.pipeline.document import Filter
 from ci.pipeline.event import Event, EventKind
 from ci.pipeline.matrix import cells
@@ -101,7 +102,8 @@ class _Converter:
         branch = document.rules.values["branch"](Event(kind=EventKind.TAG, tag="v1"))
         self.tags_have_branches = branch is not None
         self.axes = frozenset(name for cell in cells(document.matrix) for name in cell)
-        self.names = {step.name.value: _name(step.name.value, values.step_name) for step in document.steps}
+        steps = (*document.clone.steps, *document.steps)
+        self.names = {step.name.value: _name(step.name.value, values.step_name) for step in steps}
 
     def note(self, position: Position, sentence: str) -> None:
         """Something to look at."""
@@ -135,6 +137,8 @@ class _Converter:
         old, rules = self.old.clone, self.old.rules
         if old.disable is not None:
             return {"disable": self._flag(old.disable)}
+        if old.steps:
+            return self._clone_step(old.steps)
         for one in old.settings:
             if one.name.value not in SETTINGS:
                 self.note(one.value.position, "the addresses of submodules are not taken over")
@@ -143,6 +147,15 @@ class _Converter:
             return {}
         found: dict[str, Any] = {"tags": False, "partial": True} if rules.clones_one_commit else dict(rules.clone)
         return found | written
+
+    def _clone_step(self, steps: tuple[Step, ...]) -> dict[str, Any]:
+        """The first of those that clone; there is room for one."""
+        for step in steps[1:]:
+            self.note(step.position, f'the clone step "{step.name.value}" is not taken over: a clone has one image')
+        if steps[0].when:
+            self.note(steps[0].when[0].position, "the conditions of the clone step are not taken over")
+        found = self._container(steps[0], service=False)
+        return {key: value for key, value in found.items() if key in CLONE_STEP_KEYS}
 
     def _matrix(self) -> dict[str, Any]:
         matrix = self.old.matrix

@@ -147,15 +147,6 @@ class HealthUse(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CloneUse:
-    """How the project is to be fetched; `settings` are those of `cloning`, by their names there."""
-
-    disable: Text | None = None
-    settings: tuple[Variable, ...] = ()
-    position: Position = NOWHERE
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
     """A step or a service. `depends_on` None: the key is not there, which is not the same as an empty list."""
 
@@ -206,6 +197,18 @@ class Origin(NamedTuple):
 
     source: Source
     place: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CloneUse:
+    """How the project is to be fetched: by `settings`, which are those of `cloning`, by their names there, or by
+    `steps` with images of their own.
+    """
+
+    disable: Text | None = None
+    settings: tuple[Variable, ...] = ()
+    steps: tuple[Step, ...] = ()
+    position: Position = NOWHERE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

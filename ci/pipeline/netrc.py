@@ -34,6 +34,14 @@ def with_login(stages: Iterable[StageSpec], machine: str, login: str) -> tuple[S
     return tuple(replace(stage, steps=tuple(_step(step, machine, login) for step in stage.steps)) for stage in stages)
 
 
+def with_login_to_clone(stage: StageSpec, machine: str, login: str) -> StageSpec:
+    """The Stage, whose steps that clone have the login, and no others."""
+    names = stage.clone.steps
+    return replace(
+        stage, steps=tuple(_step(step, machine, login) if step.name in names else step for step in stage.steps)
+    )
+
+
 def _step(step: StepSpec, machine: str, login: str) -> StepSpec:
     known = {"MACHINE": machine, "USERNAME": login}
     plain = {f"{prefix}{name}": value for prefix in _PREFIXES for name, value in known.items()}

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ci.pipeline.cloning import SETTINGS
 from ci.pipeline.dialects import drone, hako, woodpecker
 from ci.pipeline.failure import OnFailure
 from ci.pipeline.rules import DRONE, HAKO, WOODPECKER
@@ -132,9 +131,10 @@ _OF_DIALECT: Mapping[str, Mapping[str, Schema]] = {
                 {"enum": [False]},
                 {
                     "type": "object",
-                    "properties": dict.fromkeys(("disable", *SETTINGS), _TEXT),
+                    "properties": dict.fromkeys(hako.CLONE_KEYS, _TEXT),
                     "additionalProperties": False,
                 },
+                {"$ref": "#/$defs/clone"},
             ]
         },
         "pull": _PULL,
@@ -179,6 +179,7 @@ def schema(name: str) -> Schema:
     tables, special = dialect.tables, _OF_DIALECT[name]
     step = _record(tables.STEP_KEYS, special, strict=not dialect.rules.lenient)
     service = _record(tables.SERVICE_KEYS, special, strict=not dialect.rules.lenient)
+    clone = _record(hako.CLONE_STEP_KEYS, special, strict=True) | {"required": ["image"]}
     document = _record(tables.DOCUMENT_KEYS, special, strict=not dialect.rules.lenient)
     if not dialect.rules.lenient:
         document["patternProperties"] = {"^x-": _ANYTHING}
@@ -193,6 +194,7 @@ def schema(name: str) -> Schema:
             "service": service,
             "steps": _containers("step", *(_INCLUDE,) * (name == "hako")),
             "services": _containers("service"),
+            **({"clone": clone} if name == "hako" else {}),
         },
     }
 

@@ -44,7 +44,10 @@ class Tmpfs:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Clone:
-    """How the project gets into the workspace, where it is cloned."""
+    """How the project gets into the workspace, where it is cloned: by the runner, or by `steps`.
+
+    Those are names of the Stage's first steps, all others wait for them; they have images of their own that clone.
+    """
 
     disable: bool = False
     depth: int = 0  # commits of history; 0: all
@@ -56,6 +59,12 @@ class Clone:
     backoff: float = 5.0  # seconds between
     skip_verify: bool = False  # whoever has the name is believed to be the server
     submodule_urls: tuple[tuple[str, str], ...] = ()  # by their names, in place of those in .gitmodules
+    steps: tuple[str, ...] = ()
+
+    @property
+    def by_runner(self) -> bool:
+        """Whether who runs the Stage fetches the project; else its workspace is empty when the steps begin."""
+        return not self.disable and not self.steps
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

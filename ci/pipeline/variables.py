@@ -183,7 +183,8 @@ def present(values: Mapping[str, str]) -> dict[str, str]:
 def step_variables(name: str, number: int, kind: str) -> dict[str, str]:
     """The variables of one container:
 
-    `number` counts from 1 in the file's order, `kind` is `commands`, `plugin` or `service`.
+    `number` counts from 1 in the file's order, and is 0 for what clones; `kind` is `commands`, `plugin`, `service` or
+    `clone`.
     """
     return {"CI_STEP_NAME": name, "CI_STEP_NUMBER": str(number), "CI_STEP_TYPE": kind}
 

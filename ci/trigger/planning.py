@@ -43,7 +43,9 @@ def _runs_on(spec: StageSpec) -> str:
 
 def _steps(spec: StageSpec) -> Iterator[Step]:
     """The clone, the services, the steps: as they begin."""
-    named = [("clone", "clone")] if not spec.clone.disable else []
-    named += [(service.name, "service") for service in spec.services] + [(step.name, "step") for step in spec.steps]
+    named = [("clone", "clone")] if spec.clone.by_runner else []
+    named += [(name, "clone") for name in spec.clone.steps]
+    named += [(service.name, "service") for service in spec.services]
+    named += [(step.name, "step") for step in spec.steps if step.name not in spec.clone.steps]
     for number, (name, kind) in enumerate(named, 1):
         yield Step(number=number, name=name, kind=kind)

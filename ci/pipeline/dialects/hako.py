@@ -66,6 +66,15 @@ STEP_KEYS = (
     "settings",
 )
 SERVICE_KEYS = (*CONTAINER_KEYS, "ports", "healthcheck", "wait")
+CLONE_KEYS = ("disable", *SETTINGS)
+# Of a clone that has an image of its own: those of a step that mean something before there are files.
+CLONE_STEP_KEYS = (
+    "disable",
+    *(key for key in CONTAINER_KEYS if key not in {"name", "when"}),
+    "timeout",
+    "retries",
+    "settings",
+)
 DOCUMENT_KEYS = (
     "name",
     "image",
@@ -204,7 +213,9 @@ class _Hako(Additions):
                 return CloneUse(disable=Text("true", node.position), position=node.position)
             self.wrong(node, '"clone"', "false, or a map of settings")
             return CloneUse()
-        found = self.keys(node, '"clone"', ("disable", *SETTINGS), _CLONE_SYNONYMS) if node else None
+        if isinstance(node, Mapping) and any(entry.key.value == "image" for entry in node.entries):
+            return self._clone_step(node)
+        found = self.keys(node, '"clone"', CLONE_KEYS, _CLONE_SYNONYMS) if node else None
         if node is None or found is None:
             return CloneUse()
         settings = ((name, self.text(found, name)) for name in SETTINGS)
@@ -213,6 +224,14 @@ class _Hako(Additions):
             settings=tuple(Variable(name=Text(name), value=text) for name, text in settings if text),
             position=node.position,
         )
+
+    def _clone_step(self, node: Mapping) -> CloneUse:
+        """A clone with an image of its own: one step, called as what it does."""
+        found = self.keys(node, '"clone"', CLONE_STEP_KEYS)
+        if found is None:
+            return CloneUse()
+        step = self.container(found, Text("clone", node.position))
+        return CloneUse(disable=self.switch(found, "disable"), steps=(step,), position=node.position)
 
     def container(self, keys: Keys, name: Text) -> Step:
         environment, from_secret = self.environment(keys, "environment")

@@ -121,7 +121,7 @@ class _Woodpecker(Containers):
         self.groups: dict[str, str] = {}  # by the step's name
 
     def container_keys(self, word: str) -> tuple[str, ...]:
-        return STEP_KEYS if word == "step" else SERVICE_KEYS
+        return {"step": STEP_KEYS, "service": SERVICE_KEYS, "clone": CONTAINER_KEYS}[word]
 
     def document(self, node: Node, name: str) -> Document | None:
         """The document; None where it is none."""
@@ -139,6 +139,7 @@ class _Woodpecker(Containers):
         steps = self.containers(keys, "steps" if "steps" in keys else "pipeline")
         services = tuple(self._service(service) for service in self.containers(keys, "services"))
         workspace = self._inner(keys, "workspace", WORKSPACE_KEYS)
+        clone = self._clone(keys)
         return Document(
             name=Text(name),
             steps=_grouped(steps, self.groups),
@@ -146,12 +147,12 @@ class _Woodpecker(Containers):
             when=self._when(keys),
             depends_on=self.texts(keys, "depends_on"),
             matrix=self.matrix(keys, "matrix"),
-            volumes=self._volumes((*steps, *services)),
+            volumes=self._volumes((*clone.steps, *steps, *services)),
             workspace=self.text(workspace, "base") if workspace else None,
             workspace_path=self.text(workspace, "path") if workspace else None,
             labels=(*self.environment(keys, "labels")[0], *self._platform(keys)),
             runs_on=self.texts(keys, "runs_on"),
-            clone=self._clone(keys),
+            clone=clone,
             concurrency=self._limit(keys),
             rules=WOODPECKER,
             position=node.position,
@@ -215,7 +216,7 @@ class _Woodpecker(Containers):
     # Clone
 
     def _clone(self, keys: Keys) -> CloneUse:
-        """`skip_clone`, and the settings of the clone step."""
+        """`skip_clone`, and the settings of the clone step; the steps themselves where one has another image."""
         skip = self.switch(keys, "skip_clone")
         node = self.get(keys, "clone")
         if node is None:
@@ -225,19 +226,17 @@ class _Woodpecker(Containers):
             items = [entry.value for entry in node.entries]
         elif not isinstance(node, Sequence):
             self.wrong(node, '"clone"', "a list of steps, or a map of names to steps")
+        if any(_has_own_image(item) for item in items):
+            return CloneUse(disable=skip, steps=self.containers(keys, "clone"), position=keys.position_of("clone"))
         settings: dict[str, Variable] = {}
         for item in items:
             settings |= self._clone_step(item)
         return CloneUse(disable=skip, settings=tuple(settings.values()), position=keys.position_of("clone"))
 
     def _clone_step(self, item: Node) -> dict[str, Variable]:
-        """What one of the steps has for the plugin; another image is not run."""
+        """What one of the steps has for the plugin, whose work the runner does."""
         found = self.keys(item, "a clone step", CONTAINER_KEYS)
-        image = self.text(found, "image") if found else None
-        if found is None or (image and not _CLONES.search(image.value)):
-            if image:
-                message = f'"{image.value}" is not run: the project is fetched by the runner itself'
-                self.report.warning("not-honoured", image.position, message, "settings of plugin-git are taken")
+        if found is None:
             return {}
         settings: dict[str, Variable] = {}
         for one in self.settings(found, "settings", str):
@@ -327,6 +326,13 @@ class _Woodpecker(Containers):
                 if self.flag(found, "optional"):
                     optional.append(name)
         return tuple(names), tuple(optional)
+
+
+def _has_own_image(item: Node) -> bool:
+    """Whether a clone step does more than the plugin that the runner stands for."""
+    entries = item.entries if isinstance(item, Mapping) else ()
+    images = (entry.value for entry in entries if entry.key.value == "image")
+    return any(isinstance(image, Scalar) and not _CLONES.search(image.value) for image in images)
 
 
 def _in_capitals(use: SecretUse) -> SecretUse:

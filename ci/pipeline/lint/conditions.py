@@ -26,7 +26,7 @@ def check_document(document: Document, report: Report) -> None:
     check.open = document.matrix is not None and document.matrix.source is not None
     for condition in document.when:
         check.condition(condition)
-    for step in document.steps:
+    for step in (*document.clone.steps, *document.steps):
         for condition in step.when:
             check.condition(condition)
     for service in document.services:

@@ -19,7 +19,8 @@ _CYCLE_SHOWN = 12
 def check_steps(document: Document, report: Report) -> None:
     """Names that are there twice; dependencies on what is not there, on itself, in a circle."""
     services = [service.name for service in document.services]
-    _check_unique([step.name for step in document.steps] + services, "the name", report)
+    cloning = [step.name for step in document.clone.steps]
+    _check_unique([*cloning, *(step.name for step in document.steps), *services], "the name", report)
     if not document.is_graph:
         return
     names = dict.fromkeys(step.name.value for step in document.steps)

@@ -49,12 +49,23 @@ def check_document(document: Document, check: Values) -> None:
         if step.image is None and document.image is None and step.build is None:
             _missing_image(step, "the step", _IMAGE_HINT, check.report)
         _check_container(step, declared, workspace, check)
+    _check_cloning(document.clone.steps, declared, workspace, check)
     for service in document.services:
         if service.name.value:
             check.plain(service.name, values.free_name if rules.lenient else values.service_name)
         if service.image is None:
             _missing_image(service, "the service", 'write "image:"; the one at the top is for steps only', check.report)
         _check_container(service, declared, workspace, check)
+
+
+def _check_cloning(steps: Sequence[Step], declared: Sequence[str], workspace: str | None, check: Values) -> None:
+    """The steps that clone."""
+    for step in steps:
+        if step.name.value:
+            check.plain(step.name, values.free_name if check.rules.lenient else values.step_name)
+        if step.image is None:
+            _missing_image(step, "the clone step", "the one at the top is for the other steps", check.report)
+        _check_container(step, declared, workspace, check)
 
 
 def _check_reserved(environment: Sequence[Variable], check: Values) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 import redis
 
 from ci.pipeline.event import Event, EventKind
-from ci.pipeline.spec import StageSpec, StepSpec
+from ci.pipeline.spec import Clone, StageSpec, StepSpec
 from ci.pipeline.wire import to_document
 from ci.queue.embedded import EmbeddedValkey
 from ci.queue.queues import Queues
@@ -107,16 +107,24 @@ class Field:
             time.sleep(0.1)
         return process.wait(LONG)
 
-    def stage(self, identifier: int, *steps: StepSpec, services: tuple[StepSpec, ...] = (), **more: Any) -> Told:
+    def stage(
+        self,
+        identifier: int,
+        *steps: StepSpec,
+        services: tuple[StepSpec, ...] = (),
+        clone: Clone = Clone(),  # noqa: B008  (a plain value)
+        **more: Any,
+    ) -> Told:
         """A Stage that waits at the server; not queued yet. `more` are fields of the Assignment."""
         url = self.project.work.as_uri()
         names = [
-            ("clone", "clone"),
+            *([("clone", "clone")] if clone.by_runner else []),
+            *((name, "clone") for name in clone.steps),
             *((one.name, "service") for one in services),
-            *((one.name, "step") for one in steps),
+            *((one.name, "step") for one in steps if one.name not in clone.steps),
         ]
         commit = (self.project.work / ".git/refs/heads/main").read_text().strip()
-        spec = StageSpec(name=f"stage{identifier}", number=1, steps=steps, services=services)
+        spec = StageSpec(name=f"stage{identifier}", number=1, steps=steps, services=services, clone=clone)
         event = Event(kind=EventKind.PUSH, branch="main", commit=commit, ref="refs/heads/main", remote_url=url)
         self.server.add(
             {

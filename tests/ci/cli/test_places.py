@@ -92,6 +92,36 @@ steps: [{name: show, commands: ['cat file; test ! -e new', 'cat .git/shallow']}]
     assert ci_run("", "--clone", "--write").returncode == 2
 
 
+def test_a_clone_with_an_image_of_its_own(ci_run: Run, project: Path) -> None:
+    """--clone runs it in an empty workspace, whatever is chosen; without, the files here are built and this is said."""
+    git(project, "init", "-q", "-b", "main")
+    pipeline = """
+clone:
+  image: busybox
+  commands: ['ls -A; echo $PLUGIN_DEPTH $PLUGIN_LIST $CI_STEP_TYPE $DRONE_COMMIT_BRANCH', 'echo fetched > file']
+  settings: {depth: 7, list: [a, b]}
+image: busybox
+steps:
+  - {name: one, commands: ['true']}
+  - {name: show, commands: ['cat file']}
+  - {name: last, commands: ['true']}
+"""
+    (project / "file").write_text("committed\n")
+    (project / ".ci.yml").write_text(pipeline)
+    git(project, "add", "-A")
+    git(project, "commit", "-q", "-m", "one")
+    done = ci_run("", "--clone", "--only", "show")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "clone | 7 a,b clone main\n" in done.stdout
+    assert "| .ci.yml" not in done.stdout
+    assert "show  | fetched\n" in done.stdout
+    done = ci_run("")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "| committed\n" in done.stdout
+    assert "7 a,b" not in done.stdout
+    assert done.stderr.count("built as they are here, without clone;") == 1
+
+
 def test_outside_of_git(ci_run: Run, project: Path) -> None:
     """The folder is the project."""
     (project / "file").write_text("plain\n")

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from ci.pipeline.failure import OnFailure
 from ci.pipeline.outputs import Reference
-from ci.pipeline.spec import VolumeMount
+from ci.pipeline.spec import Clone, VolumeMount
 from tests.ci.cli.runners_field import LONG, Field, finished, processes, step, text, wait
 
 if TYPE_CHECKING:
@@ -266,3 +267,45 @@ def test_what_the_clone_cannot_do_is_said(field: Field) -> None:
     assert "git fetch failed" in result["error"]
     assert "git fetch failed" in text(told, 1)
     assert Path(field.folder).is_dir()
+
+
+def test_a_clone_with_an_image_of_its_own(field: Field) -> None:
+    """It begins in an empty workspace, which the steps after it have; the login is for it alone, and trusted."""
+    fetch = step(
+        "fetch",
+        "ls -A; echo fetched > f",
+        "echo $PLUGIN_DEPTH; cat ~/.netrc",
+        environment={"PLUGIN_DEPTH": "7"},
+        failure=OnFailure.FAST,
+    )
+    build = step("build", "ls -A", "cat f; ls ~/.netrc || echo none", depends_on=("fetch",))
+    remote = {"url": "https://git.example.org/o/p.git", "header": "Authorization: Basic dTpob2xhLXNlY3JldA=="}
+    trusted = {"id": 5, "name": "o/p", "trusted": True}
+    told = field.stage(1, fetch, build, clone=Clone(steps=("fetch",)), remote=remote, repository=trusted)
+    other = field.stage(2, fetch, build, clone=Clone(steps=("fetch",)), remote=remote)
+    field.runner()
+    field.queue(1)
+    assert finished(told)["state"] == "success"
+    assert {number: state for number, state in told.steps if state != "running"} == {1: "success", 2: "success"}
+    said = text(told, 1)
+    assert "7\n" in said
+    assert "machine git.example.org\nlogin u\npassword " in said
+    assert "hola-secret" not in said
+    assert "a.txt" not in said
+    assert "fetched\n" in text(told, 2)
+    assert "none\n" in text(told, 2)
+    field.queue(2)
+    assert finished(other)["state"] == "failure"
+    assert "machine" not in text(other, 1)
+
+
+def test_a_clone_with_an_image_of_its_own_that_fails(field: Field) -> None:
+    """The Stage has failed, and no step of it runs, not even one for failures."""
+    fetch = step("fetch", "exit 4", failure=OnFailure.FAST)
+    after = step("after", "true", depends_on=("fetch",), run_on_failure=True)
+    told = field.stage(1, fetch, after, clone=Clone(steps=("fetch",)))
+    field.runner()
+    field.queue(1)
+    assert finished(told)["state"] == "failure"
+    assert [state for number, state in told.steps if number == 1][-1] == "failure"
+    assert not [state for number, state in told.steps if number == 2 and state in {"running", "success"}]

@@ -120,6 +120,16 @@ def test_what_has_no_counterpart() -> None:
     assert "clone:\n  submodules: false\n  tags: false\n  depth: 1\nconcurrency: 1\n" in done.text
 
 
+def test_a_clone_with_an_image_of_its_own() -> None:
+    """There is room for one; the others are noted."""
+    done = converted(
+        "clone:\n  a: {image: team/fetch, settings: {depth: 7}}\n  b: {image: x}\nsteps: [{name: c, image: d}]\n",
+        ".woodpecker.yml",
+    )
+    assert "clone:\n  image: team/fetch\n  settings:\n    depth: 7\n" in done.text
+    assert done.notes == ((3, 'the clone step "b" is not taken over: a clone has one image'),)
+
+
 @given(
     st.recursive(
         st.text(alphabet=st.characters(exclude_categories=["Cs", "Cc"], include_characters="\n\t"), max_size=20),

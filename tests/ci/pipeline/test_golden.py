@@ -92,6 +92,7 @@ TABLES = [
     *(("hako", "service", key) for key in hako.SERVICE_KEYS if key not in hako.STEP_KEYS),
     ("hako", "step", "from_output"),
     ("hako", "document", "from_output"),
+    *((name, "clone", "image") for name in ("hako", "woodpecker")),
 ]
 
 

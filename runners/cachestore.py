@@ -82,7 +82,7 @@ class CacheStore:
         descriptor = os.open(entry.path, _DIRECTORY)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)  # who removes it has it alone: BlockingIOError
-            os.utime(descriptor)
+            os.utime(_RECORD, dir_fd=descriptor)
             yield descriptor
         finally:
             os.close(descriptor)
@@ -237,8 +237,10 @@ def _read(path: Path) -> Entry | None:
     try:
         if _boot_of(path) not in ("", process.boot_id()):
             return None
-        record = json.loads((path / _RECORD).read_text("utf-8"))
-        return Entry(path=path, used=path.stat().st_mtime, **(record | {"paths": tuple(record["paths"])}))
+        file = path / _RECORD
+        record = json.loads(file.read_text("utf-8"))
+        # The folder's own time changes when its note is taken back.
+        return Entry(path=path, used=file.stat().st_mtime, **(record | {"paths": tuple(record["paths"])}))
     except (OSError, ValueError, TypeError, KeyError):
         return None
 

@@ -104,7 +104,7 @@ def test_what_was_used_longest_ago_goes_first(tmp_path: Path) -> None:
     store = CacheStore(tmp_path, limit=250)
     for number, key in enumerate(("a", "b", "c")):
         entry = store.add("p", key, ["a"], holding(key, 100))
-        os.utime(entry.path, (1000 + number, 1000 + number))
+        os.utime(entry.path / "entry.json", (1000 + number, 1000 + number))
     assert [one.key for one in store.all()] == ["c", "b"]
     store.add("p", "large", ["a"], holding("x", 300))
     assert [one.key for one in store.all()] == ["large"]
@@ -117,6 +117,6 @@ def test_prune_by_age(tmp_path: Path) -> None:
     store = CacheStore(tmp_path)
     old = store.add("p", "old", ["a"], holding("x"))
     store.add("p", "new", ["a"], holding("x"))
-    os.utime(old.path, (1000, 1000))
+    os.utime(old.path / "entry.json", (1000, 1000))
     assert [one.key for one in store.prune(limit=1 << 30, before=2000)] == ["old"]
     assert [one.key for one in store.all()] == ["new"]

@@ -77,7 +77,7 @@ class Download:
     def wait(self) -> bool:
         """Until it begins to come; False when somebody else made it superfluous. Raises what went wrong."""
         with self._changed:
-            while not self._ended and not self._count:
+            while not self._ended and (not self._count or self._place is None):
                 self._changed.wait()
             if self._error is not None:
                 raise self._error
@@ -90,12 +90,13 @@ class Download:
     def read(self, offset: int, size: int) -> bytes:
         """Bytes of the file as soon as there are some; none at the end of a blob that is what it should be."""
         with self._changed:
-            while self._count <= offset and not self._ended:
+            # Without a file its bytes were wrong: it is fetched once more, or the error is on its way.
+            while not self._ended and (self._count <= offset or self._place is None):
                 self._changed.wait()
-            if self._error is not None and self._count <= offset:
-                raise self._error
             ready, place = self._count - offset, self._place
-            if not ready or place is None:
+            if self._error is not None and (ready <= 0 or place is None):
+                raise self._error
+            if ready <= 0 or place is None:
                 return b""
             whole = self._ended or self._count < self.descriptor.size
         # The last bytes are kept back until they are known to be right.

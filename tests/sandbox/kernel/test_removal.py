@@ -8,6 +8,7 @@ import os
 import resource
 import stat
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,7 +20,6 @@ from tests.sandbox.kernel.children import alone, in_child, in_mount_namespace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 
 @pytest.fixture
@@ -97,7 +97,9 @@ def test_any_depth_with_few_descriptors(tmp_path: Path, folder: int) -> None:
     (tmp_path / "zz").rmdir()
 
     def child() -> None:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (200, 200))
+        # Beside those of the tests' own process.
+        limit = max(int(one.name) for one in Path("/proc/self/fd").iterdir()) + 150
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
         remove_tree(folder, "level")
 
     try:

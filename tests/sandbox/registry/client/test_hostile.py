@@ -6,6 +6,7 @@ import gzip
 import json
 import os
 import ssl
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from sandbox.errors import SandboxError
 from sandbox.registry import media
 from sandbox.registry.client import layers
 from sandbox.registry.client.failures import RegistryError
+from sandbox.registry.client.spool import Spool
 from tests.sandbox.image.archives import archive, member
 from tests.sandbox.registry.client.conftest import QUICK, certificate, layer
 from tests.sandbox.registry.client.servers import Hostile, Reply, Request, digest_of
@@ -133,6 +135,24 @@ def test_a_layer_with_other_bytes(hostile: Hostile, refused: Any) -> None:
     hostile.image((plain, packed))
     hostile.blobs[digest_of(packed)] = packed[:-1] + bytes((packed[-1] ^ 1,))
     assert refused().reference in ("digest-mismatch", "invalid-archive")
+
+
+@pytest.mark.slow
+def test_who_waits_hears_of_other_bytes(hostile: Hostile, pulls: Pulls, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also while the file is being thrown away: it is not taken for one that somebody else has removed."""
+    discard = Spool.discard
+
+    def slow(self: Spool, *arguments: Any) -> None:
+        time.sleep(2)  # the layer before it is unpacked meanwhile, and then this one is waited for
+        discard(self, *arguments)
+
+    monkeypatch.setattr(Spool, "discard", slow)
+    plain, packed = layer("b")
+    hostile.image(layer("a"), (plain, packed))
+    hostile.blobs[digest_of(packed)] = packed[:-1] + bytes((packed[-1] ^ 1,))
+    with pytest.raises(SandboxError) as caught:
+        pulls(f"{hostile.address}/x")
+    assert caught.value.reference == "digest-mismatch"
 
 
 def test_a_layer_that_is_not_the_configurations(hostile: Hostile, refused: Any) -> None:

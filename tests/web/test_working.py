@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
     from flask import Flask
 
     from web.services import Services
+
+# What RQ says of a Redis that is away is no part of the tests' output.
+logging.getLogger("rq.worker").addHandler(logging.NullHandler())
 
 
 @pytest.mark.slow

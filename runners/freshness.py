@@ -124,12 +124,10 @@ class Freshness:
 
 
 def _enter(path: str) -> int:
-    """A folder of the tree, which nobody is at any more; a step may have closed it to its owner."""
-    try:
-        return os.open(path, _DIRECTORY)
-    except PermissionError:
+    """A folder of the tree, which nobody is at any more; a step may have closed it, also to its owner."""
+    if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
         Path(path).chmod(0o700)
-        return os.open(path, _DIRECTORY)
+    return os.open(path, _DIRECTORY)
 
 
 def _load(path: Path) -> dict[str, list[int]]:

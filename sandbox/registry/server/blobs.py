@@ -61,13 +61,19 @@ class Blobs:
         a second name would let an upload that was cut off here go on writing to a blob.
         """
         blob = self._layout.blob(digest)
+        target = self._layout.blobs(repository) / digest.hex
         durable.make_directory(blob.parent)
         with StoreLock(self._layout.root, exclusive=False):
+            if touch(blob) is not None:
+                durable.link(blob, target)
+                return
+        # Alone: of two who have the same new content the second would move his file over that of the first.
+        with StoreLock(self._layout.root, exclusive=True):
             if touch(blob) is None:
                 data.rename(blob)
                 touch(blob)
                 durable.synchronise(blob.parent)
-            durable.link(blob, self._layout.blobs(repository) / digest.hex)
+            durable.link(blob, target)
 
     def delete(self, repository: str, digest: Digest) -> bool:
         """Take a blob from a repository; whether it had it. Other repositories keep theirs."""

@@ -176,6 +176,19 @@ def test_an_image_that_is_not_to_be_made(ci_run: Run) -> None:
     assert "ran" not in done.stdout
 
 
+def test_the_work_on_images_is_told(ci_run: Run, tmp_path: Path) -> None:
+    """While it goes on, beside the output: what an image is made from, and that it is there; the next time nothing."""
+    home = {"HAKO_HOME": str(tmp_path / "home")}
+    pipeline = "steps: [{name: a, image: busybox, commands: [echo ran]}]\n"
+    first = ci_run(pipeline, "--network", "none", **home)
+    assert first.returncode == 0, first.stderr
+    lines = [line for line in first.stderr.splitlines() if line.startswith("ci-run: ")]
+    assert any("busybox" in line and "using" in line for line in lines), first.stderr
+    assert any(line.startswith("ci-run: made busybox:latest (") for line in lines), first.stderr
+    assert "made" not in first.stdout
+    assert "made" not in ci_run("", "--network", "none", **home).stderr
+
+
 def test_one_job_at_a_time(ci_run: Run) -> None:
     """--jobs 1: stages run one after the other."""
     stage = "name: %s\nimage: busybox\nsteps: [{name: s, commands: [echo begin %s, sleep 0.2, echo end %s]}]\n"
